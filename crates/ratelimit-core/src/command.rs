@@ -1,0 +1,163 @@
+//! The words of RATELIMIT.CHECK and RATELIMIT.PEEK behind the key, judged from left to right.
+
+use crate::policy::{PolicyError, MAX_LIMIT};
+use crate::state::decimal;
+use crate::{Algorithm, Policy, Window};
+
+/// The words behind the command's name, as the documents show them.
+pub const SYNTAX: &str = "key limit window [limit window ...] \
+[ALGORITHM FIXED | SLIDING | BUCKET] [BURST burst] [COST cost]";
+
+/// A valid call: what is permitted, and what this call costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What is permitted.
+    pub policy: Policy,
+    /// From 1 to [`MAX_LIMIT`]. It may be above the limit: then the call can never pass.
+    pub cost: u64,
+}
+
+/// The first wrong word, or what does not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentError {
+    /// An unknown, repeated, missing or trailing word.
+    Syntax,
+    /// No integer from 0 to [`MAX_LIMIT`].
+    Limit,
+    /// No duration from 1 ms to 366 days.
+    Window,
+    /// No integer from 1 to [`MAX_LIMIT`].
+    Cost,
+    /// No name of an algorithm.
+    Algorithm,
+    /// No integer from 1 to [`MAX_LIMIT`].
+    Burst,
+    /// More than eight pairs.
+    TooManyPairs,
+    /// Two windows of one length.
+    SameWindow,
+    /// A burst without a bucket.
+    BurstAlgorithm,
+    /// A burst with several pairs.
+    BurstPairs,
+    /// A burst that takes more than 3660 days to refill.
+    BurstRefill,
+}
+
+impl From<PolicyError> for ArgumentError {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Limit => Self::Limit,
+            PolicyError::TooManyPairs => Self::TooManyPairs,
+            PolicyError::SameWindow => Self::SameWindow,
+            PolicyError::Burst => Self::Burst,
+            PolicyError::BurstAlgorithm => Self::BurstAlgorithm,
+            PolicyError::BurstPairs => Self::BurstPairs,
+            PolicyError::BurstRefill => Self::BurstRefill,
+        }
+    }
+}
+
+impl Call {
+    /// The words behind the key. Pairs come first: a word that begins with a digit opens one.
+    pub fn parse<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ArgumentError> {
+        let mut words = words.into_iter();
+        let first = words.next().ok_or(ArgumentError::Syntax)?;
+        let mut policy = Policy::new(limit(first)?, window(words.next())?)?;
+        let mut keyword = words.next();
+        while let Some(word @ [b'0'..=b'9', ..]) = keyword {
+            policy = another_pair(policy, word, words.next())?;
+            keyword = words.next();
+        }
+        let mut options = Options::default();
+        while let Some(word) = keyword {
+            options.set(word, words.next())?;
+            keyword = words.next();
+        }
+        let algorithm = options.algorithm.unwrap_or(Algorithm::Fixed);
+        let policy = policy.with_algorithm(algorithm, options.burst)?;
+        Ok(Self { policy, cost: options.cost.unwrap_or(1) })
+    }
+}
+
+/// Too many is said before the surplus words are looked at.
+fn another_pair(policy: Policy, word: &[u8], next: Option<&[u8]>) -> Result<Policy, ArgumentError> {
+    if policy.is_full() {
+        return Err(ArgumentError::TooManyPairs);
+    }
+    Ok(policy.and(limit(word)?, window(next)?)?)
+}
+
+#[derive(Default)]
+struct Options {
+    algorithm: Option<Algorithm>,
+    burst: Option<u64>,
+    cost: Option<u64>,
+}
+
+impl Options {
+    fn set(&mut self, keyword: &[u8], value: Option<&[u8]>) -> Result<(), ArgumentError> {
+        if keyword.eq_ignore_ascii_case(b"COST") {
+            let parse = |word| positive(word).ok_or(ArgumentError::Cost);
+            set_once(&mut self.cost, value, parse)
+        } else if keyword.eq_ignore_ascii_case(b"ALGORITHM") {
+            let parse = |word| algorithm(word).ok_or(ArgumentError::Algorithm);
+            set_once(&mut self.algorithm, value, parse)
+        } else if keyword.eq_ignore_ascii_case(b"BURST") {
+            let parse = |word| positive(word).ok_or(ArgumentError::Burst);
+            set_once(&mut self.burst, value, parse)
+        } else {
+            Err(ArgumentError::Syntax)
+        }
+    }
+}
+
+fn set_once<'a, T>(
+    option: &mut Option<T>,
+    value: Option<&'a [u8]>,
+    parse: impl Fn(&'a [u8]) -> Result<T, ArgumentError>,
+) -> Result<(), ArgumentError> {
+    let value = value.filter(|_| option.is_none()).ok_or(ArgumentError::Syntax)?;
+    *option = Some(parse(value)?);
+    Ok(())
+}
+
+fn limit(word: &[u8]) -> Result<u64, ArgumentError> {
+    decimal(word).filter(|&n| n <= MAX_LIMIT).ok_or(ArgumentError::Limit)
+}
+
+fn positive(word: &[u8]) -> Option<u64> {
+    decimal(word).filter(|n| (1..=MAX_LIMIT).contains(n))
+}
+
+fn algorithm(word: &[u8]) -> Option<Algorithm> {
+    let named = |name: &[u8]| word.eq_ignore_ascii_case(name);
+    if named(b"FIXED") {
+        Some(Algorithm::Fixed)
+    } else if named(b"SLIDING") {
+        Some(Algorithm::Sliding)
+    } else if named(b"BUCKET") {
+        Some(Algorithm::Bucket)
+    } else {
+        None
+    }
+}
+
+fn window(word: Option<&[u8]>) -> Result<Window, ArgumentError> {
+    duration(word.ok_or(ArgumentError::Syntax)?).ok_or(ArgumentError::Window)
+}
+
+/// `60`, `500ms`, `1h`: seconds without a unit, units in lower case.
+fn duration(word: &[u8]) -> Option<Window> {
+    let digits = word.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (number, unit) = word.split_at(digits);
+    let millis = match unit {
+        b"ms" => 1,
+        b"" | b"s" => 1_000,
+        b"m" => 60_000,
+        b"h" => 3_600_000,
+        b"d" => 86_400_000,
+        _ => return None,
+    };
+    Window::from_millis(decimal(number)?.checked_mul(millis)?)
+}

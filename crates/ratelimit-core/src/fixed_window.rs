@@ -1,0 +1,94 @@
+//! FIXED: a counter that opens with the first allowed call and ends one window later.
+//!
+//! Allowed iff count + cost ≤ limit. At most `limit` pass in each window, less than twice as
+//! much in any span of a window's length. Everything is in whole milliseconds, because the
+//! window's end is the key's own expiry.
+//!
+//! Limit 5 in 60 s, five counted, the window ends in 12 s: denied, retry after 12000 ms.
+
+use crate::algorithm::State;
+use crate::state::{Numbers, Text};
+use crate::{Now, Pair, RetryAfter, Window};
+
+/// One window's counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedWindow {
+    pub(crate) window: Window,
+    pub(crate) end_ms: u64,
+    pub(crate) count: u64,
+}
+
+impl State for FixedWindow {
+    const TAG: &'static [u8; 2] = b"f1";
+    const LEAST_GROUPS: usize = 2;
+
+    fn unused(window: Window) -> Self {
+        Self { window, end_ms: 0, count: 0 }
+    }
+
+    fn window(&self) -> Window {
+        self.window
+    }
+
+    fn settle(self, pair: &Pair, now: Now) -> Self {
+        if now.millis() < self.end_ms {
+            self
+        } else {
+            Self::unused(pair.window)
+        }
+    }
+
+    fn retry_after(&self, pair: &Pair, now: Now, cost: u64) -> RetryAfter {
+        if cost > pair.limit {
+            RetryAfter::Never
+        } else if self.count <= pair.limit - cost {
+            RetryAfter::Now
+        } else {
+            RetryAfter::Millis(self.end_ms - now.millis())
+        }
+    }
+
+    /// An open window keeps its end, whatever the call's window; the next one has the new length.
+    fn consume(self, pair: &Pair, now: Now, cost: u64) -> Self {
+        let opens = self.end_ms == 0;
+        Self {
+            window: pair.window,
+            end_ms: if opens { now.millis() + pair.window.millis() } else { self.end_ms },
+            count: self.count + cost,
+        }
+    }
+
+    fn remaining(&self, pair: &Pair, _: Now) -> u64 {
+        pair.limit.saturating_sub(self.count)
+    }
+
+    fn reset_after_ms(&self, now: Now) -> u64 {
+        self.end_ms.saturating_sub(now.millis())
+    }
+
+    fn expiry_ms(&self) -> u64 {
+        self.end_ms
+    }
+
+    fn read(window: Window, numbers: &mut Numbers) -> Option<Self> {
+        Some(Self { window, end_ms: numbers.next()?, count: numbers.next()? })
+    }
+
+    fn write(&self, text: &mut Text) {
+        text.number(self.end_ms);
+        text.number(self.count);
+    }
+
+    /// A plain count knows its end but not its window. It belongs to the shortest called window
+    /// that is not shorter than its time left, else to the longest.
+    fn read_plain(count: u64, end_ms: u64, pairs: &[Pair], now: Now) -> Option<Self> {
+        let left_ms = end_ms.saturating_sub(now.millis());
+        let windows = || pairs.iter().map(|pair| pair.window);
+        let window = windows().filter(|w| w.millis() >= left_ms).min().or(windows().max())?;
+        Some(Self { window, end_ms, count })
+    }
+
+    fn write_plain(&self, text: &mut Text) {
+        text.number(self.count);
+    }
+}

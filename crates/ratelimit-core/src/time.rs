@@ -1,0 +1,51 @@
+//! The moment of a decision, in microseconds since 1970, and the roundings of a wait.
+
+/// 366 days, the longest window, in milliseconds.
+pub const MAX_WINDOW_MS: u64 = 366 * DAY_MS;
+/// 3660 days, the longest time in which a bucket may refill, in milliseconds.
+pub const MAX_REFILL_MS: u64 = 3660 * DAY_MS;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Every number that is stored stays below 2^53, so that a Lua script can read it exactly.
+pub const MAX_STORED: u64 = (1 << 53) - 1;
+
+/// The server's clock when the call was made.
+///
+/// It leaves room for twice the longest refill below 2^53 µs, which is in the year 2255, so no
+/// sum of a moment and a wait can overflow or lose a digit in storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now(u64);
+
+impl Now {
+    /// The latest moment that a decision can be made at, in microseconds: in the year 2235.
+    pub const MAX_MICROS: u64 = MAX_STORED - 2 * MAX_REFILL_MS * 1000;
+
+    /// `None` when the clock stands before 1970 or after [`Now::MAX_MICROS`].
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        let micros = u64::try_from(micros).ok()?;
+        (micros <= Self::MAX_MICROS).then_some(Self(micros))
+    }
+
+    /// Microseconds since 1970.
+    pub fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// Whole milliseconds since 1970, rounded down.
+    pub fn millis(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+/// Microseconds as milliseconds, rounded up: a wait may be announced too long, never too short.
+pub(crate) fn ceil_millis(micros: u64) -> u64 {
+    micros.div_ceil(1000)
+}
+
+/// ⌊a / b⌋ and the remainder. 128-bit division is a slow call, and seldom needed.
+pub(crate) fn div_rem(a: u128, b: u64) -> (u128, u64) {
+    match u64::try_from(a) {
+        Ok(a) => ((a / b).into(), a % b),
+        Err(_) => (a / u128::from(b), (a % u128::from(b)) as u64),
+    }
+}

@@ -1,0 +1,109 @@
+//! BUCKET: a bucket of `burst` tokens, refilled continuously at `limit` tokens per window, kept
+//! as the theoretical arrival time (TAT) of the generic cell rate algorithm (GCRA, ITU-T I.371).
+//!
+//! debt = TAT − now; a token takes one emission interval = window / limit. Allowed iff
+//! debt + cost × interval ≤ burst × interval. At most burst + limit × t / window pass in any span t.
+//! Exact at every rate: all is counted in ticks of 1/limit µs, of which a token takes exactly
+//! `window` (in µs), and the TAT carries its remainder in ticks.
+//!
+//! Limit 6 in 60 s (one token in 10 s), debt 25 s: remaining = ⌊(60 − 25) / 10⌋ = 3.
+
+use crate::algorithm::State;
+use crate::policy::MAX_LIMIT;
+use crate::state::{Numbers, Text};
+use crate::time::{ceil_millis, div_rem};
+use crate::{Now, Pair, RetryAfter, Window};
+
+/// The bucket is full again at `tat` + `remainder` / limit, in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenBucket {
+    window: Window,
+    tat: u64,
+    remainder: u64,
+}
+
+impl TokenBucket {
+    /// What is missing from a full bucket, in ticks: below 2^93.
+    fn debt(&self, pair: &Pair, now: Now) -> u128 {
+        ticks(self.tat - now.micros(), pair.limit) + u128::from(self.remainder)
+    }
+
+    /// The TAT rounded up to the microsecond.
+    fn tat_ceil(&self) -> u64 {
+        self.tat + u64::from(self.remainder > 0)
+    }
+}
+
+/// `count` × `per_one`, below 2^93 for every pair of factors used here.
+fn ticks(count: u64, per_one: u64) -> u128 {
+    u128::from(count) * u128::from(per_one)
+}
+
+impl State for TokenBucket {
+    const TAG: &'static [u8; 2] = b"b1";
+
+    fn unused(window: Window) -> Self {
+        Self { window, tat: 0, remainder: 0 }
+    }
+
+    fn window(&self) -> Window {
+        self.window
+    }
+
+    /// A TAT in the past is no debt. A remainder that the limit does not have counts as one more
+    /// microsecond.
+    fn settle(self, pair: &Pair, now: Now) -> Self {
+        let window = pair.window;
+        if self.tat < now.micros() {
+            Self { window, tat: now.micros(), remainder: 0 }
+        } else if self.remainder >= pair.limit {
+            Self { window, tat: self.tat_ceil(), remainder: 0 }
+        } else {
+            Self { window, ..self }
+        }
+    }
+
+    fn retry_after(&self, pair: &Pair, now: Now, cost: u64) -> RetryAfter {
+        if cost > pair.burst {
+            return RetryAfter::Never;
+        }
+        let token = pair.window.micros();
+        let debt_then = self.debt(pair, now) + ticks(cost, token);
+        let full = ticks(pair.burst, token);
+        if debt_then <= full {
+            return RetryAfter::Now;
+        }
+        let (micros, rest) = div_rem(debt_then - full, pair.limit);
+        RetryAfter::Millis(ceil_millis(micros as u64 + u64::from(rest > 0)))
+    }
+
+    fn consume(self, pair: &Pair, now: Now, cost: u64) -> Self {
+        let debt = self.debt(pair, now) + ticks(cost, pair.window.micros());
+        let (micros, remainder) = div_rem(debt, pair.limit);
+        Self { window: pair.window, tat: now.micros() + micros as u64, remainder }
+    }
+
+    fn remaining(&self, pair: &Pair, now: Now) -> u64 {
+        let token = pair.window.micros();
+        let left = ticks(pair.burst, token).saturating_sub(self.debt(pair, now));
+        div_rem(left, token).0 as u64
+    }
+
+    fn reset_after_ms(&self, now: Now) -> u64 {
+        ceil_millis(self.tat_ceil() - now.micros())
+    }
+
+    fn expiry_ms(&self) -> u64 {
+        ceil_millis(self.tat_ceil())
+    }
+
+    fn read(window: Window, numbers: &mut Numbers) -> Option<Self> {
+        let state = Self { window, tat: numbers.next()?, remainder: numbers.next()? };
+        (state.remainder < MAX_LIMIT).then_some(state)
+    }
+
+    fn write(&self, text: &mut Text) {
+        text.number(self.tat);
+        text.number(self.remainder);
+    }
+}

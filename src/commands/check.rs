@@ -1,0 +1,41 @@
+//! `RATELIMIT.CHECK key limit window [limit window ...] [ALGORITHM FIXED | SLIDING | BUCKET]
+//! [BURST burst] [COST cost]`
+
+use std::ffi::CStr;
+
+use super::Command;
+use crate::error::Error;
+use crate::ffi::{Arguments, CommandInfo, Context};
+use crate::store::{Access, Key};
+use crate::{arguments, clock, replicate, reply, stats};
+
+pub(crate) struct Check;
+
+impl Command for Check {
+    const NAME: &'static CStr = c"ratelimit.check";
+    const FLAGS: &'static CStr = c"write fast";
+    const INFO: Option<CommandInfo> = Some(CommandInfo {
+        summary: c"Checks whether a call is within a rate limit, and counts it if it is",
+        writes: true,
+        acl_categories: c"write fast",
+    });
+
+    fn run(ctx: &Context, words: &Arguments) -> Result<(), Error> {
+        let call = arguments::parse(words)?;
+        let now = clock::now()?;
+        let mut key = Key::open(ctx, words.key(), Access::Write)?;
+        let (decision, next) = ratelimit_core::check(&call, key.stored(), now)?;
+        #[cfg(feature = "test-hooks")]
+        crate::test_hooks::before_write();
+        if let Some(next) = next {
+            key.make_room()?;
+            replicate::set(ctx, words.key(), &next)?;
+            key.write(&next);
+            stats::ALLOWED.count();
+        } else {
+            stats::DENIED.count();
+        }
+        reply::decision(ctx, &decision);
+        Ok(())
+    }
+}

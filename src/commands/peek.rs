@@ -1,0 +1,33 @@
+//! `RATELIMIT.PEEK key limit window [limit window ...] [ALGORITHM FIXED | SLIDING | BUCKET]
+//! [BURST burst] [COST cost]`
+
+use std::ffi::CStr;
+
+use super::Command;
+use crate::error::Error;
+use crate::ffi::{Arguments, CommandInfo, Context};
+use crate::store::{Access, Key};
+use crate::{arguments, clock, reply};
+
+pub(crate) struct Peek;
+
+impl Command for Peek {
+    const NAME: &'static CStr = c"ratelimit.peek";
+    const FLAGS: &'static CStr = c"readonly fast";
+    const INFO: Option<CommandInfo> = Some(CommandInfo {
+        summary: c"Tells what RATELIMIT.CHECK would decide, and counts nothing",
+        writes: false,
+        acl_categories: c"read fast",
+    });
+
+    fn run(ctx: &Context, words: &Arguments) -> Result<(), Error> {
+        let call = arguments::parse(words)?;
+        let now = clock::now()?;
+        let key = Key::open(ctx, words.key(), Access::Read)?;
+        let decision = ratelimit_core::peek(&call, key.stored(), now)?;
+        #[cfg(feature = "test-hooks")]
+        crate::test_hooks::before_write();
+        reply::decision(ctx, &decision);
+        Ok(())
+    }
+}

@@ -1,0 +1,422 @@
+//! The server's API, made safe: every `unsafe` of the module is in this file.
+//!
+//! What it leans on, wherever nothing else is said: a pointer that the server hands to a callback
+//! lives until the callback returns, and our types borrow it no longer; [`api_is_complete`] held at
+//! load, so the functions that are unwrapped here exist; commands run on one thread, one at a time.
+
+use std::ffi::{c_char, c_int, c_void, CStr};
+use std::io;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed};
+
+use redis_module::{raw, Context as LoadContext};
+
+pub(crate) use crate::command_info::CommandInfo;
+use crate::commands::{answer, Command};
+use crate::stats;
+
+/// Whether the server has every function that the module cannot do without.
+pub(crate) fn api_is_complete() -> bool {
+    // Safety: the server has filled the table before the module is asked to load.
+    unsafe {
+        [
+            raw::RedisModule_GetAbsExpire.map(drop),
+            raw::RedisModule_SetAbsExpire.map(drop),
+            raw::RedisModule_SignalModifiedKey.map(drop),
+            raw::RedisModule_SetModuleOptions.map(drop),
+            raw::RedisModule_RegisterInfoFunc.map(drop),
+        ]
+    }
+    .iter()
+    .all(Option::is_some)
+}
+
+/// The server's cached clock, where it has one, in microseconds since 1970.
+pub(crate) fn cached_micros() -> Option<i64> {
+    // Safety: takes nothing, returns a number.
+    unsafe { raw::RedisModule_CachedMicroseconds.map(|cached| cached()) }
+}
+
+/// The system's clock, in microseconds since 1970; 0 where it cannot be read.
+pub(crate) fn system_micros() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // Safety: `time` is ours and large enough.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+}
+
+/// The words of a call. The first is the command's name, the second the key.
+pub(crate) struct Arguments<'a>(&'a [*mut raw::RedisModuleString]);
+
+/// The key's name, as the server holds it.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyName<'a>(*mut raw::RedisModuleString, PhantomData<&'a ()>);
+
+impl<'a> Arguments<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn key(&self) -> KeyName<'a> {
+        KeyName(self.0[1], PhantomData)
+    }
+
+    pub(crate) fn behind_key(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0[2..].iter().map(|&word| string_bytes(word))
+    }
+
+    #[cfg(feature = "test-hooks")]
+    pub(crate) fn behind_name(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0[1..].iter().map(|&word| string_bytes(word))
+    }
+}
+
+fn string_bytes<'a>(string: *mut raw::RedisModuleString) -> &'a [u8] {
+    let mut len = 0;
+    // Safety: an argument's bytes stay where they are for the call.
+    unsafe {
+        let bytes = raw::RedisModule_StringPtrLen.unwrap()(string, &mut len);
+        slice::from_raw_parts(bytes.cast(), len)
+    }
+}
+
+/// The server, for the length of one callback.
+pub(crate) struct Context(*mut raw::RedisModuleCtx);
+
+impl Context {
+    pub(crate) fn at_load(ctx: &LoadContext) -> Self {
+        Self(ctx.ctx)
+    }
+
+    /// The text must hold nothing of what a client sent.
+    pub(crate) fn log_warning(&self, text: &str) {
+        // Safety: "%.*s" takes a length and as many bytes; no byte of the text is a directive.
+        unsafe {
+            raw::RedisModule_Log.unwrap()(
+                self.0,
+                c"warning".as_ptr(),
+                c"%.*s".as_ptr(),
+                text.len() as c_int,
+                text.as_ptr(),
+            );
+        }
+    }
+
+    /// With no argument at all nothing runs: the server says EINVAL where it knows the command.
+    pub(crate) fn knows_command(&self, name: &CStr) -> bool {
+        // Safety: the format is empty, so nothing is read behind it. A reply would be ours to free.
+        unsafe {
+            let reply = raw::RedisModule_Call.unwrap()(self.0, name.as_ptr(), c"".as_ptr());
+            if let Some(reply) = NonNull::new(reply) {
+                raw::RedisModule_FreeCallReply.unwrap()(reply.as_ptr());
+            }
+        }
+        io::Error::last_os_error().raw_os_error() != Some(libc::ENOENT)
+    }
+
+    /// No implicit signal: a denied call must not break a WATCH. Asynchronous loading: a replica
+    /// answers from the old data meanwhile. The third, Valkey's alone: the module has nothing
+    /// that a migrating slot would leave behind; without it Valkey 9 refuses CLUSTER MIGRATESLOTS.
+    pub(crate) fn set_module_options(&self) {
+        const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+        let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
+            | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD;
+        if is_valkey() {
+            options |= HANDLE_ATOMIC_SLOT_MIGRATION;
+        }
+        // Safety: a number.
+        unsafe { raw::RedisModule_SetModuleOptions.unwrap()(self.0, options as c_int) };
+    }
+
+    pub(crate) fn register_command<C: Command>(&self) -> Result<(), &'static str> {
+        let key = c_int::from(C::INFO.is_some());
+        // Safety: the strings are static. The entry has the signature that the server calls.
+        let created = unsafe {
+            raw::RedisModule_CreateCommand.unwrap()(
+                self.0,
+                C::NAME.as_ptr(),
+                Some(entry::<C>),
+                C::FLAGS.as_ptr(),
+                key,
+                key,
+                key,
+            )
+        };
+        if created != raw::REDISMODULE_OK as c_int {
+            return Err("a command of this name exists already");
+        }
+        C::INFO.map_or(Ok(()), |info| self.describe_command(C::NAME, &info))
+    }
+
+    /// As far as the server can be told: Redis 7.0 and 7.2 on.
+    fn describe_command(&self, name: &CStr, info: &CommandInfo) -> Result<(), &'static str> {
+        // Safety: the server copies what it is given; `with_raw` keeps it alive for the call.
+        unsafe {
+            let command = raw::RedisModule_GetCommand.map(|get| get(self.0, name.as_ptr()));
+            let Some(command) = command.filter(|command| !command.is_null()) else {
+                return Ok(());
+            };
+            if let Some(set_info) = raw::RedisModule_SetCommandInfo {
+                let set = info.with_raw(|raw_info| set_info(command, raw_info));
+                if set != raw::REDISMODULE_OK as c_int {
+                    return Err("the server refused the description of a command");
+                }
+            }
+            if let Some(set_categories) = raw::RedisModule_SetCommandACLCategories {
+                let set = set_categories(command, info.acl_categories.as_ptr());
+                if set != raw::REDISMODULE_OK as c_int {
+                    return Err("the server refused the ACL categories of a command");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A setting that is on or off, off by default. Nothing where the server has no such API.
+    pub(crate) fn register_switch(
+        &self,
+        name: &CStr,
+        switch: &'static AtomicBool,
+    ) -> Result<(), &'static str> {
+        // Safety: the switch is static, and the callbacks read it as what it is.
+        unsafe {
+            let Some(register) = raw::RedisModule_RegisterBoolConfig else { return Ok(()) };
+            let registered = register(
+                self.0,
+                name.as_ptr(),
+                0,
+                raw::REDISMODULE_CONFIG_DEFAULT,
+                Some(get_switch),
+                Some(set_switch),
+                None,
+                ptr::from_ref(switch).cast_mut().cast(),
+            );
+            let load = raw::RedisModule_LoadConfigs.ok_or("the server cannot load settings")?;
+            if registered != raw::REDISMODULE_OK as c_int
+                || load(self.0) != raw::REDISMODULE_OK as c_int
+            {
+                return Err("a setting was refused");
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn register_info(&self) {
+        // Safety: the callback has the signature that the server calls.
+        unsafe { raw::RedisModule_RegisterInfoFunc.unwrap()(self.0, Some(info)) };
+    }
+
+    /// Above `maxmemory`, after the server has evicted what it may.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        // Safety: returns flags.
+        let flags = unsafe { raw::RedisModule_GetContextFlags.unwrap()(self.0) };
+        flags & raw::REDISMODULE_CTX_FLAGS_OOM as c_int != 0
+    }
+
+    pub(crate) fn open_key(&self, name: KeyName, access: Access) -> OpenKey {
+        // Safety: the name is an argument of this call.
+        OpenKey(unsafe { raw::RedisModule_OpenKey.unwrap()(self.0, name.0, access as c_int) })
+    }
+
+    /// WATCHes break, and client caches are told.
+    pub(crate) fn signal_modified(&self, name: KeyName) {
+        // Safety: the name is an argument of this call.
+        unsafe { raw::RedisModule_SignalModifiedKey.unwrap()(self.0, name.0) };
+    }
+
+    /// `SET name value PXAT expiry`, to replicas and the append-only file. False: nothing was sent.
+    pub(crate) fn replicate_set(&self, name: KeyName, value: &[u8], expiry: &[u8]) -> bool {
+        // Safety: the format names what follows: a string, bytes and their length, a string
+        // retained at load, bytes and their length. The server copies the bytes.
+        let sent = unsafe {
+            raw::RedisModule_Replicate.unwrap()(
+                self.0,
+                c"SET".as_ptr(),
+                c"sbsb".as_ptr(),
+                name.0,
+                value.as_ptr(),
+                value.len(),
+                PXAT.load(Relaxed),
+                expiry.as_ptr(),
+                expiry.len(),
+            )
+        };
+        sent == raw::REDISMODULE_OK as c_int
+    }
+
+    pub(crate) fn reply_array(&self, len: usize) {
+        // Safety: a number. The result is OK whatever happens.
+        unsafe { raw::RedisModule_ReplyWithArray.unwrap()(self.0, len as _) };
+    }
+
+    pub(crate) fn reply_integer(&self, number: i64) {
+        // Safety: as above.
+        unsafe { raw::RedisModule_ReplyWithLongLong.unwrap()(self.0, number) };
+    }
+
+    pub(crate) fn reply_error(&self, text: &CStr) {
+        // Safety: the server copies the text.
+        unsafe { raw::RedisModule_ReplyWithError.unwrap()(self.0, text.as_ptr()) };
+    }
+
+    pub(crate) fn reply_wrong_arity(&self) {
+        // Safety: writes the server's own text.
+        unsafe { raw::RedisModule_WrongArity.unwrap()(self.0) };
+    }
+
+    #[cfg(feature = "test-hooks")]
+    pub(crate) fn reply_ok(&self) {
+        // Safety: the server copies the text.
+        unsafe { raw::RedisModule_ReplyWithSimpleString.unwrap()(self.0, c"OK".as_ptr()) };
+    }
+}
+
+/// Valkey registers its API under names of its own too.
+fn is_valkey() -> bool {
+    let mut function: *mut c_void = ptr::null_mut();
+    let name = c"ValkeyModule_OpenKey".as_ptr();
+    // Safety: the server writes a pointer, or leaves it.
+    let found =
+        unsafe { raw::RedisModule_GetApi.unwrap()(name, ptr::from_mut(&mut function).cast()) };
+    found == raw::REDISMODULE_OK as c_int
+}
+
+/// The word PXAT as the server's own string, made once: half the cost of making it at each call.
+static PXAT: AtomicPtr<raw::RedisModuleString> = AtomicPtr::new(ptr::null_mut());
+
+pub(crate) fn retain_pxat(ctx: &Context) {
+    let word = c"PXAT";
+    // Safety: without automatic memory the string is ours until it is freed, which is never.
+    let string =
+        unsafe { raw::RedisModule_CreateString.unwrap()(ctx.0, word.as_ptr(), word.count_bytes()) };
+    PXAT.store(string, Relaxed);
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    Read = raw::REDISMODULE_READ as isize,
+    Write = (raw::REDISMODULE_READ | raw::REDISMODULE_WRITE) as isize,
+}
+
+pub(crate) enum KeyKind {
+    Empty,
+    String,
+    Other,
+}
+
+/// A key while it is open. Null, which the server takes for an empty one, where it was opened to
+/// be read and is not there.
+pub(crate) struct OpenKey(*mut raw::RedisModuleKey);
+
+impl OpenKey {
+    pub(crate) fn kind(&self) -> KeyKind {
+        // Safety: the key is open, or null.
+        match unsafe { raw::RedisModule_KeyType.unwrap()(self.0) } as isize {
+            raw::REDISMODULE_KEYTYPE_EMPTY => KeyKind::Empty,
+            raw::REDISMODULE_KEYTYPE_STRING => KeyKind::String,
+            _ => KeyKind::Other,
+        }
+    }
+
+    /// Only of a key that exists. `None`: it never expires.
+    pub(crate) fn expiry_ms(&self) -> Option<u64> {
+        // Safety: the key is open and not empty.
+        let expiry = unsafe { raw::RedisModule_GetAbsExpire.unwrap()(self.0) };
+        u64::try_from(expiry).ok()
+    }
+
+    /// Only of a string.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        let mut len = 0;
+        // Safety: the key is open and a string; the bytes stay until it is changed, which takes
+        // `&mut self`.
+        unsafe {
+            let bytes = self.string(&mut len, Access::Read);
+            slice::from_raw_parts(bytes, len)
+        }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let mut len = 0;
+        // Safety: as above, and open for writing; the server has unshared the string.
+        unsafe {
+            let bytes = self.string(&mut len, Access::Write);
+            slice::from_raw_parts_mut(bytes, len)
+        }
+    }
+
+    /// # Safety
+    /// The key is open and a string.
+    unsafe fn string(&self, len: &mut usize, access: Access) -> *mut u8 {
+        raw::RedisModule_StringDMA.unwrap()(self.0, len, access as c_int).cast()
+    }
+
+    /// Makes an empty key a string. New bytes are zero.
+    pub(crate) fn resize(&mut self, len: usize) {
+        // Safety: the key is open for writing, and a string or empty.
+        unsafe { raw::RedisModule_StringTruncate.unwrap()(self.0, len) };
+    }
+
+    pub(crate) fn set_expiry_ms(&mut self, expiry: u64) {
+        // Safety: the key is open for writing and not empty.
+        unsafe { raw::RedisModule_SetAbsExpire.unwrap()(self.0, expiry as i64) };
+    }
+}
+
+impl Drop for OpenKey {
+    fn drop(&mut self) {
+        // Safety: nothing borrows from it any more; the server ignores null.
+        unsafe { raw::RedisModule_CloseKey.unwrap()(self.0) };
+    }
+}
+
+/// What INFO is written to.
+pub(crate) struct Info(*mut raw::RedisModuleInfoCtx);
+
+impl Info {
+    /// False where INFO was not asked for this section.
+    pub(crate) fn open_section(&self) -> bool {
+        // Safety: an empty name; the server sets the module's before it.
+        let opened = unsafe { raw::RedisModule_InfoAddSection.unwrap()(self.0, c"".as_ptr()) };
+        opened == raw::REDISMODULE_OK as c_int
+    }
+
+    pub(crate) fn field(&self, name: &CStr, value: u64) {
+        // Safety: the server copies the name.
+        unsafe { raw::RedisModule_InfoAddFieldULongLong.unwrap()(self.0, name.as_ptr(), value) };
+    }
+}
+
+/// Where the server enters a command.
+extern "C" fn entry<C: Command>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // Safety: the server hands over `argc` strings, which live for the call.
+    let words = unsafe { slice::from_raw_parts(argv, argc as usize) };
+    answer::<C>(&Context(ctx), &Arguments(words));
+    raw::REDISMODULE_OK as c_int
+}
+
+extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
+    stats::tell(&Info(ctx));
+}
+
+unsafe extern "C" fn get_switch(_name: *const c_char, switch: *mut c_void) -> c_int {
+    // Safety: what was registered is a static switch.
+    unsafe { &*switch.cast::<AtomicBool>() }.load(Relaxed).into()
+}
+
+unsafe extern "C" fn set_switch(
+    _name: *const c_char,
+    value: c_int,
+    switch: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    // Safety: as above.
+    unsafe { &*switch.cast::<AtomicBool>() }.store(value != 0, Relaxed);
+    raw::REDISMODULE_OK as c_int
+}

@@ -1,0 +1,51 @@
+//! What happens once, when the server loads the module or lets go of it.
+
+use redis_module::{Context as LoadContext, RedisString, Status};
+
+use crate::commands::{check::Check, peek::Peek};
+use crate::ffi::Context;
+use crate::{ffi, replicate, settings, stats};
+
+pub(crate) fn load(ctx: &LoadContext, arguments: &[RedisString]) -> Status {
+    let ctx = Context::at_load(ctx);
+    match try_load(&ctx, arguments.len()) {
+        Ok(()) => Status::Ok,
+        Err(why) => {
+            ctx.log_warning(why);
+            Status::Err
+        }
+    }
+}
+
+fn try_load(ctx: &Context, arguments: usize) -> Result<(), &'static str> {
+    if arguments > 0 {
+        return Err("the module takes no arguments; settings go by CONFIG SET or redis.conf");
+    }
+    if !ffi::api_is_complete() {
+        return Err("this server is too old: Redis 6.2 or later, or Valkey, is needed");
+    }
+    if !ctx.knows_command(c"SET") {
+        return Err("the command SET is renamed or disabled, but allowed calls reach replicas \
+                    and the append-only file as SET: remove rename-command SET");
+    }
+    ctx.set_module_options();
+    replicate::prepare(ctx);
+    ctx.register_command::<Check>()?;
+    ctx.register_command::<Peek>()?;
+    #[cfg(feature = "test-hooks")]
+    ctx.register_command::<crate::test_hooks::Test>()?;
+    settings::register(ctx)?;
+    stats::register(ctx);
+    Ok(())
+}
+
+/// An ACL rule that names one of the commands outlives them, and aborts Redis 8.2 when it is
+/// next shown: so a setting must say that unloading is meant.
+pub(crate) fn unload(ctx: &LoadContext) -> Status {
+    if settings::allow_unload() {
+        return Status::Ok;
+    }
+    Context::at_load(ctx)
+        .log_warning("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");
+    Status::Err
+}

@@ -1,0 +1,32 @@
+//! What replicas and the append-only file see of an allowed call: its effect, never the question.
+//!
+//! `SET key state PXAT t` gives the same bytes and the same expiry wherever and whenever it is
+//! replayed, and needs no module there. Not INCRBY, and not KEEPTTL: a replica that has lost the
+//! key would make one that never expires.
+
+use ratelimit_core::Next;
+
+use crate::error::Error;
+use crate::ffi::{self, Context, KeyName};
+use crate::stats;
+
+/// Once, at load.
+pub(crate) fn prepare(ctx: &Context) {
+    ffi::retain_pxat(ctx);
+}
+
+/// Comes before the change itself: if it fails, nothing was changed.
+pub(crate) fn set(ctx: &Context, key: KeyName, next: &Next) -> Result<(), Error> {
+    #[cfg(feature = "test-hooks")]
+    if crate::test_hooks::replication_fails() {
+        stats::REPLICATION_FAILURES.count();
+        return Err(Error::Replication);
+    }
+    let mut digits = [0; 20];
+    let expiry = ratelimit_core::state::decimal_digits(next.expiry_ms, &mut digits);
+    if ctx.replicate_set(key, next.value(), expiry) {
+        return Ok(());
+    }
+    stats::REPLICATION_FAILURES.count();
+    Err(Error::Replication)
+}

@@ -1,0 +1,39 @@
+//! What goes back to the client: `allowed limit remaining retry_after_ms reset_after_ms`, and
+//! for several pairs an array of each one's last four.
+
+use ratelimit_core::{Decision, RetryAfter, Standing};
+
+use crate::error::Error;
+use crate::ffi::Context;
+
+pub(crate) fn decision(ctx: &Context, decision: &Decision) {
+    let several = decision.standings().len() > 1;
+    ctx.reply_array(if several { 6 } else { 5 });
+    ctx.reply_integer(decision.allowed().into());
+    standing(ctx, decision.binding());
+    if several {
+        ctx.reply_array(decision.standings().len());
+        for each in decision.standings() {
+            ctx.reply_array(4);
+            standing(ctx, each);
+        }
+    }
+}
+
+fn standing(ctx: &Context, standing: &Standing) {
+    ctx.reply_integer(standing.limit as i64);
+    ctx.reply_integer(standing.remaining as i64);
+    ctx.reply_integer(match standing.retry_after {
+        RetryAfter::Now => 0,
+        RetryAfter::Millis(millis) => millis as i64,
+        RetryAfter::Never => -1,
+    });
+    ctx.reply_integer(standing.reset_after_ms as i64);
+}
+
+pub(crate) fn error(ctx: &Context, error: Error) {
+    match error {
+        Error::Arity => ctx.reply_wrong_arity(),
+        _ => ctx.reply_error(error.text()),
+    }
+}
