@@ -4,6 +4,7 @@
 //! replayed, and needs no module there. Not INCRBY, and not KEEPTTL: a replica that has lost the
 //! key would make one that never expires.
 
+use ratelimit_core::state::Digits;
 use ratelimit_core::Next;
 
 use crate::error::Error;
@@ -22,9 +23,7 @@ pub(crate) fn set(ctx: &Context, key: KeyName, next: &Next) -> Result<(), Error>
         stats::REPLICATION_FAILURES.count();
         return Err(Error::Replication);
     }
-    let mut digits = [0; 20];
-    let expiry = ratelimit_core::state::decimal_digits(next.expiry_ms, &mut digits);
-    if ctx.replicate_set(key, next.value(), expiry) {
+    if ctx.replicate_set(key, next.value(), Digits::new().of(next.expiry_ms)) {
         return Ok(());
     }
     stats::REPLICATION_FAILURES.count();

@@ -1,19 +1,19 @@
 //! What goes back to the client: `allowed limit remaining retry_after_ms reset_after_ms`, and
 //! for several pairs an array of each one's last four.
 
-use ratelimit_core::{Decision, RetryAfter, Standing};
+use ratelimit_core::{Outcome, RetryAfter, Standing};
 
 use crate::error::Error;
 use crate::ffi::Context;
 
-pub(crate) fn decision(ctx: &Context, decision: &Decision) {
-    let several = decision.standings().len() > 1;
+pub(crate) fn outcome(ctx: &Context, outcome: &Outcome) {
+    let several = outcome.standings().len() > 1;
     ctx.reply_array(if several { 6 } else { 5 });
-    ctx.reply_integer(decision.allowed().into());
-    standing(ctx, decision.binding());
+    ctx.reply_integer(outcome.allowed().into());
+    standing(ctx, outcome.binding());
     if several {
-        ctx.reply_array(decision.standings().len());
-        for each in decision.standings() {
+        ctx.reply_array(outcome.standings().len());
+        for each in outcome.standings() {
             ctx.reply_array(4);
             standing(ctx, each);
         }

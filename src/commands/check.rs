@@ -24,18 +24,18 @@ impl Command for Check {
         let call = arguments::parse(words)?;
         let now = clock::now()?;
         let mut key = Key::open(ctx, words.key(), Access::Write)?;
-        let (decision, next) = ratelimit_core::check(&call, key.stored(), now)?;
+        let outcome = ratelimit_core::check(&call, key.stored(), now)?;
         #[cfg(feature = "test-hooks")]
         crate::test_hooks::before_write();
-        if let Some(next) = next {
+        if let Some(next) = outcome.next() {
             key.make_room()?;
-            replicate::set(ctx, words.key(), &next)?;
-            key.write(&next);
+            replicate::set(ctx, words.key(), next)?;
+            key.write(next);
             stats::ALLOWED.count();
         } else {
             stats::DENIED.count();
         }
-        reply::decision(ctx, &decision);
+        reply::outcome(ctx, &outcome);
         Ok(())
     }
 }

@@ -24,10 +24,10 @@ impl Command for Peek {
         let call = arguments::parse(words)?;
         let now = clock::now()?;
         let key = Key::open(ctx, words.key(), Access::Read)?;
-        let decision = ratelimit_core::peek(&call, key.stored(), now)?;
+        let outcome = ratelimit_core::peek(&call, key.stored(), now)?;
         #[cfg(feature = "test-hooks")]
         crate::test_hooks::before_write();
-        reply::decision(ctx, &decision);
+        reply::outcome(ctx, &outcome);
         Ok(())
     }
 }

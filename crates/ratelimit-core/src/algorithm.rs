@@ -4,9 +4,9 @@
 use crate::fixed_window::FixedWindow;
 use crate::policy::MAX_PAIRS;
 use crate::sliding_window::SlidingWindow;
-use crate::state::{self, Groups, Next, Numbers, StateError, Stored, Text};
+use crate::state::{self, Numbers, StateError, Stored, Text};
 use crate::token_bucket::TokenBucket;
-use crate::{Call, Decision, Now, Pair, Policy, RetryAfter, Standing, Window};
+use crate::{Call, Now, Outcome, Pair, RetryAfter, Window};
 
 /// How a limit is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,94 +53,56 @@ pub(crate) trait State: Copy {
     fn write_plain(&self, _text: &mut Text) {}
 }
 
-/// Decides and consumes: what RATELIMIT.CHECK does. `None` for the next state: the call is
-/// denied, and nothing is to be written.
-pub fn check(
-    call: &Call,
-    stored: Option<Stored>,
-    now: Now,
-) -> Result<(Decision, Option<Next>), StateError> {
-    match call.policy.algorithm() {
-        Algorithm::Fixed => check_with::<FixedWindow>(call, stored, now),
-        Algorithm::Sliding => check_with::<SlidingWindow>(call, stored, now),
-        Algorithm::Bucket => check_with::<TokenBucket>(call, stored, now),
-    }
+/// Decides, and consumes if it allows: what RATELIMIT.CHECK does.
+pub fn check(call: &Call, stored: Option<Stored>, now: Now) -> Result<Outcome, StateError> {
+    decide(call, stored, now, true)
 }
 
 /// What [`check`] would decide, described as it stands: what RATELIMIT.PEEK does.
-pub fn peek(call: &Call, stored: Option<Stored>, now: Now) -> Result<Decision, StateError> {
+pub fn peek(call: &Call, stored: Option<Stored>, now: Now) -> Result<Outcome, StateError> {
+    decide(call, stored, now, false)
+}
+
+#[inline]
+fn decide(
+    call: &Call,
+    stored: Option<Stored>,
+    now: Now,
+    consumes: bool,
+) -> Result<Outcome, StateError> {
+    let mut outcome = Outcome::blank();
     match call.policy.algorithm() {
-        Algorithm::Fixed => peek_with::<FixedWindow>(call, stored, now),
-        Algorithm::Sliding => peek_with::<SlidingWindow>(call, stored, now),
-        Algorithm::Bucket => peek_with::<TokenBucket>(call, stored, now),
-    }
+        Algorithm::Fixed => decide_by::<FixedWindow>(call, stored, now, consumes, &mut outcome),
+        Algorithm::Sliding => decide_by::<SlidingWindow>(call, stored, now, consumes, &mut outcome),
+        Algorithm::Bucket => decide_by::<TokenBucket>(call, stored, now, consumes, &mut outcome),
+    }?;
+    Ok(outcome)
 }
 
-fn check_with<S: State>(
+/// All pairs must allow, or none consumes. The outcome is filled in place, because it is large.
+fn decide_by<S: State>(
     call: &Call,
     stored: Option<Stored>,
     now: Now,
-) -> Result<(Decision, Option<Next>), StateError> {
+    consumes: bool,
+    outcome: &mut Outcome,
+) -> Result<(), StateError> {
     let pairs = call.policy.pairs();
-    let mut states = settled::<S>(&call.policy, stored, now)?;
-    let denies =
-        |(state, pair): (&S, &Pair)| state.retry_after(pair, now, call.cost) != RetryAfter::Now;
-    if states.iter().zip(pairs).any(denies) {
-        return Ok((standings(&states, call, now), None));
-    }
-    for (state, pair) in states.iter_mut().zip(pairs) {
-        *state = state.consume(pair, now, call.cost);
-    }
-    let after =
-        Decision::of(pairs.len(), |i| standing(&states[i], &pairs[i], now, RetryAfter::Now));
-    Ok((after, Some(state::write(&states[..pairs.len()]))))
-}
-
-fn peek_with<S: State>(
-    call: &Call,
-    stored: Option<Stored>,
-    now: Now,
-) -> Result<Decision, StateError> {
-    let states = settled::<S>(&call.policy, stored, now)?;
-    Ok(standings(&states, call, now))
-}
-
-fn standings<S: State>(states: &[S; MAX_PAIRS], call: &Call, now: Now) -> Decision {
-    let pairs = call.policy.pairs();
-    Decision::of(pairs.len(), |i| {
-        let retry_after = states[i].retry_after(&pairs[i], now, call.cost);
-        standing(&states[i], &pairs[i], now, retry_after)
-    })
-}
-
-fn standing<S: State>(state: &S, pair: &Pair, now: Now, retry_after: RetryAfter) -> Standing {
-    Standing {
-        limit: pair.burst,
-        remaining: state.remaining(pair, now),
-        retry_after,
-        reset_after_ms: state.reset_after_ms(now),
-    }
-}
-
-/// The state of each pair in the order called, carried to `now`.
-fn settled<S: State>(
-    policy: &Policy,
-    stored: Option<Stored>,
-    now: Now,
-) -> Result<[S; MAX_PAIRS], StateError> {
-    let pairs = policy.pairs();
-    let groups = state::read::<S>(stored, pairs, now)?;
     let mut states = [S::unused(pairs[0].window); MAX_PAIRS];
+    let states = &mut states[..pairs.len()];
+    state::read(stored, pairs, now, states)?;
     for (state, pair) in states.iter_mut().zip(pairs) {
-        *state = of_pair(&groups, pair, pairs.len()).settle(pair, now);
+        *state = state.settle(pair, now);
+        outcome.push(pair.burst, state.retry_after(pair, now, call.cost));
     }
-    Ok(states)
-}
-
-/// One pair called and one stored are the same limit, even if its window was changed. Otherwise
-/// the windows tell which is which.
-fn of_pair<S: State>(groups: &Groups<S>, pair: &Pair, called: usize) -> S {
-    let same_limit = groups.only().filter(|_| called == 1);
-    let same_window = || groups.iter().find(|state| state.window() == pair.window);
-    same_limit.or_else(same_window).copied().unwrap_or(S::unused(pair.window))
+    if consumes && outcome.allowed() {
+        for (state, pair) in states.iter_mut().zip(pairs) {
+            *state = state.consume(pair, now, call.cost);
+        }
+        state::write(states, &mut outcome.next);
+    }
+    for (i, (state, pair)) in states.iter().zip(pairs).enumerate() {
+        outcome.describe(i, state.remaining(pair, now), state.reset_after_ms(now));
+    }
+    Ok(())
 }

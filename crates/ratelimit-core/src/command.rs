@@ -1,7 +1,7 @@
 //! The words of RATELIMIT.CHECK and RATELIMIT.PEEK behind the key, judged from left to right.
 
 use crate::policy::{PolicyError, MAX_LIMIT};
-use crate::state::decimal;
+use crate::state::{leading_number, whole_number};
 use crate::{Algorithm, Policy, Window};
 
 /// The words behind the command's name, as the documents show them.
@@ -123,11 +123,11 @@ fn set_once<'a, T>(
 }
 
 fn limit(word: &[u8]) -> Result<u64, ArgumentError> {
-    decimal(word).filter(|&n| n <= MAX_LIMIT).ok_or(ArgumentError::Limit)
+    whole_number(word).filter(|&n| n <= MAX_LIMIT).ok_or(ArgumentError::Limit)
 }
 
 fn positive(word: &[u8]) -> Option<u64> {
-    decimal(word).filter(|n| (1..=MAX_LIMIT).contains(n))
+    whole_number(word).filter(|n| (1..=MAX_LIMIT).contains(n))
 }
 
 fn algorithm(word: &[u8]) -> Option<Algorithm> {
@@ -149,8 +149,7 @@ fn window(word: Option<&[u8]>) -> Result<Window, ArgumentError> {
 
 /// `60`, `500ms`, `1h`: seconds without a unit, units in lower case.
 fn duration(word: &[u8]) -> Option<Window> {
-    let digits = word.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (number, unit) = word.split_at(digits);
+    let (number, unit) = leading_number(word)?;
     let millis = match unit {
         b"ms" => 1,
         b"" | b"s" => 1_000,
@@ -159,5 +158,5 @@ fn duration(word: &[u8]) -> Option<Window> {
         b"d" => 86_400_000,
         _ => return None,
     };
-    Window::from_millis(decimal(number)?.checked_mul(millis)?)
+    Window::from_millis(number.checked_mul(millis)?)
 }

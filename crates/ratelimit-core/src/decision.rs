@@ -1,6 +1,7 @@
-//! What a caller is told.
+//! What a call comes to: the answer for its caller, and what is to be stored.
 
 use crate::policy::MAX_PAIRS;
+use crate::state::Text;
 
 /// When the same call would pass, if nobody else comes. Ordered: never is the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,22 +29,61 @@ pub struct Standing {
     pub reset_after_ms: u64,
 }
 
-/// The answer to one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    standings: [Standing; MAX_PAIRS],
-    len: usize,
+impl Standing {
+    const BLANK: Self =
+        Self { limit: 0, remaining: 0, retry_after: RetryAfter::Now, reset_after_ms: 0 };
 }
 
-impl Decision {
-    pub(crate) fn of(len: usize, mut standing: impl FnMut(usize) -> Standing) -> Self {
-        let unused =
-            Standing { limit: 0, remaining: 0, retry_after: RetryAfter::Now, reset_after_ms: 0 };
-        let mut standings = [unused; MAX_PAIRS];
-        for (i, slot) in standings[..len].iter_mut().enumerate() {
-            *slot = standing(i);
-        }
-        Self { standings, len }
+/// What an allowed call leaves under the key.
+#[derive(Clone, Debug)]
+pub struct Next {
+    pub(crate) text: Text,
+    /// Milliseconds since 1970.
+    pub expiry_ms: u64,
+}
+
+impl Next {
+    fn blank() -> Self {
+        Self { text: Text::empty(), expiry_ms: 0 }
+    }
+
+    /// The string to store.
+    pub fn value(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// What one call comes to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub(crate) allowed: bool,
+    standings: [Standing; MAX_PAIRS],
+    len: usize,
+    pub(crate) next: Next,
+}
+
+impl Outcome {
+    pub(crate) fn blank() -> Self {
+        Self { allowed: true, standings: [Standing::BLANK; MAX_PAIRS], len: 0, next: Next::blank() }
+    }
+
+    /// One pair more, with its part of the verdict.
+    pub(crate) fn push(&mut self, limit: u64, retry_after: RetryAfter) {
+        self.allowed &= retry_after == RetryAfter::Now;
+        self.standings[self.len] = Standing { limit, retry_after, ..Standing::BLANK };
+        self.len += 1;
+    }
+
+    /// How pair `i` stands in the end.
+    pub(crate) fn describe(&mut self, i: usize, remaining: u64, reset_after_ms: u64) {
+        let standing = &mut self.standings[i];
+        standing.remaining = remaining;
+        standing.reset_after_ms = reset_after_ms;
+    }
+
+    /// Whether every pair lets the call pass.
+    pub fn allowed(&self) -> bool {
+        self.allowed
     }
 
     /// Each pair's standing, in the order given.
@@ -51,27 +91,26 @@ impl Decision {
         &self.standings[..self.len]
     }
 
-    /// Whether every pair lets the call pass.
-    pub fn allowed(&self) -> bool {
-        self.standings().iter().all(|s| s.retry_after == RetryAfter::Now)
-    }
-
     /// The pair that speaks for all. Denied: the longest wait. Allowed: the smallest remaining,
     /// then the longest reset. Then the first given.
     pub fn binding(&self) -> &Standing {
-        let denied = !self.allowed();
-        let binds_more = |a: &Standing, b: &Standing| {
-            if denied {
-                return a.retry_after > b.retry_after;
-            }
-            (b.remaining, a.reset_after_ms) > (a.remaining, b.reset_after_ms)
-        };
         let mut binding = &self.standings[0];
-        for standing in &self.standings()[1..] {
-            if binds_more(standing, binding) {
+        for standing in self.standings().iter().skip(1) {
+            let binds_more = if self.allowed {
+                (binding.remaining, standing.reset_after_ms)
+                    > (standing.remaining, binding.reset_after_ms)
+            } else {
+                standing.retry_after > binding.retry_after
+            };
+            if binds_more {
                 binding = standing;
             }
         }
         binding
+    }
+
+    /// What is to be stored; `None`: the call consumed nothing, and nothing is to be written.
+    pub fn next(&self) -> Option<&Next> {
+        (!self.next.text.as_bytes().is_empty()).then_some(&self.next)
     }
 }

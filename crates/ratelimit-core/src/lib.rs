@@ -1,5 +1,6 @@
 //! The decision of a rate limiter, as one pure function: a [`Call`] (policy, cost) + what the key
-//! holds + [`Now`] → a [`Decision`] and, if the call consumed, the [`Next`] state of the key.
+//! holds + [`Now`] → an [`Outcome`]: each pair's standing and, if the call consumed, the [`Next`]
+//! state of the key.
 //!
 //! No clock, no I/O, no allocation, no dependency. The algorithms are in [`fixed_window`],
 //! [`sliding_window`] and [`token_bucket`]; what they share — several pairs, all or nothing —
@@ -12,11 +13,11 @@
 //! let call = Call::parse([&b"10"[..], b"60"]).unwrap();
 //! let now = Now::from_micros(1_000_000_000).unwrap();
 //! let stored = Stored { value: b"6", expiry_ms: Some(1_012_000) };
-//! let (decision, next) = check(&call, Some(stored), now).unwrap();
-//! assert!(decision.allowed());
-//! assert_eq!(decision.binding().remaining, 3);
-//! assert_eq!(decision.binding().reset_after_ms, 12_000);
-//! assert_eq!(next.unwrap().value(), b"7");
+//! let outcome = check(&call, Some(stored), now).unwrap();
+//! assert!(outcome.allowed());
+//! assert_eq!(outcome.binding().remaining, 3);
+//! assert_eq!(outcome.binding().reset_after_ms, 12_000);
+//! assert_eq!(outcome.next().unwrap().value(), b"7");
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -34,7 +35,7 @@ pub mod token_bucket;
 
 pub use algorithm::{check, peek, Algorithm};
 pub use command::{ArgumentError, Call};
-pub use decision::{Decision, RetryAfter, Standing};
+pub use decision::{Next, Outcome, RetryAfter, Standing};
 pub use policy::{Pair, Policy, Window};
-pub use state::{Next, StateError, Stored};
+pub use state::{StateError, Stored};
 pub use time::Now;

@@ -12,6 +12,7 @@
 //! somebody else's string, and refused.
 
 use crate::algorithm::State;
+use crate::decision::Next;
 use crate::fixed_window::FixedWindow;
 use crate::policy::MAX_PAIRS;
 use crate::sliding_window::SlidingWindow;
@@ -39,128 +40,94 @@ pub enum StateError {
     OtherAlgorithm,
 }
 
-/// What an allowed call leaves under the key.
-#[derive(Clone, Copy, Debug)]
-pub struct Next {
-    text: Text,
-    /// Milliseconds since 1970.
-    pub expiry_ms: u64,
-}
-
-impl Next {
-    /// The string to store.
-    pub fn value(&self) -> &[u8] {
-        self.text.as_bytes()
-    }
-}
-
-/// The states that were stored, ascending by window.
-pub(crate) struct Groups<S> {
-    states: [Option<S>; MAX_PAIRS],
-    len: usize,
-}
-
-impl<S: State> Groups<S> {
-    fn none() -> Self {
-        Self { states: [None; MAX_PAIRS], len: 0 }
-    }
-
-    fn push(&mut self, state: S) -> Option<()> {
-        let ascends = self.last().is_none_or(|last| last.window() < state.window());
-        *self.states.get_mut(self.len).filter(|_| ascends)? = Some(state);
-        self.len += 1;
-        Some(())
-    }
-
-    fn last(&self) -> Option<&S> {
-        self.iter().last()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &S> {
-        self.states[..self.len].iter().flatten()
-    }
-
-    /// The only state, where there is one only.
-    pub(crate) fn only(&self) -> Option<&S> {
-        self.states[0].as_ref().filter(|_| self.len == 1)
-    }
-}
-
-/// A key that has reached its expiry holds nothing, even where the server still shows it.
+/// Puts what is stored into `states`, one for each pair, which are unused before. A key that has
+/// reached its expiry holds nothing, even where the server still shows it.
 pub(crate) fn read<S: State>(
     stored: Option<Stored>,
     pairs: &[Pair],
     now: Now,
-) -> Result<Groups<S>, StateError> {
-    let Some(Stored { value, expiry_ms }) = stored else { return Ok(Groups::none()) };
+    states: &mut [S],
+) -> Result<(), StateError> {
+    let Some(Stored { value, expiry_ms }) = stored else { return Ok(()) };
     let expiry_ms = expiry_ms.ok_or(StateError::NoExpiry)?;
     if expiry_ms <= now.millis() {
-        return Ok(Groups::none());
+        return Ok(());
     }
     if expiry_ms > MAX_STORED {
         return Err(StateError::Foreign);
     }
-    match value {
-        [b'0'..=b'9', ..] => read_plain(value, expiry_ms, pairs, now),
-        _ => read_groups(value).ok_or_else(|| other_or_foreign(value)),
+    if let [b'0'..=b'9', ..] = value {
+        let count = whole_number(value).ok_or(StateError::Foreign)?;
+        let state = S::read_plain(count, expiry_ms, pairs, now);
+        place(state.ok_or(StateError::OtherAlgorithm)?, pairs, states);
+        return Ok(());
+    }
+    let mut last = states[0];
+    let groups = read_groups(value, |state| {
+        place(state, pairs, states);
+        last = state;
+    });
+    // One pair stored and one called are the same limit, even if its window was changed.
+    match groups.ok_or_else(|| other_or_foreign(value))? {
+        1 if pairs.len() == 1 => states[0] = last,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A group is the pair's that has its window; one that no pair has is dropped.
+fn place<S: State>(state: S, pairs: &[Pair], states: &mut [S]) {
+    if let Some(i) = pairs.iter().position(|pair| pair.window == state.window()) {
+        states[i] = state;
     }
 }
 
-fn read_plain<S: State>(
-    value: &[u8],
-    end_ms: u64,
-    pairs: &[Pair],
-    now: Now,
-) -> Result<Groups<S>, StateError> {
-    let count = stored_number(value).ok_or(StateError::Foreign)?;
-    let state = S::read_plain(count, end_ms, pairs, now).ok_or(StateError::OtherAlgorithm)?;
-    let mut groups = Groups::none();
-    groups.push(state).ok_or(StateError::Foreign)?;
-    Ok(groups)
-}
-
-fn read_groups<S: State>(value: &[u8]) -> Option<Groups<S>> {
+/// Hands over each group; returns how many there are, or `None` where the string is not exactly
+/// as described above.
+fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(S)) -> Option<usize> {
     let mut numbers = Numbers(value.strip_prefix(S::TAG)?);
-    let mut groups = Groups::none();
+    let mut groups = 0;
+    let mut widest = None;
     while !numbers.0.is_empty() {
         let window = Window::from_micros(numbers.next()?)?;
-        groups.push(S::read(window, &mut numbers)?)?;
+        if Some(window) <= widest {
+            return None;
+        }
+        each(S::read(window, &mut numbers)?);
+        widest = Some(window);
+        groups += 1;
     }
-    (groups.len >= S::LEAST_GROUPS).then_some(groups)
+    (S::LEAST_GROUPS..=MAX_PAIRS).contains(&groups).then_some(groups)
 }
 
 fn other_or_foreign(value: &[u8]) -> StateError {
-    let known = read_groups::<FixedWindow>(value).is_some()
-        || read_groups::<SlidingWindow>(value).is_some()
-        || read_groups::<TokenBucket>(value).is_some();
-    if known {
-        StateError::OtherAlgorithm
-    } else {
-        StateError::Foreign
-    }
+    let known = read_groups(value, |_: FixedWindow| {})
+        .or_else(|| read_groups(value, |_: SlidingWindow| {}))
+        .or_else(|| read_groups(value, |_: TokenBucket| {}));
+    known.map_or(StateError::Foreign, |_| StateError::OtherAlgorithm)
 }
 
 /// The canonical string of the states, which are in the order called, and its expiry.
-pub(crate) fn write<S: State>(states: &[S]) -> Next {
-    let expiry_ms = states.iter().map(S::expiry_ms).max().unwrap_or(0);
-    let mut text = Text::empty();
+pub(crate) fn write<S: State>(states: &[S], next: &mut Next) {
+    next.expiry_ms = states.iter().map(S::expiry_ms).max().unwrap_or(0);
     match states {
-        [only] if S::LEAST_GROUPS > 1 => only.write_plain(&mut text),
-        _ => write_groups(states, &mut text),
+        [only] if S::LEAST_GROUPS > 1 => only.write_plain(&mut next.text),
+        _ => write_groups(states, &mut next.text),
     }
-    Next { text, expiry_ms }
 }
 
 fn write_groups<S: State>(states: &[S], text: &mut Text) {
     text.push(S::TAG);
     let mut written = None;
-    for _ in states {
-        let unwritten = states.iter().filter(|state| Some(state.window()) > written);
-        let Some(next) = unwritten.min_by_key(|state| state.window()) else { break };
-        text.number(next.window().micros());
-        next.write(text);
-        written = Some(next.window());
+    while let Some(state) = narrowest_above(written, states) {
+        text.number(state.window().micros());
+        state.write(text);
+        written = Some(state.window());
     }
+}
+
+fn narrowest_above<S: State>(written: Option<Window>, states: &[S]) -> Option<&S> {
+    states.iter().filter(|state| Some(state.window()) > written).min_by_key(|state| state.window())
 }
 
 /// The numbers of a stored string, each behind one space.
@@ -169,36 +136,40 @@ pub(crate) struct Numbers<'a>(&'a [u8]);
 impl Numbers<'_> {
     /// `None` at the end, and at whatever is no number.
     pub(crate) fn next(&mut self) -> Option<u64> {
-        let rest = self.0.strip_prefix(b" ")?;
-        let len = rest.iter().position(|&b| b == b' ').unwrap_or(rest.len());
-        let (digits, rest) = rest.split_at(len);
+        let [b' ', rest @ ..] = self.0 else { return None };
+        let (number, rest) = leading_number(rest)?;
         self.0 = rest;
-        stored_number(digits)
+        (number <= MAX_STORED).then_some(number)
     }
 }
 
-fn stored_number(digits: &[u8]) -> Option<u64> {
-    decimal(digits).filter(|&n| n <= MAX_STORED)
+/// `0|[1-9][0-9]*`, and nothing else.
+pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
+    match leading_number(word)? {
+        (number, []) if number <= MAX_STORED => Some(number),
+        _ => None,
+    }
 }
 
-/// `0|[1-9][0-9]*`, and nothing else, as a number.
-pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    if let [b'0', _, ..] | [] = digits {
-        return None;
-    }
-    let mut number = 0u64;
-    for &b in digits {
-        let digit = b.wrapping_sub(b'0');
-        if digit > 9 {
+/// `0|[1-9][0-9]*` and what follows it. `None` where it has more digits than any number that is
+/// stored or typed: so nothing overflows.
+pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
+    const MOST_DIGITS: usize = 16;
+    let mut number = 0;
+    let mut len = 0;
+    while let Some(digit @ b'0'..=b'9') = word.get(len) {
+        if len == MOST_DIGITS {
             return None;
         }
-        number = number.checked_mul(10)?.checked_add(digit.into())?;
+        number = number * 10 + u64::from(digit - b'0');
+        len += 1;
     }
-    Some(number)
+    let leading_zero = len > 1 && word[0] == b'0';
+    (len > 0 && !leading_zero).then(|| (number, &word[len..]))
 }
 
 /// A stored string while it is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Text {
     bytes: [u8; Text::MAX],
     len: usize,
@@ -208,11 +179,11 @@ impl Text {
     /// A tag and eight groups of four numbers below 2^53, each behind a space.
     const MAX: usize = 2 + MAX_PAIRS * 4 * 17;
 
-    fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { bytes: [0; Self::MAX], len: 0 }
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
@@ -226,20 +197,43 @@ impl Text {
         if self.len > 0 {
             self.push(b" ");
         }
-        let mut digits = [0; 20];
-        self.push(decimal_digits(number, &mut digits));
+        let mut digits = Digits::new();
+        self.push(digits.of(number));
     }
 }
 
-/// `number` in decimal, in the end of `digits`.
-pub fn decimal_digits(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[start..];
+/// Room for a number in decimal.
+pub struct Digits([u8; 20]);
+
+impl Digits {
+    /// Blank.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self([0; 20])
+    }
+
+    /// `number` in decimal. Two digits a step: dividing is what it costs.
+    pub fn of(&mut self, mut number: u64) -> &[u8] {
+        let mut start = self.0.len();
+        while number >= 10 {
+            start -= 2;
+            self.0[start..start + 2].copy_from_slice(&TWO_DIGITS[(number % 100) as usize]);
+            number /= 100;
         }
+        if number > 0 || start == self.0.len() {
+            start -= 1;
+            self.0[start] = b'0' + number as u8;
+        }
+        &self.0[start..]
     }
 }
+
+const TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut table = [[b'0'; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        table[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
+    }
+    table
+};
