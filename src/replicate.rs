@@ -4,7 +4,7 @@
 //! replayed, and needs no module there. Not INCRBY, and not KEEPTTL: a replica that has lost the
 //! key would make one that never expires.
 
-use ratelimit_core::state::Digits;
+use ratelimit_core::state::{decimal_len, write_decimal};
 use ratelimit_core::Next;
 
 use crate::error::Error;
@@ -23,7 +23,10 @@ pub(crate) fn set(ctx: &Context, key: KeyName, next: &Next) -> Result<(), Error>
         stats::REPLICATION_FAILURES.count();
         return Err(Error::Replication);
     }
-    if ctx.replicate_set(key, next.value(), Digits::new().of(next.expiry_ms)) {
+    let mut digits = [0; 20];
+    let expiry = &mut digits[..decimal_len(next.expiry_ms)];
+    write_decimal(next.expiry_ms, expiry);
+    if ctx.replicate_set(key, next.value(), expiry) {
         return Ok(());
     }
     stats::REPLICATION_FAILURES.count();

@@ -3,6 +3,8 @@
 
 use std::ffi::CStr;
 
+use ratelimit_core::{decide, Mode, Outcome};
+
 use super::Command;
 use crate::error::Error;
 use crate::ffi::{Arguments, CommandInfo, Context};
@@ -24,7 +26,8 @@ impl Command for Check {
         let call = arguments::parse(words)?;
         let now = clock::now()?;
         let mut key = Key::open(ctx, words.key(), Access::Write)?;
-        let outcome = ratelimit_core::check(&call, key.stored(), now)?;
+        let mut outcome = Outcome::blank();
+        decide(&call, key.stored(), now, Mode::Check, &mut outcome)?;
         #[cfg(feature = "test-hooks")]
         crate::test_hooks::before_write();
         if let Some(next) = outcome.next() {

@@ -3,6 +3,8 @@
 
 use std::ffi::CStr;
 
+use ratelimit_core::{decide, Mode, Outcome};
+
 use super::Command;
 use crate::error::Error;
 use crate::ffi::{Arguments, CommandInfo, Context};
@@ -24,7 +26,8 @@ impl Command for Peek {
         let call = arguments::parse(words)?;
         let now = clock::now()?;
         let key = Key::open(ctx, words.key(), Access::Read)?;
-        let outcome = ratelimit_core::peek(&call, key.stored(), now)?;
+        let mut outcome = Outcome::blank();
+        decide(&call, key.stored(), now, Mode::Peek, &mut outcome)?;
         #[cfg(feature = "test-hooks")]
         crate::test_hooks::before_write();
         reply::outcome(ctx, &outcome);

@@ -55,36 +55,49 @@ pub(crate) trait State: Copy {
 
 /// Decides, and consumes if it allows: what RATELIMIT.CHECK does.
 pub fn check(call: &Call, stored: Option<Stored>, now: Now) -> Result<Outcome, StateError> {
-    decide(call, stored, now, true)
+    let mut outcome = Outcome::blank();
+    decide(call, stored, now, Mode::Check, &mut outcome)?;
+    Ok(outcome)
 }
 
 /// What [`check`] would decide, described as it stands: what RATELIMIT.PEEK does.
 pub fn peek(call: &Call, stored: Option<Stored>, now: Now) -> Result<Outcome, StateError> {
-    decide(call, stored, now, false)
-}
-
-#[inline]
-fn decide(
-    call: &Call,
-    stored: Option<Stored>,
-    now: Now,
-    consumes: bool,
-) -> Result<Outcome, StateError> {
     let mut outcome = Outcome::blank();
-    match call.policy.algorithm() {
-        Algorithm::Fixed => decide_by::<FixedWindow>(call, stored, now, consumes, &mut outcome),
-        Algorithm::Sliding => decide_by::<SlidingWindow>(call, stored, now, consumes, &mut outcome),
-        Algorithm::Bucket => decide_by::<TokenBucket>(call, stored, now, consumes, &mut outcome),
-    }?;
+    decide(call, stored, now, Mode::Peek, &mut outcome)?;
     Ok(outcome)
 }
 
-/// All pairs must allow, or none consumes. The outcome is filled in place, because it is large.
+/// Whether an allowed call consumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    Check,
+    /// It does not.
+    Peek,
+}
+
+/// [`check`] and [`peek`] for who counts instructions: fills a blank outcome in place, because
+/// to move one, which has room for eight pairs, costs as much as to decide.
+pub fn decide(
+    call: &Call,
+    stored: Option<Stored>,
+    now: Now,
+    mode: Mode,
+    outcome: &mut Outcome,
+) -> Result<(), StateError> {
+    match call.policy.algorithm() {
+        Algorithm::Fixed => decide_by::<FixedWindow>(call, stored, now, mode, outcome),
+        Algorithm::Sliding => decide_by::<SlidingWindow>(call, stored, now, mode, outcome),
+        Algorithm::Bucket => decide_by::<TokenBucket>(call, stored, now, mode, outcome),
+    }
+}
+
+/// All pairs must allow, or none consumes.
 fn decide_by<S: State>(
     call: &Call,
     stored: Option<Stored>,
     now: Now,
-    consumes: bool,
+    mode: Mode,
     outcome: &mut Outcome,
 ) -> Result<(), StateError> {
     let pairs = call.policy.pairs();
@@ -95,7 +108,7 @@ fn decide_by<S: State>(
         *state = state.settle(pair, now);
         outcome.push(pair.burst, state.retry_after(pair, now, call.cost));
     }
-    if consumes && outcome.allowed() {
+    if mode == Mode::Check && outcome.allowed() {
         for (state, pair) in states.iter_mut().zip(pairs) {
             *state = state.consume(pair, now, call.cost);
         }

@@ -63,7 +63,8 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn blank() -> Self {
+    /// To be filled by [`crate::decide`], once.
+    pub fn blank() -> Self {
         Self { allowed: true, standings: [Standing::BLANK; MAX_PAIRS], len: 0, next: Next::blank() }
     }
 

@@ -33,7 +33,7 @@ pub mod state;
 pub mod time;
 pub mod token_bucket;
 
-pub use algorithm::{check, peek, Algorithm};
+pub use algorithm::{check, decide, peek, Algorithm, Mode};
 pub use command::{ArgumentError, Call};
 pub use decision::{Next, Outcome, RetryAfter, Standing};
 pub use policy::{Pair, Policy, Window};

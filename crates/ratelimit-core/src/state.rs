@@ -155,17 +155,16 @@ pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
 /// stored or typed: so nothing overflows.
 pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
     const MOST_DIGITS: usize = 16;
-    let mut number = 0;
-    let mut len = 0;
-    while let Some(digit @ b'0'..=b'9') = word.get(len) {
-        if len == MOST_DIGITS {
-            return None;
-        }
+    let mut rest = word.get(..MOST_DIGITS + 1).unwrap_or(word);
+    let looked_at = rest.len();
+    let mut number = 0u64;
+    while let [digit @ b'0'..=b'9', tail @ ..] = rest {
         number = number * 10 + u64::from(digit - b'0');
-        len += 1;
+        rest = tail;
     }
+    let len = looked_at - rest.len();
     let leading_zero = len > 1 && word[0] == b'0';
-    (len > 0 && !leading_zero).then(|| (number, &word[len..]))
+    ((1..=MOST_DIGITS).contains(&len) && !leading_zero).then(|| (number, &word[len..]))
 }
 
 /// A stored string while it is written.
@@ -197,34 +196,27 @@ impl Text {
         if self.len > 0 {
             self.push(b" ");
         }
-        let mut digits = Digits::new();
-        self.push(digits.of(number));
+        let start = self.len;
+        self.len += decimal_len(number);
+        write_decimal(number, &mut self.bytes[start..self.len]);
     }
 }
 
-/// Room for a number in decimal.
-pub struct Digits([u8; 20]);
+/// How many digits `number` has in decimal.
+pub fn decimal_len(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
 
-impl Digits {
-    /// Blank.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        Self([0; 20])
+/// `number` in decimal into `digits`, which are exactly as many as it has. Two a step: the
+/// divisions are what it costs.
+pub fn write_decimal(mut number: u64, digits: &mut [u8]) {
+    let mut pairs = digits.rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&TWO_DIGITS[(number % 100) as usize]);
+        number /= 100;
     }
-
-    /// `number` in decimal. Two digits a step: dividing is what it costs.
-    pub fn of(&mut self, mut number: u64) -> &[u8] {
-        let mut start = self.0.len();
-        while number >= 10 {
-            start -= 2;
-            self.0[start..start + 2].copy_from_slice(&TWO_DIGITS[(number % 100) as usize]);
-            number /= 100;
-        }
-        if number > 0 || start == self.0.len() {
-            start -= 1;
-            self.0[start] = b'0' + number as u8;
-        }
-        &self.0[start..]
+    if let [first] = pairs.into_remainder() {
+        *first = b'0' + number as u8;
     }
 }
 
