@@ -1,6 +1,7 @@
 //! From the server's strings to a call. The grammar itself is the core's.
 
-use ratelimit_core::Call;
+use ratelimit_core::command::opens_pair;
+use ratelimit_core::CallOf;
 
 use crate::error::Error;
 use crate::ffi::Arguments;
@@ -8,9 +9,14 @@ use crate::ffi::Arguments;
 /// The command's name, the key, a limit and a window.
 const LEAST: usize = 4;
 
-pub(crate) fn parse(words: &Arguments) -> Result<Call, Error> {
+/// Whether room for one pair is enough.
+pub(crate) fn have_one_pair(words: &Arguments) -> bool {
+    !words.get(LEAST).is_some_and(opens_pair)
+}
+
+pub(crate) fn parse<const N: usize>(words: &Arguments) -> Result<CallOf<N>, Error> {
     if words.len() < LEAST {
         return Err(Error::Arity);
     }
-    Ok(Call::parse(words.behind_key())?)
+    Ok(CallOf::parse(words.behind_key())?)
 }

@@ -63,6 +63,10 @@ impl<'a> Arguments<'a> {
         KeyName(self.0[1], PhantomData)
     }
 
+    pub(crate) fn get(&self, i: usize) -> Option<&'a [u8]> {
+        self.0.get(i).map(|&word| string_bytes(word))
+    }
+
     pub(crate) fn behind_key(&self) -> impl Iterator<Item = &'a [u8]> {
         self.0[2..].iter().map(|&word| string_bytes(word))
     }

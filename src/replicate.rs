@@ -17,7 +17,11 @@ pub(crate) fn prepare(ctx: &Context) {
 }
 
 /// Comes before the change itself: if it fails, nothing was changed.
-pub(crate) fn set(ctx: &Context, key: KeyName, next: &Next) -> Result<(), Error> {
+pub(crate) fn set<const N: usize>(
+    ctx: &Context,
+    key: KeyName,
+    next: &Next<N>,
+) -> Result<(), Error> {
     #[cfg(feature = "test-hooks")]
     if crate::test_hooks::replication_fails() {
         stats::REPLICATION_FAILURES.count();

@@ -1,12 +1,12 @@
 //! What goes back to the client: `allowed limit remaining retry_after_ms reset_after_ms`, and
 //! for several pairs an array of each one's last four.
 
-use ratelimit_core::{Outcome, RetryAfter, Standing};
+use ratelimit_core::{OutcomeOf, RetryAfter, Standing};
 
 use crate::error::Error;
 use crate::ffi::Context;
 
-pub(crate) fn outcome(ctx: &Context, outcome: &Outcome) {
+pub(crate) fn outcome<const N: usize>(ctx: &Context, outcome: &OutcomeOf<N>) {
     let several = outcome.standings().len() > 1;
     ctx.reply_array(if several { 6 } else { 5 });
     ctx.reply_integer(outcome.allowed().into());

@@ -43,7 +43,7 @@ impl<'a> Key<'a> {
 
     /// Cannot fail: the key is a string or nothing, open for writing, and the value is short.
     /// The bytes come last, because setting the expiry may move them.
-    pub(crate) fn write(&mut self, next: &Next) {
+    pub(crate) fn write<const N: usize>(&mut self, next: &Next<N>) {
         self.open.resize(next.value().len());
         if self.expiry_ms != Some(next.expiry_ms) {
             self.open.set_expiry_ms(next.expiry_ms);

@@ -3,7 +3,8 @@
 
 use std::ffi::CStr;
 
-use ratelimit_core::{decide, Mode, Outcome};
+use ratelimit_core::policy::MAX_PAIRS;
+use ratelimit_core::{decide, Mode, OutcomeOf};
 
 use super::Command;
 use crate::error::Error;
@@ -23,22 +24,30 @@ impl Command for Check {
     });
 
     fn run(ctx: &Context, words: &Arguments) -> Result<(), Error> {
-        let call = arguments::parse(words)?;
-        let now = clock::now()?;
-        let mut key = Key::open(ctx, words.key(), Access::Write)?;
-        let mut outcome = Outcome::blank();
-        decide(&call, key.stored(), now, Mode::Check, &mut outcome)?;
-        #[cfg(feature = "test-hooks")]
-        crate::test_hooks::before_write();
-        if let Some(next) = outcome.next() {
-            key.make_room()?;
-            replicate::set(ctx, words.key(), next)?;
-            key.write(next);
-            stats::ALLOWED.count();
+        if arguments::have_one_pair(words) {
+            check::<1>(ctx, words)
         } else {
-            stats::DENIED.count();
+            check::<MAX_PAIRS>(ctx, words)
         }
-        reply::outcome(ctx, &outcome);
-        Ok(())
     }
+}
+
+fn check<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> {
+    let call = arguments::parse::<N>(words)?;
+    let now = clock::now()?;
+    let mut key = Key::open(ctx, words.key(), Access::Write)?;
+    let mut outcome = OutcomeOf::blank();
+    decide(&call, key.stored(), now, Mode::Check, &mut outcome)?;
+    #[cfg(feature = "test-hooks")]
+    crate::test_hooks::before_write();
+    if let Some(next) = outcome.next() {
+        key.make_room()?;
+        replicate::set(ctx, words.key(), next)?;
+        key.write(next);
+        stats::ALLOWED.count();
+    } else {
+        stats::DENIED.count();
+    }
+    reply::outcome(ctx, &outcome);
+    Ok(())
 }

@@ -3,7 +3,8 @@
 
 use std::ffi::CStr;
 
-use ratelimit_core::{decide, Mode, Outcome};
+use ratelimit_core::policy::MAX_PAIRS;
+use ratelimit_core::{decide, Mode, OutcomeOf};
 
 use super::Command;
 use crate::error::Error;
@@ -23,14 +24,22 @@ impl Command for Peek {
     });
 
     fn run(ctx: &Context, words: &Arguments) -> Result<(), Error> {
-        let call = arguments::parse(words)?;
-        let now = clock::now()?;
-        let key = Key::open(ctx, words.key(), Access::Read)?;
-        let mut outcome = Outcome::blank();
-        decide(&call, key.stored(), now, Mode::Peek, &mut outcome)?;
-        #[cfg(feature = "test-hooks")]
-        crate::test_hooks::before_write();
-        reply::outcome(ctx, &outcome);
-        Ok(())
+        if arguments::have_one_pair(words) {
+            peek::<1>(ctx, words)
+        } else {
+            peek::<MAX_PAIRS>(ctx, words)
+        }
     }
+}
+
+fn peek<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> {
+    let call = arguments::parse::<N>(words)?;
+    let now = clock::now()?;
+    let key = Key::open(ctx, words.key(), Access::Read)?;
+    let mut outcome = OutcomeOf::blank();
+    decide(&call, key.stored(), now, Mode::Peek, &mut outcome)?;
+    #[cfg(feature = "test-hooks")]
+    crate::test_hooks::before_write();
+    reply::outcome(ctx, &outcome);
+    Ok(())
 }

@@ -2,11 +2,10 @@
 //! every algorithm and any number of pairs.
 
 use crate::fixed_window::FixedWindow;
-use crate::policy::MAX_PAIRS;
 use crate::sliding_window::SlidingWindow;
-use crate::state::{self, Numbers, StateError, Stored, Text};
+use crate::state::{self, Numbers, StateError, Stored, Writer};
 use crate::token_bucket::TokenBucket;
-use crate::{Call, Now, Outcome, Pair, RetryAfter, Window};
+use crate::{CallOf, Now, OutcomeOf, Pair, RetryAfter, Window};
 
 /// How a limit is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +41,7 @@ pub(crate) trait State: Copy {
     fn expiry_ms(&self) -> u64;
     /// The numbers behind the window; `None` where one is out of bounds.
     fn read(window: Window, numbers: &mut Numbers) -> Option<Self>;
-    fn write(&self, text: &mut Text);
+    fn write(&self, text: &mut Writer);
 
     /// How many groups a tagged string has at least. Where it is 2, a state that stands alone
     /// is a plain number instead, as only a fixed window's is.
@@ -50,19 +49,27 @@ pub(crate) trait State: Copy {
     fn read_plain(_count: u64, _end_ms: u64, _pairs: &[Pair], _now: Now) -> Option<Self> {
         None
     }
-    fn write_plain(&self, _text: &mut Text) {}
+    fn write_plain(&self, _text: &mut Writer) {}
 }
 
 /// Decides, and consumes if it allows: what RATELIMIT.CHECK does.
-pub fn check(call: &Call, stored: Option<Stored>, now: Now) -> Result<Outcome, StateError> {
-    let mut outcome = Outcome::blank();
+pub fn check<const N: usize>(
+    call: &CallOf<N>,
+    stored: Option<Stored>,
+    now: Now,
+) -> Result<OutcomeOf<N>, StateError> {
+    let mut outcome = OutcomeOf::blank();
     decide(call, stored, now, Mode::Check, &mut outcome)?;
     Ok(outcome)
 }
 
 /// What [`check`] would decide, described as it stands: what RATELIMIT.PEEK does.
-pub fn peek(call: &Call, stored: Option<Stored>, now: Now) -> Result<Outcome, StateError> {
-    let mut outcome = Outcome::blank();
+pub fn peek<const N: usize>(
+    call: &CallOf<N>,
+    stored: Option<Stored>,
+    now: Now,
+) -> Result<OutcomeOf<N>, StateError> {
+    let mut outcome = OutcomeOf::blank();
     decide(call, stored, now, Mode::Peek, &mut outcome)?;
     Ok(outcome)
 }
@@ -76,32 +83,31 @@ pub enum Mode {
     Peek,
 }
 
-/// [`check`] and [`peek`] for who counts instructions: fills a blank outcome in place, because
-/// to move one, which has room for eight pairs, costs as much as to decide.
-pub fn decide(
-    call: &Call,
+/// [`check`] and [`peek`] for who counts instructions: fills a blank outcome in place.
+pub fn decide<const N: usize>(
+    call: &CallOf<N>,
     stored: Option<Stored>,
     now: Now,
     mode: Mode,
-    outcome: &mut Outcome,
+    outcome: &mut OutcomeOf<N>,
 ) -> Result<(), StateError> {
     match call.policy.algorithm() {
-        Algorithm::Fixed => decide_by::<FixedWindow>(call, stored, now, mode, outcome),
-        Algorithm::Sliding => decide_by::<SlidingWindow>(call, stored, now, mode, outcome),
-        Algorithm::Bucket => decide_by::<TokenBucket>(call, stored, now, mode, outcome),
+        Algorithm::Fixed => decide_by::<FixedWindow, N>(call, stored, now, mode, outcome),
+        Algorithm::Sliding => decide_by::<SlidingWindow, N>(call, stored, now, mode, outcome),
+        Algorithm::Bucket => decide_by::<TokenBucket, N>(call, stored, now, mode, outcome),
     }
 }
 
 /// All pairs must allow, or none consumes.
-fn decide_by<S: State>(
-    call: &Call,
+fn decide_by<S: State, const N: usize>(
+    call: &CallOf<N>,
     stored: Option<Stored>,
     now: Now,
     mode: Mode,
-    outcome: &mut Outcome,
+    outcome: &mut OutcomeOf<N>,
 ) -> Result<(), StateError> {
     let pairs = call.policy.pairs();
-    let mut states = [S::unused(pairs[0].window); MAX_PAIRS];
+    let mut states = [S::unused(pairs[0].window); N];
     let states = &mut states[..pairs.len()];
     state::read(stored, pairs, now, states)?;
     for (state, pair) in states.iter_mut().zip(pairs) {

@@ -1,8 +1,8 @@
 //! The words of RATELIMIT.CHECK and RATELIMIT.PEEK behind the key, judged from left to right.
 
-use crate::policy::{PolicyError, MAX_LIMIT};
+use crate::policy::{PolicyError, PolicyOf, MAX_LIMIT, MAX_PAIRS};
 use crate::state::{leading_number, whole_number};
-use crate::{Algorithm, Policy, Window};
+use crate::{Algorithm, Window};
 
 /// The words behind the command's name, as the documents show them.
 pub const SYNTAX: &str = "key limit window [limit window ...] \
@@ -10,12 +10,15 @@ pub const SYNTAX: &str = "key limit window [limit window ...] \
 
 /// A valid call: what is permitted, and what this call costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct CallOf<const N: usize> {
     /// What is permitted.
-    pub policy: Policy,
+    pub policy: PolicyOf<N>,
     /// From 1 to [`MAX_LIMIT`]. It may be above the limit: then the call can never pass.
     pub cost: u64,
 }
+
+/// With room for every pair that a call can have.
+pub type Call = CallOf<MAX_PAIRS>;
 
 /// The first wrong word, or what does not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,14 +61,14 @@ impl From<PolicyError> for ArgumentError {
     }
 }
 
-impl Call {
+impl<const N: usize> CallOf<N> {
     /// The words behind the key. Pairs come first: a word that begins with a digit opens one.
     pub fn parse<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ArgumentError> {
         let mut words = words.into_iter();
         let first = words.next().ok_or(ArgumentError::Syntax)?;
-        let mut policy = Policy::new(limit(first)?, window(words.next())?)?;
+        let mut policy = PolicyOf::new(limit(first)?, window(words.next())?)?;
         let mut keyword = words.next();
-        while let Some(word @ [b'0'..=b'9', ..]) = keyword {
+        while let Some(word) = keyword.filter(|word| opens_pair(word)) {
             policy = another_pair(policy, word, words.next())?;
             keyword = words.next();
         }
@@ -80,8 +83,17 @@ impl Call {
     }
 }
 
+/// Whether a word behind a pair opens another one.
+pub fn opens_pair(word: &[u8]) -> bool {
+    word.first().is_some_and(u8::is_ascii_digit)
+}
+
 /// Too many is said before the surplus words are looked at.
-fn another_pair(policy: Policy, word: &[u8], next: Option<&[u8]>) -> Result<Policy, ArgumentError> {
+fn another_pair<const N: usize>(
+    policy: PolicyOf<N>,
+    word: &[u8],
+    next: Option<&[u8]>,
+) -> Result<PolicyOf<N>, ArgumentError> {
     if policy.is_full() {
         return Err(ArgumentError::TooManyPairs);
     }

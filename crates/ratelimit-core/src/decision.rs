@@ -36,13 +36,13 @@ impl Standing {
 
 /// What an allowed call leaves under the key.
 #[derive(Clone, Debug)]
-pub struct Next {
-    pub(crate) text: Text,
+pub struct Next<const N: usize> {
+    pub(crate) text: Text<N>,
     /// Milliseconds since 1970.
     pub expiry_ms: u64,
 }
 
-impl Next {
+impl<const N: usize> Next<N> {
     fn blank() -> Self {
         Self { text: Text::empty(), expiry_ms: 0 }
     }
@@ -55,17 +55,20 @@ impl Next {
 
 /// What one call comes to.
 #[derive(Clone, Debug)]
-pub struct Outcome {
-    pub(crate) allowed: bool,
-    standings: [Standing; MAX_PAIRS],
+pub struct OutcomeOf<const N: usize> {
+    allowed: bool,
+    standings: [Standing; N],
     len: usize,
-    pub(crate) next: Next,
+    pub(crate) next: Next<N>,
 }
 
-impl Outcome {
+/// With room for every pair that a call can have.
+pub type Outcome = OutcomeOf<MAX_PAIRS>;
+
+impl<const N: usize> OutcomeOf<N> {
     /// To be filled by [`crate::decide`], once.
     pub fn blank() -> Self {
-        Self { allowed: true, standings: [Standing::BLANK; MAX_PAIRS], len: 0, next: Next::blank() }
+        Self { allowed: true, standings: [Standing::BLANK; N], len: 0, next: Next::blank() }
     }
 
     /// One pair more, with its part of the verdict.
@@ -111,7 +114,7 @@ impl Outcome {
     }
 
     /// What is to be stored; `None`: the call consumed nothing, and nothing is to be written.
-    pub fn next(&self) -> Option<&Next> {
+    pub fn next(&self) -> Option<&Next<N>> {
         (!self.next.text.as_bytes().is_empty()).then_some(&self.next)
     }
 }

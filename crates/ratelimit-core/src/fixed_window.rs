@@ -7,7 +7,7 @@
 //! Limit 5 in 60 s, five counted, the window ends in 12 s: denied, retry after 12000 ms.
 
 use crate::algorithm::State;
-use crate::state::{Numbers, Text};
+use crate::state::{Numbers, Writer};
 use crate::{Now, Pair, RetryAfter, Window};
 
 /// One window's counter.
@@ -74,7 +74,7 @@ impl State for FixedWindow {
         Some(Self { window, end_ms: numbers.next()?, count: numbers.next()? })
     }
 
-    fn write(&self, text: &mut Text) {
+    fn write(&self, text: &mut Writer) {
         text.number(self.end_ms);
         text.number(self.count);
     }
@@ -88,7 +88,7 @@ impl State for FixedWindow {
         Some(Self { window, end_ms, count })
     }
 
-    fn write_plain(&self, text: &mut Text) {
+    fn write_plain(&self, text: &mut Writer) {
         text.number(self.count);
     }
 }

@@ -34,8 +34,8 @@ pub mod time;
 pub mod token_bucket;
 
 pub use algorithm::{check, decide, peek, Algorithm, Mode};
-pub use command::{ArgumentError, Call};
-pub use decision::{Next, Outcome, RetryAfter, Standing};
-pub use policy::{Pair, Policy, Window};
+pub use command::{ArgumentError, Call, CallOf};
+pub use decision::{Next, Outcome, OutcomeOf, RetryAfter, Standing};
+pub use policy::{Pair, Policy, PolicyOf, Window};
 pub use state::{StateError, Stored};
 pub use time::Now;

@@ -49,20 +49,24 @@ pub struct Pair {
     pub burst: u64,
 }
 
-/// An algorithm with its pairs.
+/// An algorithm with its pairs, of which it has room for `N`: nearly every call has one pair, and
+/// to carry room for eight would cost it more than to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct PolicyOf<const N: usize> {
     algorithm: Algorithm,
-    pairs: [Pair; MAX_PAIRS],
+    pairs: [Pair; N],
     len: usize,
 }
+
+/// With room for every pair that a call can have.
+pub type Policy = PolicyOf<MAX_PAIRS>;
 
 /// Why a policy cannot exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyError {
     /// A limit above [`MAX_LIMIT`].
     Limit,
-    /// More than [`MAX_PAIRS`] pairs.
+    /// More pairs than there is room for.
     TooManyPairs,
     /// Two pairs with windows of one length.
     SameWindow,
@@ -76,11 +80,11 @@ pub enum PolicyError {
     BurstRefill,
 }
 
-impl Policy {
+impl<const N: usize> PolicyOf<N> {
     /// A fixed window; [`Policy::and`] adds pairs, [`Policy::with_algorithm`] chooses another.
     pub fn new(limit: u64, window: Window) -> Result<Self, PolicyError> {
         let pair = Self::pair(limit, window)?;
-        Ok(Self { algorithm: Algorithm::Fixed, pairs: [pair; MAX_PAIRS], len: 1 })
+        Ok(Self { algorithm: Algorithm::Fixed, pairs: [pair; N], len: 1 })
     }
 
     /// The same with one pair more.
@@ -131,7 +135,7 @@ impl Policy {
 
     /// Whether it has all the pairs that it can have.
     pub(crate) fn is_full(&self) -> bool {
-        self.len == MAX_PAIRS
+        self.len == N
     }
 
     /// The algorithm that decides.

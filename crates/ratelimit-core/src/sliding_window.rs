@@ -10,7 +10,7 @@
 
 use crate::algorithm::State;
 use crate::policy::MAX_LIMIT;
-use crate::state::{Numbers, Text};
+use crate::state::{Numbers, Writer};
 use crate::time::{ceil_millis, div_rem};
 use crate::{Now, Pair, RetryAfter, Window};
 
@@ -129,7 +129,7 @@ impl State for SlidingWindow {
         (state.previous <= MAX_LIMIT && state.current <= MAX_LIMIT).then_some(state)
     }
 
-    fn write(&self, text: &mut Text) {
+    fn write(&self, text: &mut Writer) {
         text.number(self.start);
         text.number(self.previous);
         text.number(self.current);

@@ -108,15 +108,15 @@ fn other_or_foreign(value: &[u8]) -> StateError {
 }
 
 /// The canonical string of the states, which are in the order called, and its expiry.
-pub(crate) fn write<S: State>(states: &[S], next: &mut Next) {
+pub(crate) fn write<S: State, const N: usize>(states: &[S], next: &mut Next<N>) {
     next.expiry_ms = states.iter().map(S::expiry_ms).max().unwrap_or(0);
     match states {
-        [only] if S::LEAST_GROUPS > 1 => only.write_plain(&mut next.text),
-        _ => write_groups(states, &mut next.text),
+        [only] if S::LEAST_GROUPS > 1 => only.write_plain(&mut next.text.writer()),
+        _ => write_groups(states, &mut next.text.writer()),
     }
 }
 
-fn write_groups<S: State>(states: &[S], text: &mut Text) {
+fn write_groups<S: State>(states: &[S], text: &mut Writer) {
     text.push(S::TAG);
     let mut written = None;
     while let Some(state) = narrowest_above(written, states) {
@@ -167,38 +167,52 @@ pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
     ((1..=MOST_DIGITS).contains(&len) && !leading_zero).then(|| (number, &word[len..]))
 }
 
-/// A stored string while it is written.
+/// Room for the stored string of up to `N` pairs.
 #[derive(Clone, Debug)]
-pub(crate) struct Text {
-    bytes: [u8; Text::MAX],
+pub(crate) struct Text<const N: usize> {
+    /// The longest group: a window of 14 digits, a moment of 16 and two counts of 13, each behind
+    /// a space. That leaves 4 bytes for the tag.
+    bytes: [[u8; 64]; N],
     len: usize,
 }
 
-impl Text {
-    /// A tag and eight groups of four numbers below 2^53, each behind a space.
-    const MAX: usize = 2 + MAX_PAIRS * 4 * 17;
-
+impl<const N: usize> Text<N> {
     pub(crate) fn empty() -> Self {
-        Self { bytes: [0; Self::MAX], len: 0 }
+        Self { bytes: [[0; 64]; N], len: 0 }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.bytes.as_flattened()[..self.len]
     }
 
+    fn writer(&mut self) -> Writer<'_> {
+        Writer { bytes: self.bytes.as_flattened_mut(), len: &mut self.len }
+    }
+}
+
+/// A stored string while it is written.
+pub(crate) struct Writer<'a> {
+    bytes: &'a mut [u8],
+    len: &'a mut usize,
+}
+
+impl Writer<'_> {
     fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
+        self.room(bytes.len()).copy_from_slice(bytes);
     }
 
     /// A number, behind a space where something stands before it.
     pub(crate) fn number(&mut self, number: u64) {
-        if self.len > 0 {
+        if *self.len > 0 {
             self.push(b" ");
         }
-        let start = self.len;
-        self.len += decimal_len(number);
-        write_decimal(number, &mut self.bytes[start..self.len]);
+        write_decimal(number, self.room(decimal_len(number)));
+    }
+
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let start = *self.len;
+        *self.len += len;
+        &mut self.bytes[start..*self.len]
     }
 }
 

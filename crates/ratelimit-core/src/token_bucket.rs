@@ -10,7 +10,7 @@
 
 use crate::algorithm::State;
 use crate::policy::MAX_LIMIT;
-use crate::state::{Numbers, Text};
+use crate::state::{Numbers, Writer};
 use crate::time::{ceil_millis, div_rem};
 use crate::{Now, Pair, RetryAfter, Window};
 
@@ -102,7 +102,7 @@ impl State for TokenBucket {
         (state.remainder < MAX_LIMIT).then_some(state)
     }
 
-    fn write(&self, text: &mut Text) {
+    fn write(&self, text: &mut Writer) {
         text.number(self.tat);
         text.number(self.remainder);
     }
