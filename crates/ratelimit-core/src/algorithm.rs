@@ -46,8 +46,14 @@ pub(crate) trait State: Copy {
     /// How many groups a tagged string has at least. Where it is 2, a state that stands alone
     /// is a plain number instead, as only a fixed window's is.
     const LEAST_GROUPS: usize = 1;
-    fn read_plain(_count: u64, _end_ms: u64, _pairs: &[Pair], _now: Now) -> Option<Self> {
-        None
+    /// The state that such a number is, and the place of its pair.
+    fn read_plain(
+        _count: u64,
+        _end_ms: u64,
+        _pairs: &[Pair],
+        _now: Now,
+    ) -> Result<(usize, Self), StateError> {
+        Err(StateError::OtherAlgorithm)
     }
     fn write_plain(&self, _text: &mut Writer) {}
 }

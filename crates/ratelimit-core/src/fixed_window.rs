@@ -7,7 +7,7 @@
 //! Limit 5 in 60 s, five counted, the window ends in 12 s: denied, retry after 12000 ms.
 
 use crate::algorithm::State;
-use crate::state::{Numbers, Writer};
+use crate::state::{Numbers, StateError, Writer};
 use crate::{Now, Pair, RetryAfter, Window};
 
 /// One window's counter.
@@ -79,16 +79,25 @@ impl State for FixedWindow {
         text.number(self.count);
     }
 
-    /// A plain count knows its end but not its window. It belongs to the shortest called window
-    /// that is not shorter than its time left, else to the longest.
-    fn read_plain(count: u64, end_ms: u64, pairs: &[Pair], now: Now) -> Option<Self> {
-        let left_ms = end_ms.saturating_sub(now.millis());
-        let windows = || pairs.iter().map(|pair| pair.window);
-        let window = windows().filter(|w| w.millis() >= left_ms).min().or(windows().max())?;
-        Some(Self { window, end_ms, count })
+    fn read_plain(
+        count: u64,
+        end_ms: u64,
+        pairs: &[Pair],
+        now: Now,
+    ) -> Result<(usize, Self), StateError> {
+        let i = owner_of_plain(end_ms.saturating_sub(now.millis()), pairs);
+        Ok((i, Self { window: pairs[i].window, end_ms, count }))
     }
 
     fn write_plain(&self, text: &mut Writer) {
         text.number(self.count);
     }
+}
+
+/// A plain count knows its end but not its window. It belongs to the shortest called window that
+/// is not shorter than its time left, else to the longest.
+fn owner_of_plain(left_ms: u64, pairs: &[Pair]) -> usize {
+    let window = |&i: &usize| pairs[i].window;
+    let long_enough = (0..pairs.len()).filter(|i| window(i).millis() >= left_ms);
+    long_enough.min_by_key(window).or((0..pairs.len()).max_by_key(window)).unwrap_or(0)
 }

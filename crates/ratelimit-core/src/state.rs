@@ -58,8 +58,8 @@ pub(crate) fn read<S: State>(
     }
     if let [b'0'..=b'9', ..] = value {
         let count = whole_number(value).ok_or(StateError::Foreign)?;
-        let state = S::read_plain(count, expiry_ms, pairs, now);
-        place(state.ok_or(StateError::OtherAlgorithm)?, pairs, states);
+        let (i, state) = S::read_plain(count, expiry_ms, pairs, now)?;
+        states[i] = state;
         return Ok(());
     }
     let mut last = states[0];
@@ -144,6 +144,7 @@ impl Numbers<'_> {
 }
 
 /// `0|[1-9][0-9]*`, and nothing else.
+#[inline(always)]
 pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
     match leading_number(word)? {
         (number, []) if number <= MAX_STORED => Some(number),
@@ -153,6 +154,7 @@ pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
 
 /// `0|[1-9][0-9]*` and what follows it. `None` where it has more digits than any number that is
 /// stored or typed: so nothing overflows.
+#[inline(always)]
 pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
     const MOST_DIGITS: usize = 16;
     let mut rest = word.get(..MOST_DIGITS + 1).unwrap_or(word);
