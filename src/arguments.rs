@@ -14,6 +14,7 @@ pub(crate) fn have_one_pair(words: &Arguments) -> bool {
     !words.get(LEAST).is_some_and(opens_pair)
 }
 
+#[inline(always)]
 pub(crate) fn parse<const N: usize>(words: &Arguments) -> Result<CallOf<N>, Error> {
     if words.len() < LEAST {
         return Err(Error::Arity);

@@ -304,24 +304,41 @@ pub(crate) enum Access {
     Write = (raw::REDISMODULE_READ | raw::REDISMODULE_WRITE) as isize,
 }
 
-pub(crate) enum KeyKind {
-    Empty,
-    String,
+/// A key while it is open. Null where it was opened to be read and is not there.
+pub(crate) struct OpenKey(*mut raw::RedisModuleKey);
+
+pub(crate) enum Content<'a> {
+    Nothing,
+    String(&'a [u8]),
     Other,
 }
 
-/// A key while it is open. Null, which the server takes for an empty one, where it was opened to
-/// be read and is not there.
-pub(crate) struct OpenKey(*mut raw::RedisModuleKey);
-
 impl OpenKey {
-    pub(crate) fn kind(&self) -> KeyKind {
-        // Safety: the key is open, or null.
-        match unsafe { raw::RedisModule_KeyType.unwrap()(self.0) } as isize {
-            raw::REDISMODULE_KEYTYPE_EMPTY => KeyKind::Empty,
-            raw::REDISMODULE_KEYTYPE_STRING => KeyKind::String,
-            _ => KeyKind::Other,
+    /// The server is asked for the bytes first, because that answers nearly every call: it has
+    /// none for another type, and an empty string stands for nothing at all too.
+    pub(crate) fn content(&self) -> Content<'_> {
+        if self.0.is_null() {
+            return Content::Nothing;
         }
+        let mut len = 0;
+        // Safety: the key is open. The bytes stay until it is changed, which takes `&mut self`.
+        unsafe {
+            let bytes =
+                raw::RedisModule_StringDMA.unwrap()(self.0, &mut len, Access::Read as c_int);
+            if bytes.is_null() {
+                return Content::Other;
+            }
+            if len == 0 && self.is_empty() {
+                return Content::Nothing;
+            }
+            Content::String(slice::from_raw_parts(bytes.cast(), len))
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        // Safety: the key is open.
+        let kind = unsafe { raw::RedisModule_KeyType.unwrap()(self.0) };
+        kind as isize == raw::REDISMODULE_KEYTYPE_EMPTY
     }
 
     /// Only of a key that exists. `None`: it never expires.
@@ -331,30 +348,15 @@ impl OpenKey {
         u64::try_from(expiry).ok()
     }
 
-    /// Only of a string.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        let mut len = 0;
-        // Safety: the key is open and a string; the bytes stay until it is changed, which takes
-        // `&mut self`.
-        unsafe {
-            let bytes = self.string(&mut len, Access::Read);
-            slice::from_raw_parts(bytes, len)
-        }
-    }
-
+    /// Only of a string that was opened for writing. The server unshares it.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let mut len = 0;
-        // Safety: as above, and open for writing; the server has unshared the string.
+        // Safety: the key is open for writing and a string; the bytes are borrowed with it.
         unsafe {
-            let bytes = self.string(&mut len, Access::Write);
-            slice::from_raw_parts_mut(bytes, len)
+            let access = Access::Write as c_int;
+            let bytes = raw::RedisModule_StringDMA.unwrap()(self.0, &mut len, access);
+            slice::from_raw_parts_mut(bytes.cast(), len)
         }
-    }
-
-    /// # Safety
-    /// The key is open and a string.
-    unsafe fn string(&self, len: &mut usize, access: Access) -> *mut u8 {
-        raw::RedisModule_StringDMA.unwrap()(self.0, len, access as c_int).cast()
     }
 
     /// Makes an empty key a string. New bytes are zero.

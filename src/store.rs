@@ -4,38 +4,41 @@ use ratelimit_core::{Next, Stored};
 
 use crate::error::Error;
 pub(crate) use crate::ffi::Access;
-use crate::ffi::{Context, KeyKind, KeyName, OpenKey};
+use crate::ffi::{Content, Context, KeyName, OpenKey};
 
-/// A key that is a string or nothing.
+/// A key, and what of it was seen.
 pub(crate) struct Key<'a> {
     ctx: &'a Context,
     name: KeyName<'a>,
     open: OpenKey,
-    /// What it expires at, where it exists.
+    /// Of the string that was seen.
+    len: Option<usize>,
     expiry_ms: Option<u64>,
-    exists: bool,
 }
 
 impl<'a> Key<'a> {
-    pub(crate) fn open(ctx: &'a Context, name: KeyName<'a>, access: Access) -> Result<Self, Error> {
-        let open = ctx.open_key(name, access);
-        let exists = match open.kind() {
-            KeyKind::Empty => false,
-            KeyKind::String => true,
-            KeyKind::Other => return Err(Error::WrongType),
-        };
-        // Asked of an existing key only: on an empty one it ends Redis 8.2.
-        let expiry_ms = if exists { open.expiry_ms() } else { None };
-        Ok(Self { ctx, name, open, expiry_ms, exists })
+    pub(crate) fn open(ctx: &'a Context, name: KeyName<'a>, access: Access) -> Self {
+        Self { ctx, name, open: ctx.open_key(name, access), len: None, expiry_ms: None }
     }
 
-    pub(crate) fn stored(&self) -> Option<Stored<'_>> {
-        self.exists.then(|| Stored { value: self.open.bytes(), expiry_ms: self.expiry_ms })
+    /// What the server shows under the name.
+    #[inline(always)]
+    pub(crate) fn stored(&mut self) -> Result<Option<Stored<'_>>, Error> {
+        match self.open.content() {
+            Content::Nothing => Ok(None),
+            Content::Other => Err(Error::WrongType),
+            Content::String(value) => {
+                self.len = Some(value.len());
+                // Not asked of an empty key: there it ends Redis 8.2.
+                self.expiry_ms = self.open.expiry_ms();
+                Ok(Some(Stored { value, expiry_ms: self.expiry_ms }))
+            }
+        }
     }
 
     /// A living key goes on limiting when memory is full; only a new one is refused.
     pub(crate) fn make_room(&self) -> Result<(), Error> {
-        if !self.exists && self.ctx.is_out_of_memory() {
+        if self.len.is_none() && self.ctx.is_out_of_memory() {
             return Err(Error::OutOfMemory);
         }
         Ok(())
@@ -44,7 +47,9 @@ impl<'a> Key<'a> {
     /// Cannot fail: the key is a string or nothing, open for writing, and the value is short.
     /// The bytes come last, because setting the expiry may move them.
     pub(crate) fn write<const N: usize>(&mut self, next: &Next<N>) {
-        self.open.resize(next.value().len());
+        if self.len != Some(next.value().len()) {
+            self.open.resize(next.value().len());
+        }
         if self.expiry_ms != Some(next.expiry_ms) {
             self.open.set_expiry_ms(next.expiry_ms);
         }

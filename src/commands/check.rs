@@ -35,9 +35,9 @@ impl Command for Check {
 fn check<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> {
     let call = arguments::parse::<N>(words)?;
     let now = clock::now()?;
-    let mut key = Key::open(ctx, words.key(), Access::Write)?;
+    let mut key = Key::open(ctx, words.key(), Access::Write);
     let mut outcome = OutcomeOf::blank();
-    decide(&call, key.stored(), now, Mode::Check, &mut outcome)?;
+    decide(&call, key.stored()?, now, Mode::Check, &mut outcome)?;
     #[cfg(feature = "test-hooks")]
     crate::test_hooks::before_write();
     if let Some(next) = outcome.next() {

@@ -35,9 +35,9 @@ impl Command for Peek {
 fn peek<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> {
     let call = arguments::parse::<N>(words)?;
     let now = clock::now()?;
-    let key = Key::open(ctx, words.key(), Access::Read)?;
+    let mut key = Key::open(ctx, words.key(), Access::Read);
     let mut outcome = OutcomeOf::blank();
-    decide(&call, key.stored(), now, Mode::Peek, &mut outcome)?;
+    decide(&call, key.stored()?, now, Mode::Peek, &mut outcome)?;
     #[cfg(feature = "test-hooks")]
     crate::test_hooks::before_write();
     reply::outcome(ctx, &outcome);

@@ -90,6 +90,7 @@ pub enum Mode {
 }
 
 /// [`check`] and [`peek`] for who counts instructions: fills a blank outcome in place.
+#[inline(always)]
 pub fn decide<const N: usize>(
     call: &CallOf<N>,
     stored: Option<Stored>,
@@ -105,6 +106,7 @@ pub fn decide<const N: usize>(
 }
 
 /// All pairs must allow, or none consumes.
+#[inline(always)]
 fn decide_by<S: State, const N: usize>(
     call: &CallOf<N>,
     stored: Option<Stored>,

@@ -63,6 +63,7 @@ impl From<PolicyError> for ArgumentError {
 
 impl<const N: usize> CallOf<N> {
     /// The words behind the key. Pairs come first: a word that begins with a digit opens one.
+    #[inline(always)]
     pub fn parse<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ArgumentError> {
         let mut words = words.into_iter();
         let first = words.next().ok_or(ArgumentError::Syntax)?;
@@ -134,6 +135,7 @@ fn set_once<'a, T>(
     Ok(())
 }
 
+#[inline(always)]
 fn limit(word: &[u8]) -> Result<u64, ArgumentError> {
     whole_number(word).filter(|&n| n <= MAX_LIMIT).ok_or(ArgumentError::Limit)
 }
@@ -155,11 +157,13 @@ fn algorithm(word: &[u8]) -> Option<Algorithm> {
     }
 }
 
+#[inline(always)]
 fn window(word: Option<&[u8]>) -> Result<Window, ArgumentError> {
     duration(word.ok_or(ArgumentError::Syntax)?).ok_or(ArgumentError::Window)
 }
 
 /// `60`, `500ms`, `1h`: seconds without a unit, units in lower case.
+#[inline(always)]
 fn duration(word: &[u8]) -> Option<Window> {
     let (number, unit) = leading_number(word)?;
     let millis = match unit {

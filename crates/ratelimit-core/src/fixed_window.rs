@@ -79,6 +79,7 @@ impl State for FixedWindow {
         text.number(self.count);
     }
 
+    #[inline(always)]
     fn read_plain(
         count: u64,
         end_ms: u64,

@@ -82,6 +82,7 @@ pub enum PolicyError {
 
 impl<const N: usize> PolicyOf<N> {
     /// A fixed window; [`Policy::and`] adds pairs, [`Policy::with_algorithm`] chooses another.
+    #[inline(always)]
     pub fn new(limit: u64, window: Window) -> Result<Self, PolicyError> {
         let pair = Self::pair(limit, window)?;
         Ok(Self { algorithm: Algorithm::Fixed, pairs: [pair; N], len: 1 })
@@ -101,6 +102,7 @@ impl<const N: usize> PolicyOf<N> {
     }
 
     /// The same, decided by `algorithm`, with a bucket's capacity if one is given.
+    #[inline(always)]
     pub fn with_algorithm(
         mut self,
         algorithm: Algorithm,
@@ -144,6 +146,7 @@ impl<const N: usize> PolicyOf<N> {
     }
 
     /// The pairs in the order given, one to eight.
+    #[inline(always)]
     pub fn pairs(&self) -> &[Pair] {
         &self.pairs[..self.len]
     }

@@ -42,6 +42,7 @@ pub enum StateError {
 
 /// Puts what is stored into `states`, one for each pair, which are unused before. A key that has
 /// reached its expiry holds nothing, even where the server still shows it.
+#[inline(always)]
 pub(crate) fn read<S: State>(
     stored: Option<Stored>,
     pairs: &[Pair],
