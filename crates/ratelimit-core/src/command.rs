@@ -110,19 +110,25 @@ struct Options {
 
 impl Options {
     fn set(&mut self, keyword: &[u8], value: Option<&[u8]>) -> Result<(), ArgumentError> {
-        if keyword.eq_ignore_ascii_case(b"COST") {
+        if is(keyword, b"COST") {
             let parse = |word| positive(word).ok_or(ArgumentError::Cost);
             set_once(&mut self.cost, value, parse)
-        } else if keyword.eq_ignore_ascii_case(b"ALGORITHM") {
+        } else if is(keyword, b"ALGORITHM") {
             let parse = |word| algorithm(word).ok_or(ArgumentError::Algorithm);
             set_once(&mut self.algorithm, value, parse)
-        } else if keyword.eq_ignore_ascii_case(b"BURST") {
+        } else if is(keyword, b"BURST") {
             let parse = |word| positive(word).ok_or(ArgumentError::Burst);
             set_once(&mut self.burst, value, parse)
         } else {
             Err(ArgumentError::Syntax)
         }
     }
+}
+
+/// In any case. As it stands comes first: that is how nearly all write it, and quickly seen.
+#[inline(always)]
+fn is<const N: usize>(word: &[u8], name: &[u8; N]) -> bool {
+    word == name || word.eq_ignore_ascii_case(name)
 }
 
 fn set_once<'a, T>(
@@ -145,12 +151,11 @@ fn positive(word: &[u8]) -> Option<u64> {
 }
 
 fn algorithm(word: &[u8]) -> Option<Algorithm> {
-    let named = |name: &[u8]| word.eq_ignore_ascii_case(name);
-    if named(b"FIXED") {
+    if is(word, b"FIXED") {
         Some(Algorithm::Fixed)
-    } else if named(b"SLIDING") {
+    } else if is(word, b"SLIDING") {
         Some(Algorithm::Sliding)
-    } else if named(b"BUCKET") {
+    } else if is(word, b"BUCKET") {
         Some(Algorithm::Bucket)
     } else {
         None

@@ -97,7 +97,11 @@ impl State for FixedWindow {
 
 /// A plain count knows its end but not its window. It belongs to the shortest called window that
 /// is not shorter than its time left, else to the longest.
+#[inline(always)]
 fn owner_of_plain(left_ms: u64, pairs: &[Pair]) -> usize {
+    if let [_] = pairs {
+        return 0;
+    }
     let window = |&i: &usize| pairs[i].window;
     let long_enough = (0..pairs.len()).filter(|i| window(i).millis() >= left_ms);
     long_enough.min_by_key(window).or((0..pairs.len()).max_by_key(window)).unwrap_or(0)
