@@ -2,7 +2,7 @@
 //!
 //! What it leans on, wherever nothing else is said: a pointer that the server hands to a callback
 //! lives until the callback returns, and our types borrow it no longer; [`api_is_complete`] held at
-//! load, so the functions that are unwrapped here exist; commands run on one thread, one at a time.
+//! load, so the functions that are unwrapped unchecked exist; commands run on one thread, one at a time.
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::io;
@@ -17,16 +17,36 @@ pub(crate) use crate::command_info::CommandInfo;
 use crate::commands::{answer, Command};
 use crate::stats;
 
-/// Whether the server has every function that the module cannot do without.
+/// Whether the server has every function that is called here unchecked. `Log` alone is called
+/// before this is asked, and is as old as modules are.
 pub(crate) fn api_is_complete() -> bool {
     // Safety: the server has filled the table before the module is asked to load.
     unsafe {
         [
+            raw::RedisModule_Call.map(drop),
+            raw::RedisModule_CloseKey.map(drop),
+            raw::RedisModule_CreateCommand.map(drop),
+            raw::RedisModule_CreateString.map(drop),
+            raw::RedisModule_FreeCallReply.map(drop),
             raw::RedisModule_GetAbsExpire.map(drop),
-            raw::RedisModule_SetAbsExpire.map(drop),
-            raw::RedisModule_SignalModifiedKey.map(drop),
-            raw::RedisModule_SetModuleOptions.map(drop),
+            raw::RedisModule_GetApi.map(drop),
+            raw::RedisModule_GetContextFlags.map(drop),
+            raw::RedisModule_InfoAddFieldULongLong.map(drop),
+            raw::RedisModule_InfoAddSection.map(drop),
+            raw::RedisModule_KeyType.map(drop),
+            raw::RedisModule_OpenKey.map(drop),
             raw::RedisModule_RegisterInfoFunc.map(drop),
+            raw::RedisModule_Replicate.map(drop),
+            raw::RedisModule_ReplyWithArray.map(drop),
+            raw::RedisModule_ReplyWithError.map(drop),
+            raw::RedisModule_ReplyWithLongLong.map(drop),
+            raw::RedisModule_SetAbsExpire.map(drop),
+            raw::RedisModule_SetModuleOptions.map(drop),
+            raw::RedisModule_SignalModifiedKey.map(drop),
+            raw::RedisModule_StringDMA.map(drop),
+            raw::RedisModule_StringPtrLen.map(drop),
+            raw::RedisModule_StringTruncate.map(drop),
+            raw::RedisModule_WrongArity.map(drop),
         ]
     }
     .iter()
@@ -81,7 +101,7 @@ fn string_bytes<'a>(string: *mut raw::RedisModuleString) -> &'a [u8] {
     let mut len = 0;
     // Safety: an argument's bytes stay where they are for the call.
     unsafe {
-        let bytes = raw::RedisModule_StringPtrLen.unwrap()(string, &mut len);
+        let bytes = raw::RedisModule_StringPtrLen.unwrap_unchecked()(string, &mut len);
         slice::from_raw_parts(bytes.cast(), len)
     }
 }
@@ -98,7 +118,7 @@ impl Context {
     pub(crate) fn log_warning(&self, text: &str) {
         // Safety: "%.*s" takes a length and as many bytes; no byte of the text is a directive.
         unsafe {
-            raw::RedisModule_Log.unwrap()(
+            raw::RedisModule_Log.unwrap_unchecked()(
                 self.0,
                 c"warning".as_ptr(),
                 c"%.*s".as_ptr(),
@@ -112,9 +132,10 @@ impl Context {
     pub(crate) fn knows_command(&self, name: &CStr) -> bool {
         // Safety: the format is empty, so nothing is read behind it. A reply would be ours to free.
         unsafe {
-            let reply = raw::RedisModule_Call.unwrap()(self.0, name.as_ptr(), c"".as_ptr());
+            let reply =
+                raw::RedisModule_Call.unwrap_unchecked()(self.0, name.as_ptr(), c"".as_ptr());
             if let Some(reply) = NonNull::new(reply) {
-                raw::RedisModule_FreeCallReply.unwrap()(reply.as_ptr());
+                raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
             }
         }
         io::Error::last_os_error().raw_os_error() != Some(libc::ENOENT)
@@ -131,14 +152,14 @@ impl Context {
             options |= HANDLE_ATOMIC_SLOT_MIGRATION;
         }
         // Safety: a number.
-        unsafe { raw::RedisModule_SetModuleOptions.unwrap()(self.0, options as c_int) };
+        unsafe { raw::RedisModule_SetModuleOptions.unwrap_unchecked()(self.0, options as c_int) };
     }
 
     pub(crate) fn register_command<C: Command>(&self) -> Result<(), &'static str> {
         let key = c_int::from(C::INFO.is_some());
         // Safety: the strings are static. The entry has the signature that the server calls.
         let created = unsafe {
-            raw::RedisModule_CreateCommand.unwrap()(
+            raw::RedisModule_CreateCommand.unwrap_unchecked()(
                 self.0,
                 C::NAME.as_ptr(),
                 Some(entry::<C>),
@@ -209,25 +230,27 @@ impl Context {
 
     pub(crate) fn register_info(&self) {
         // Safety: the callback has the signature that the server calls.
-        unsafe { raw::RedisModule_RegisterInfoFunc.unwrap()(self.0, Some(info)) };
+        unsafe { raw::RedisModule_RegisterInfoFunc.unwrap_unchecked()(self.0, Some(info)) };
     }
 
     /// Above `maxmemory`, after the server has evicted what it may.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         // Safety: returns flags.
-        let flags = unsafe { raw::RedisModule_GetContextFlags.unwrap()(self.0) };
+        let flags = unsafe { raw::RedisModule_GetContextFlags.unwrap_unchecked()(self.0) };
         flags & raw::REDISMODULE_CTX_FLAGS_OOM as c_int != 0
     }
 
     pub(crate) fn open_key(&self, name: KeyName, access: Access) -> OpenKey {
         // Safety: the name is an argument of this call.
-        OpenKey(unsafe { raw::RedisModule_OpenKey.unwrap()(self.0, name.0, access as c_int) })
+        OpenKey(unsafe {
+            raw::RedisModule_OpenKey.unwrap_unchecked()(self.0, name.0, access as c_int)
+        })
     }
 
     /// WATCHes break, and client caches are told.
     pub(crate) fn signal_modified(&self, name: KeyName) {
         // Safety: the name is an argument of this call.
-        unsafe { raw::RedisModule_SignalModifiedKey.unwrap()(self.0, name.0) };
+        unsafe { raw::RedisModule_SignalModifiedKey.unwrap_unchecked()(self.0, name.0) };
     }
 
     /// `SET name value PXAT expiry`, to replicas and the append-only file. False: nothing was sent.
@@ -235,7 +258,7 @@ impl Context {
         // Safety: the format names what follows: a string, bytes and their length, a string
         // retained at load, bytes and their length. The server copies the bytes.
         let sent = unsafe {
-            raw::RedisModule_Replicate.unwrap()(
+            raw::RedisModule_Replicate.unwrap_unchecked()(
                 self.0,
                 c"SET".as_ptr(),
                 c"sbsb".as_ptr(),
@@ -252,28 +275,30 @@ impl Context {
 
     pub(crate) fn reply_array(&self, len: usize) {
         // Safety: a number. The result is OK whatever happens.
-        unsafe { raw::RedisModule_ReplyWithArray.unwrap()(self.0, len as _) };
+        unsafe { raw::RedisModule_ReplyWithArray.unwrap_unchecked()(self.0, len as _) };
     }
 
     pub(crate) fn reply_integer(&self, number: i64) {
         // Safety: as above.
-        unsafe { raw::RedisModule_ReplyWithLongLong.unwrap()(self.0, number) };
+        unsafe { raw::RedisModule_ReplyWithLongLong.unwrap_unchecked()(self.0, number) };
     }
 
     pub(crate) fn reply_error(&self, text: &CStr) {
         // Safety: the server copies the text.
-        unsafe { raw::RedisModule_ReplyWithError.unwrap()(self.0, text.as_ptr()) };
+        unsafe { raw::RedisModule_ReplyWithError.unwrap_unchecked()(self.0, text.as_ptr()) };
     }
 
     pub(crate) fn reply_wrong_arity(&self) {
         // Safety: writes the server's own text.
-        unsafe { raw::RedisModule_WrongArity.unwrap()(self.0) };
+        unsafe { raw::RedisModule_WrongArity.unwrap_unchecked()(self.0) };
     }
 
     #[cfg(feature = "test-hooks")]
     pub(crate) fn reply_ok(&self) {
         // Safety: the server copies the text.
-        unsafe { raw::RedisModule_ReplyWithSimpleString.unwrap()(self.0, c"OK".as_ptr()) };
+        unsafe {
+            raw::RedisModule_ReplyWithSimpleString.unwrap_unchecked()(self.0, c"OK".as_ptr())
+        };
     }
 }
 
@@ -282,8 +307,9 @@ fn is_valkey() -> bool {
     let mut function: *mut c_void = ptr::null_mut();
     let name = c"ValkeyModule_OpenKey".as_ptr();
     // Safety: the server writes a pointer, or leaves it.
-    let found =
-        unsafe { raw::RedisModule_GetApi.unwrap()(name, ptr::from_mut(&mut function).cast()) };
+    let found = unsafe {
+        raw::RedisModule_GetApi.unwrap_unchecked()(name, ptr::from_mut(&mut function).cast())
+    };
     found == raw::REDISMODULE_OK as c_int
 }
 
@@ -293,8 +319,9 @@ static PXAT: AtomicPtr<raw::RedisModuleString> = AtomicPtr::new(ptr::null_mut())
 pub(crate) fn retain_pxat(ctx: &Context) {
     let word = c"PXAT";
     // Safety: without automatic memory the string is ours until it is freed, which is never.
-    let string =
-        unsafe { raw::RedisModule_CreateString.unwrap()(ctx.0, word.as_ptr(), word.count_bytes()) };
+    let string = unsafe {
+        raw::RedisModule_CreateString.unwrap_unchecked()(ctx.0, word.as_ptr(), word.count_bytes())
+    };
     PXAT.store(string, Relaxed);
 }
 
@@ -323,8 +350,11 @@ impl OpenKey {
         let mut len = 0;
         // Safety: the key is open. The bytes stay until it is changed, which takes `&mut self`.
         unsafe {
-            let bytes =
-                raw::RedisModule_StringDMA.unwrap()(self.0, &mut len, Access::Read as c_int);
+            let bytes = raw::RedisModule_StringDMA.unwrap_unchecked()(
+                self.0,
+                &mut len,
+                Access::Read as c_int,
+            );
             if bytes.is_null() {
                 return Content::Other;
             }
@@ -337,14 +367,14 @@ impl OpenKey {
 
     fn is_empty(&self) -> bool {
         // Safety: the key is open.
-        let kind = unsafe { raw::RedisModule_KeyType.unwrap()(self.0) };
+        let kind = unsafe { raw::RedisModule_KeyType.unwrap_unchecked()(self.0) };
         kind as isize == raw::REDISMODULE_KEYTYPE_EMPTY
     }
 
     /// Only of a key that exists. `None`: it never expires.
     pub(crate) fn expiry_ms(&self) -> Option<u64> {
         // Safety: the key is open and not empty.
-        let expiry = unsafe { raw::RedisModule_GetAbsExpire.unwrap()(self.0) };
+        let expiry = unsafe { raw::RedisModule_GetAbsExpire.unwrap_unchecked()(self.0) };
         u64::try_from(expiry).ok()
     }
 
@@ -354,7 +384,7 @@ impl OpenKey {
         // Safety: the key is open for writing and a string; the bytes are borrowed with it.
         unsafe {
             let access = Access::Write as c_int;
-            let bytes = raw::RedisModule_StringDMA.unwrap()(self.0, &mut len, access);
+            let bytes = raw::RedisModule_StringDMA.unwrap_unchecked()(self.0, &mut len, access);
             slice::from_raw_parts_mut(bytes.cast(), len)
         }
     }
@@ -362,19 +392,19 @@ impl OpenKey {
     /// Makes an empty key a string. New bytes are zero.
     pub(crate) fn resize(&mut self, len: usize) {
         // Safety: the key is open for writing, and a string or empty.
-        unsafe { raw::RedisModule_StringTruncate.unwrap()(self.0, len) };
+        unsafe { raw::RedisModule_StringTruncate.unwrap_unchecked()(self.0, len) };
     }
 
     pub(crate) fn set_expiry_ms(&mut self, expiry: u64) {
         // Safety: the key is open for writing and not empty.
-        unsafe { raw::RedisModule_SetAbsExpire.unwrap()(self.0, expiry as i64) };
+        unsafe { raw::RedisModule_SetAbsExpire.unwrap_unchecked()(self.0, expiry as i64) };
     }
 }
 
 impl Drop for OpenKey {
     fn drop(&mut self) {
         // Safety: nothing borrows from it any more; the server ignores null.
-        unsafe { raw::RedisModule_CloseKey.unwrap()(self.0) };
+        unsafe { raw::RedisModule_CloseKey.unwrap_unchecked()(self.0) };
     }
 }
 
@@ -385,13 +415,16 @@ impl Info {
     /// False where INFO was not asked for this section.
     pub(crate) fn open_section(&self) -> bool {
         // Safety: an empty name; the server sets the module's before it.
-        let opened = unsafe { raw::RedisModule_InfoAddSection.unwrap()(self.0, c"".as_ptr()) };
+        let opened =
+            unsafe { raw::RedisModule_InfoAddSection.unwrap_unchecked()(self.0, c"".as_ptr()) };
         opened == raw::REDISMODULE_OK as c_int
     }
 
     pub(crate) fn field(&self, name: &CStr, value: u64) {
         // Safety: the server copies the name.
-        unsafe { raw::RedisModule_InfoAddFieldULongLong.unwrap()(self.0, name.as_ptr(), value) };
+        unsafe {
+            raw::RedisModule_InfoAddFieldULongLong.unwrap_unchecked()(self.0, name.as_ptr(), value)
+        };
     }
 }
 

@@ -63,15 +63,18 @@ pub(crate) fn read<S: State>(
         states[i] = state;
         return Ok(());
     }
-    let mut last = states[0];
-    let groups = read_groups(value, |state| {
-        place(state, pairs, states);
-        last = state;
+    let one_called = pairs.len() == 1;
+    let groups = read_groups(value, |i, state| {
+        if one_called && i == 0 {
+            states[0] = state;
+        } else {
+            place(state, pairs, states);
+        }
     });
+    let groups = groups.ok_or_else(|| other_or_foreign(value))?;
     // One pair stored and one called are the same limit, even if its window was changed.
-    match groups.ok_or_else(|| other_or_foreign(value))? {
-        1 if pairs.len() == 1 => states[0] = last,
-        _ => {}
+    if groups > 1 && states[0].window() != pairs[0].window {
+        states[0] = S::unused(pairs[0].window);
     }
     Ok(())
 }
@@ -83,9 +86,9 @@ fn place<S: State>(state: S, pairs: &[Pair], states: &mut [S]) {
     }
 }
 
-/// Hands over each group; returns how many there are, or `None` where the string is not exactly
+/// Hands over each group with its place; returns how many there are, or `None` where the string is not exactly
 /// as described above.
-fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(S)) -> Option<usize> {
+fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(usize, S)) -> Option<usize> {
     let mut numbers = Numbers(value.strip_prefix(S::TAG)?);
     let mut groups = 0;
     let mut widest = None;
@@ -94,7 +97,7 @@ fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(S)) -> Option<usize>
         if Some(window) <= widest {
             return None;
         }
-        each(S::read(window, &mut numbers)?);
+        each(groups, S::read(window, &mut numbers)?);
         widest = Some(window);
         groups += 1;
     }
@@ -102,9 +105,9 @@ fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(S)) -> Option<usize>
 }
 
 fn other_or_foreign(value: &[u8]) -> StateError {
-    let known = read_groups(value, |_: FixedWindow| {})
-        .or_else(|| read_groups(value, |_: SlidingWindow| {}))
-        .or_else(|| read_groups(value, |_: TokenBucket| {}));
+    let known = read_groups(value, |_, _: FixedWindow| {})
+        .or_else(|| read_groups(value, |_, _: SlidingWindow| {}))
+        .or_else(|| read_groups(value, |_, _: TokenBucket| {}));
     known.map_or(StateError::Foreign, |_| StateError::OtherAlgorithm)
 }
 
