@@ -30,6 +30,7 @@ impl SlidingWindow {
     }
 
     /// The estimate, rounded up.
+    #[inline(always)]
     fn used(&self, now: Now) -> u64 {
         if self.previous == 0 {
             return self.current;
@@ -61,6 +62,7 @@ impl State for SlidingWindow {
     }
 
     /// From one window on, current becomes previous; from two on, all is over.
+    #[inline(always)]
     fn settle(self, pair: &Pair, now: Now) -> Self {
         let window = self.window.micros();
         let elapsed = self.elapsed(now);
@@ -77,6 +79,7 @@ impl State for SlidingWindow {
         settled
     }
 
+    #[inline(always)]
     fn retry_after(&self, pair: &Pair, now: Now, cost: u64) -> RetryAfter {
         if cost > pair.limit {
             return RetryAfter::Never;
@@ -107,6 +110,7 @@ impl State for SlidingWindow {
         }
     }
 
+    #[inline(always)]
     fn remaining(&self, pair: &Pair, now: Now) -> u64 {
         pair.limit.saturating_sub(self.used(now))
     }

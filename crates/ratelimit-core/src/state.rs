@@ -88,6 +88,7 @@ fn place<S: State>(state: S, pairs: &[Pair], states: &mut [S]) {
 
 /// Hands over each group with its place; returns how many there are, or `None` where the string is not exactly
 /// as described above.
+#[inline(always)]
 fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(usize, S)) -> Option<usize> {
     let mut numbers = Numbers(value.strip_prefix(S::TAG)?);
     let mut groups = 0;
@@ -139,6 +140,7 @@ pub(crate) struct Numbers<'a>(&'a [u8]);
 
 impl Numbers<'_> {
     /// `None` at the end, and at whatever is no number.
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<u64> {
         let [b' ', rest @ ..] = self.0 else { return None };
         let (number, rest) = leading_number(rest)?;
