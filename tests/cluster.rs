@@ -1,0 +1,167 @@
+//! A cluster: calls go to the node that has the key, and a slot that moves under load takes its
+//! counts along.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+
+use crate::harness::{
+    eventually, not_applicable, on_every_server, Cluster, ClusterClient, Connection, Reply, Setup,
+};
+
+/// Each in the slot of `{k}`.
+const POLICIES: [(&str, &str); 4] = [
+    ("{k}:fixed", "366d"),
+    ("{k}:pairs", "366d 1000000 365d"),
+    // Refills one in hours.
+    ("{k}:bucket", "366d ALGORITHM BUCKET"),
+    ("{k}:sliding", "366d ALGORITHM SLIDING"),
+];
+const LIMIT: u64 = 4_000;
+/// As many are admitted before the slot moves, and as many are left for after: from there on the
+/// callers only peek until it has moved.
+const MARGIN: u64 = 500;
+
+#[test]
+fn a_slot_that_is_moved_key_by_key_under_load_takes_its_counts_along() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        is_moved_under_load(&cluster, move_key_by_key);
+    });
+}
+
+#[test]
+fn a_slot_that_is_moved_as_a_whole_under_load_takes_its_counts_along() {
+    on_every_server(|binary| {
+        let probe = Setup::plain(binary).start();
+        if !probe.connect().knows_command("CLUSTER|MIGRATESLOTS") {
+            let why = "it has no command CLUSTER MIGRATESLOTS";
+            return not_applicable(binary, "the migration of a slot as a whole", why);
+        }
+        let cluster = Cluster::start(&Setup::module(binary));
+        is_moved_under_load(&cluster, move_as_a_whole);
+    });
+}
+
+#[test]
+fn a_call_in_the_wrong_place_is_sent_to_the_right_one() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        let slot = slot_of_k(&cluster);
+        for (i, node) in cluster.nodes.iter().enumerate() {
+            for command in ["RATELIMIT.CHECK", "RATELIMIT.PEEK"] {
+                let reply = node.connect().say(&format!("{command} {{k}} 5 1000"));
+                if i == cluster.owner(slot) {
+                    assert!(reply.allowed());
+                    continue;
+                }
+                let port = cluster.nodes[cluster.owner(slot)].port();
+                assert_eq!(reply.error(), format!("MOVED {slot} 127.0.0.1:{port}"));
+            }
+        }
+        let mut client = cluster.client();
+        let reply = client.call(&["RATELIMIT.PEEK", "{k}", "5", "1000"]);
+        assert_eq!(reply.integers()[..4], [1, 5, 4, 0]);
+    });
+}
+
+fn slot_of_k(cluster: &Cluster) -> u16 {
+    let slot = cluster.nodes[0].connect().must("CLUSTER KEYSLOT {k}").integer();
+    u16::try_from(slot).expect("a slot")
+}
+
+/// What the callers have seen so far.
+#[derive(Default)]
+struct Load {
+    admitted: [AtomicU64; POLICIES.len()],
+    asked: AtomicU64,
+    has_moved: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl Load {
+    fn each_admitted(&self, least: u64) -> bool {
+        self.admitted.iter().all(|admitted| admitted.load(Relaxed) >= least)
+    }
+}
+
+/// Moves the slot away while all call, lets them reach the limit, and counts.
+fn is_moved_under_load(cluster: &Cluster, move_slot: impl Fn(&Cluster, u16, usize, usize, &Load)) {
+    let slot = slot_of_k(cluster);
+    let (from, to) = (cluster.owner(slot), (cluster.owner(slot) + 1) % 3);
+    let load = Load::default();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let client = cluster.client();
+            scope.spawn(|| call_until_it_is_over(client, &load));
+        }
+        // Whatever fails here must not leave the callers calling.
+        let _end = EndOfLoad(&load);
+        eventually("calls are admitted", || load.each_admitted(MARGIN));
+        move_slot(cluster, slot, from, to, &load);
+        load.has_moved.store(true, Relaxed);
+        let left = cluster.nodes[from].connect().must(&format!("CLUSTER COUNTKEYSINSLOT {slot}"));
+        assert_eq!(left.integer(), 0, "keys left behind");
+        eventually("the limit is reached", || load.each_admitted(LIMIT));
+        let before = load.admitted.each_ref().map(|admitted| admitted.load(Relaxed));
+        assert_eq!(before, [LIMIT; POLICIES.len()]);
+    });
+    // Also with what was under way when the limit was reached.
+    assert_eq!(load.admitted.map(AtomicU64::into_inner), [LIMIT; POLICIES.len()]);
+}
+
+struct EndOfLoad<'a>(&'a Load);
+
+impl Drop for EndOfLoad<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Relaxed);
+    }
+}
+
+fn call_until_it_is_over(mut client: ClusterClient, load: &Load) {
+    let limit = LIMIT.to_string();
+    while !load.is_over.load(Relaxed) {
+        for ((key, words), admitted) in POLICIES.iter().zip(&load.admitted) {
+            let waits = admitted.load(Relaxed) >= LIMIT - MARGIN && !load.has_moved.load(Relaxed);
+            let command = if waits { "RATELIMIT.PEEK" } else { "RATELIMIT.CHECK" };
+            let call = [command, key, &limit].into_iter().chain(words.split(' '));
+            let asked = client.asked;
+            if client.call(&call.collect::<Vec<_>>()).allowed() && !waits {
+                admitted.fetch_add(1, Relaxed);
+            }
+            load.asked.fetch_add(client.asked - asked, Relaxed);
+        }
+    }
+}
+
+/// With SETSLOT and MIGRATE: while the slot is between the two nodes, callers are sent on by ASK.
+fn move_key_by_key(cluster: &Cluster, slot: u16, from: usize, to: usize, load: &Load) {
+    let mut nodes: Vec<Connection> = cluster.nodes.iter().map(|node| node.connect()).collect();
+    let (from_id, to_id) = (cluster.id(from), cluster.id(to));
+    nodes[to].must(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
+    nodes[from].must(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
+    let port = cluster.nodes[to].port().to_string();
+    for (key, _) in POLICIES {
+        let asked = load.asked.load(Relaxed);
+        let migrate = ["MIGRATE", "127.0.0.1", &port, key, "0", "9000"];
+        assert_eq!(nodes[from].call(&migrate), Reply::Status("OK".into()), "{key}");
+        eventually("a caller is asked to go on", || load.asked.load(Relaxed) > asked);
+    }
+    for node in [to, from] {
+        nodes[node].must(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
+    }
+}
+
+/// With Valkey's CLUSTER MIGRATESLOTS.
+fn move_as_a_whole(cluster: &Cluster, slot: u16, from: usize, to: usize, _: &Load) {
+    let mut source = cluster.nodes[from].connect();
+    let to_id = cluster.id(to);
+    source.must(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {to_id}"));
+    eventually("the slot has moved", || {
+        let jobs = source.must("CLUSTER GETSLOTMIGRATIONS");
+        match jobs.array()[0].field("state").text().as_str() {
+            "success" => true,
+            state @ ("failed" | "cancelled") => panic!("the migration {state}: {jobs:?}"),
+            _ => false,
+        }
+    });
+}

@@ -1,0 +1,53 @@
+//! A server whose module and twin both read a clock that stands where the test has put it.
+
+use super::{twin_source, Binary, Connection, Limiter, Server, Setup};
+
+/// 2100-01-01T00:00:00Z. The server's own clock is before it, so it expires nothing by itself.
+pub const T0_MICROS: i64 = 4_102_444_800_000_000;
+pub const T0_MILLIS: i64 = T0_MICROS / 1000;
+
+const TIME_LINE: &str = "local time = redis.call('TIME')";
+const FROZEN_LINE: &str = "local time = redis.call('HMGET', 'frozen-clock', 'seconds', 'micros')";
+
+pub struct Frozen {
+    pub server: Server,
+    pub connection: Connection,
+    pub twin: Limiter,
+}
+
+impl Frozen {
+    /// At [`T0_MICROS`].
+    #[track_caller]
+    pub fn start(binary: &'static Binary) -> Self {
+        Self::on(Setup::test_module(binary).start())
+    }
+
+    /// On a server that has the build with `test-hooks` loaded.
+    #[track_caller]
+    pub fn on(server: Server) -> Self {
+        let mut connection = server.connect();
+        let source = twin_source();
+        assert_eq!(source.matches(TIME_LINE).count(), 1, "the twin reads the time in one line");
+        let twin = Limiter::script(&mut connection, &source.replace(TIME_LINE, FROZEN_LINE));
+        let mut frozen = Self { server, connection, twin };
+        frozen.set_clock(T0_MICROS);
+        frozen
+    }
+
+    /// Neither of them sees another time until this is called again.
+    #[track_caller]
+    pub fn set_clock(&mut self, micros: i64) {
+        for line in Self::clock_lines(micros) {
+            self.connection.must(&line);
+        }
+    }
+
+    /// The commands by which both are told the time.
+    pub fn clock_lines(micros: i64) -> [String; 2] {
+        let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+        [
+            format!("RATELIMIT.TEST CLOCK {micros}"),
+            format!("HSET frozen-clock seconds {seconds} micros {rest}"),
+        ]
+    }
+}

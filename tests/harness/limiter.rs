@@ -1,0 +1,66 @@
+//! Who decides: the module's commands, or their twin in Lua.
+
+use std::fs;
+
+use super::{repository, Connection, Reply};
+
+#[derive(Clone)]
+pub enum Limiter {
+    Module,
+    /// The script is loaded under its digest.
+    Twin {
+        sha: String,
+    },
+}
+
+pub fn twin_source() -> String {
+    let path = repository().join("crates/ratelimit-client/lua/ratelimit.lua");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+impl Limiter {
+    /// The script as it ships.
+    #[track_caller]
+    pub fn twin(connection: &mut Connection) -> Self {
+        Self::script(connection, &twin_source())
+    }
+
+    #[track_caller]
+    pub fn script(connection: &mut Connection, source: &str) -> Self {
+        let loaded = connection.call(&["SCRIPT", "LOAD", source]);
+        assert!(matches!(loaded, Reply::Bytes(_)), "the script does not compile: {loaded:?}");
+        Self::Twin { sha: loaded.text() }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Module => "the module",
+            Self::Twin { .. } => "the twin",
+        }
+    }
+
+    /// Asks `verb`, which is CHECK or PEEK, with the words behind the key.
+    #[track_caller]
+    pub fn ask(
+        &self,
+        connection: &mut Connection,
+        verb: &str,
+        key: &[u8],
+        words: &[impl AsRef<[u8]>],
+    ) -> Reply {
+        connection.call(&self.call(verb, key, words))
+    }
+
+    /// The words of the whole call.
+    pub fn call(&self, verb: &str, key: &[u8], words: &[impl AsRef<[u8]>]) -> Vec<Vec<u8>> {
+        let command = format!("RATELIMIT.{verb}");
+        let mut call: Vec<Vec<u8>> = match self {
+            Self::Module => vec![command.into(), key.into()],
+            Self::Twin { sha } => {
+                vec!["EVALSHA".into(), sha.as_str().into(), "1".into(), key.into(), verb.into()]
+            }
+        };
+        call.extend(words.iter().map(|word| word.as_ref().to_vec()));
+        call
+    }
+}

@@ -1,0 +1,33 @@
+//! Real servers for the tests: which ones, their start and their end, and talking to them.
+//!
+//! A test asks for [`on_every_server`] and starts what it needs with [`Setup`]; a server ends with
+//! its handle, also when the test panics. Nothing sleeps: where a server must be waited for, it is
+//! [`eventually`] for a condition, with a deadline.
+
+mod binaries;
+mod cluster;
+mod connection;
+mod errors;
+mod frozen;
+mod limiter;
+mod random;
+mod replica;
+mod reply;
+mod samples;
+mod server;
+mod wait;
+
+pub use binaries::{
+    faketime, module, not_applicable, on_every_server, repository, servers, test_module, Binary,
+};
+pub use cluster::{Cluster, ClusterClient};
+pub use connection::Connection;
+pub use errors::{error_names, error_text};
+pub use frozen::{Frozen, T0_MICROS, T0_MILLIS};
+pub use limiter::{twin_source, Limiter};
+pub use random::Random;
+pub use replica::{catch_up, follow, resyncs, ReplicationStream};
+pub use reply::Reply;
+pub use samples::{fill, next_decisions, snapshots, SAMPLES};
+pub use server::{Server, Setup};
+pub use wait::eventually;

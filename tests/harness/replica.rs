@@ -1,0 +1,72 @@
+//! Replicas, and what they are sent.
+
+use std::io::{BufRead, Read};
+
+use super::{eventually, Connection, Server};
+
+/// Makes it a replica, and waits until it has everything.
+#[track_caller]
+pub fn follow(replica: &mut Connection, primary: &Server) {
+    replica.must(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+    catch_up(replica, primary);
+}
+
+/// Waits until a replica has everything that its primary has done by now.
+#[track_caller]
+pub fn catch_up(replica: &mut Connection, primary: &Server) {
+    let mut primary = primary.connect();
+    eventually("the replica catches up", || {
+        replica.info("master_link_status") == "up"
+            && replica.info("slave_repl_offset") == primary.info("master_repl_offset")
+    });
+}
+
+/// What a primary sends to its replicas, read by one that stores nothing.
+pub struct ReplicationStream {
+    link: Connection,
+}
+
+impl ReplicationStream {
+    #[track_caller]
+    pub fn of(primary: &Server) -> Self {
+        let mut link = primary.connect();
+        let started = link.say("PSYNC ? -1");
+        assert!(started.text().starts_with("FULLRESYNC"), "{started:?}");
+        skip_data_set(&mut link);
+        Self { link }
+    }
+
+    /// All effects up to now. What is no effect of a client's command is left out.
+    #[track_caller]
+    pub fn effects(&mut self, primary: &mut Connection) -> Vec<Vec<String>> {
+        const END: &str = "end-of-the-stream";
+        primary.must(&format!("PUBLISH {END} 1"));
+        let mut effects = Vec::new();
+        loop {
+            let words = self.link.receive().texts();
+            match words[0].to_uppercase().as_str() {
+                "PUBLISH" if words[1] == END => return effects,
+                "PING" | "SELECT" | "REPLCONF" => {}
+                _ => effects.push(words),
+            }
+        }
+    }
+}
+
+/// Line breaks while it is made; then its length, and itself without a line break behind it.
+fn skip_data_set(link: &mut Connection) {
+    let mut header = String::new();
+    while header.trim().is_empty() {
+        header.clear();
+        link.source().read_line(&mut header).expect("the primary sends its data set");
+    }
+    let len = header.trim().strip_prefix('$').and_then(|len| len.parse().ok());
+    let len: usize = len.unwrap_or_else(|| panic!("no length of a data set: {header}"));
+    let mut data_set = vec![0; len];
+    link.source().read_exact(&mut data_set).expect("the primary sends its data set");
+}
+
+/// How often the primary has sent its whole data set, and how often only what was missed.
+pub fn resyncs(primary: &mut Connection) -> (i64, i64) {
+    (primary.info_number("sync_full"), primary.info_number("sync_partial_ok"))
+}

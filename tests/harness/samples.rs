@@ -1,0 +1,58 @@
+//! Keys in every form of stored state, and what would be decided on them next.
+
+use super::{Connection, Frozen, Reply, Server, T0_MICROS};
+
+/// A key, and the words of the calls on it.
+pub const SAMPLES: [(&str, &str); 8] = [
+    ("fixed", "9 1000"),
+    ("fixed-pairs", "9 1000 99 1h"),
+    ("fixed-eight", "9 1 9 2 9 3 9 4 9 5 9 6 9 7 9 8"),
+    ("sliding", "9 3 ALGORITHM SLIDING"),
+    ("sliding-pairs", "9 3 99 1h ALGORITHM SLIDING"),
+    ("bucket", "7 11 ALGORITHM BUCKET"),
+    ("bucket-pairs", "7 11 99 1h ALGORITHM BUCKET"),
+    ("bucket-burst", "7 11s ALGORITHM BUCKET BURST 20"),
+];
+
+/// Where the clock stands after [`fill`].
+const FILLED_MICROS: i64 = T0_MICROS + 4_000_321;
+
+/// Some calls on each sample, all of them allowed, over some seconds.
+#[track_caller]
+pub fn fill(frozen: &mut Frozen) {
+    for step in [1, 2_000_123, 4_000_321] {
+        frozen.set_clock(T0_MICROS + step);
+        for (key, words) in SAMPLES {
+            let call = format!("RATELIMIT.CHECK {key} {words} COST 2");
+            assert!(frozen.connection.must(&call).allowed(), "{call} at {step}");
+        }
+    }
+}
+
+/// What a server with the build `test-hooks` would decide on each sample for small and large costs,
+/// at the moment where [`fill`] ended and two later ones; each behind the key's name.
+#[track_caller]
+pub fn next_decisions(server: &Server) -> Vec<(&'static str, Reply)> {
+    let mut client = server.connect();
+    let mut decisions = Vec::new();
+    for later in [0, 1_234_567, 5_000_001] {
+        client.must(&format!("RATELIMIT.TEST CLOCK {}", FILLED_MICROS + later));
+        for (key, words) in SAMPLES {
+            for cost in [1, 3, 4, 7, 20] {
+                let reply = client.must(&format!("RATELIMIT.PEEK {key} {words} COST {cost}"));
+                decisions.push((key, reply));
+            }
+        }
+    }
+    client.must(&format!("RATELIMIT.TEST CLOCK {FILLED_MICROS}"));
+    decisions
+}
+
+/// The bytes and the expiry of each sample.
+#[track_caller]
+pub fn snapshots(client: &mut Connection) -> Vec<(Reply, Reply)> {
+    let snapshots: Vec<_> =
+        SAMPLES.iter().map(|(key, _)| client.snapshot(key.as_bytes())).collect();
+    assert!(snapshots.iter().all(|(dump, _)| *dump != Reply::Nil), "a sample is missing");
+    snapshots
+}

@@ -1,0 +1,176 @@
+//! What the server can be asked about the commands, and what INFO counts.
+
+use crate::harness::{not_applicable, on_every_server, Connection, Frozen, Reply, Setup};
+
+fn texts(reply: &Reply) -> Vec<String> {
+    let mut texts = reply.texts();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn command_info_tells_the_true_arity_and_flags() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        for (command, flag) in [("ratelimit.check", "write"), ("ratelimit.peek", "readonly")] {
+            let infos = client.must(&format!("COMMAND INFO {command}"));
+            let info = infos.array()[0].array();
+            assert_eq!(info[0].text(), command);
+            assert_eq!(info[1].integer(), -4, "the arity of {command}");
+            let mut flags = texts(&info[2]);
+            flags.retain(|flag| flag != "module");
+            assert_eq!(flags, sorted(["fast", flag]), "the flags of {command}");
+            let positions: Vec<_> = info[3..6].iter().map(Reply::integer).collect();
+            assert_eq!(positions, [1, 1, 1], "the key of {command}");
+        }
+    });
+}
+
+fn sorted<const N: usize>(mut words: [&str; N]) -> [&str; N] {
+    words.sort_unstable();
+    words
+}
+
+#[test]
+fn key_specs_tell_a_reader_from_a_writer() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        for (command, expected) in [
+            ("ratelimit.check", sorted(["RW", "access", "update"]).to_vec()),
+            ("ratelimit.peek", sorted(["RO", "access"]).to_vec()),
+        ] {
+            let infos = client.must(&format!("COMMAND INFO {command}"));
+            let Some(specs) = infos.array()[0].array().get(8) else {
+                return not_applicable(binary, "key specs", "COMMAND INFO does not tell them");
+            };
+            let [spec] = specs.array() else { panic!("one key spec: {specs:?}") };
+            assert_eq!(texts(spec.field("flags")), expected, "{command}");
+        }
+    });
+}
+
+#[test]
+fn the_server_finds_the_key() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        for command in ["RATELIMIT.CHECK", "RATELIMIT.PEEK"] {
+            let call = format!("COMMAND GETKEYS {command} the-key 5 60 9 1h COST 2");
+            assert_eq!(client.must(&call).texts(), ["the-key"]);
+        }
+    });
+}
+
+/// The words behind the command's name, put together from COMMAND DOCS.
+fn documented_syntax(client: &mut Connection, command: &str) -> Result<String, String> {
+    let docs = match client.say(&format!("COMMAND DOCS {command}")) {
+        Reply::Error(error) => return Err(error),
+        docs => docs,
+    };
+    let arguments = docs.array()[1].field("arguments").array();
+    Ok(arguments.iter().map(argument_syntax).collect::<Vec<_>>().join(" "))
+}
+
+fn argument_syntax(argument: &Reply) -> String {
+    let has = |flag: &str| flags(argument).iter().any(|known| known == flag);
+    let inner = match argument.field("type").text().as_str() {
+        "oneof" => parts(argument).join(" | "),
+        "block" => parts(argument).join(" "),
+        "pure-token" => return argument.field("token").text(),
+        _ => argument.field("name").text(),
+    };
+    let word = match optional_field(argument, "token") {
+        Some(token) => format!("{token} {inner}"),
+        None => inner,
+    };
+    match (has("optional"), has("multiple")) {
+        (true, _) => format!("[{word}]"),
+        (false, true) => format!("{word} [{word} ...]"),
+        (false, false) => word,
+    }
+}
+
+fn parts(argument: &Reply) -> Vec<String> {
+    argument.field("arguments").array().iter().map(argument_syntax).collect()
+}
+
+fn flags(argument: &Reply) -> Vec<String> {
+    optional_field(argument, "flags").map_or(Vec::new(), |_| argument.field("flags").texts())
+}
+
+fn optional_field(argument: &Reply, name: &str) -> Option<String> {
+    let mut fields = argument.array().chunks_exact(2);
+    fields.find(|field| field[0].text() == name).map(|field| match &field[1] {
+        Reply::Bytes(_) | Reply::Status(_) => field[1].text(),
+        _ => String::new(),
+    })
+}
+
+#[test]
+fn command_docs_tells_the_syntax() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        for command in ["ratelimit.check", "ratelimit.peek"] {
+            match documented_syntax(&mut client, command) {
+                Err(why) => not_applicable(binary, "COMMAND DOCS", &why),
+                Ok(syntax) => assert_eq!(syntax, SYNTAX, "{command}"),
+            }
+        }
+    });
+}
+
+pub const SYNTAX: &str = "key limit window [limit window ...] \
+    [ALGORITHM FIXED | SLIDING | BUCKET] [BURST burst] [COST cost]";
+
+#[test]
+fn info_counts_decisions_of_check_and_errors_of_both() {
+    on_every_server(|binary| {
+        let mut frozen = Frozen::start(binary);
+        let client = &mut frozen.connection;
+        assert_eq!(counts(client), [0; 5]);
+        let calls = [
+            ("RATELIMIT.CHECK k 2 60", [1, 0, 0, 0, 0]),
+            ("RATELIMIT.CHECK k 2 60", [2, 0, 0, 0, 0]),
+            ("RATELIMIT.CHECK k 2 60", [2, 1, 0, 0, 0]),
+            ("RATELIMIT.PEEK k 2 60", [2, 1, 0, 0, 0]),
+            ("RATELIMIT.PEEK other 2 60", [2, 1, 0, 0, 0]),
+            ("RATELIMIT.CHECK k 2 sixty", [2, 1, 1, 0, 0]),
+            ("RATELIMIT.PEEK k 2 sixty", [2, 1, 2, 0, 0]),
+            ("RATELIMIT.CHECK k 2 60 ALGORITHM BUCKET", [2, 1, 3, 0, 0]),
+            ("RATELIMIT.CHECK other 0 60", [2, 2, 3, 0, 0]),
+            ("RATELIMIT.CHECK other 9 60 9 1h COST 5", [3, 2, 3, 0, 0]),
+        ];
+        for (call, expected) in calls {
+            client.say(call);
+            assert_eq!(counts(client), expected, "after {call}");
+        }
+    });
+}
+
+fn counts(client: &mut Connection) -> [i64; 5] {
+    let fields = ["allowed", "denied", "errors", "replication_failures", "caught_panics"];
+    fields.map(|field| client.info_number(&format!("ratelimit_{field}")))
+}
+
+#[test]
+fn info_has_a_section_of_the_modules_name() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let info = server.connect().must("INFO ratelimit").text();
+        let lines: Vec<_> = info.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(
+            lines,
+            [
+                "# ratelimit",
+                "ratelimit_allowed:0",
+                "ratelimit_denied:0",
+                "ratelimit_errors:0",
+                "ratelimit_replication_failures:0",
+                "ratelimit_caught_panics:0",
+            ]
+        );
+    });
+}

@@ -1,0 +1,127 @@
+//! Loading, unloading, and what the module refuses to be loaded with.
+
+use crate::harness::{module, not_applicable, on_every_server, Connection, Reply, Setup};
+
+fn load_line() -> String {
+    format!("MODULE LOAD {}", module().display())
+}
+
+fn is_loaded(client: &mut Connection) -> bool {
+    client.must("MODULE LIST").array().iter().any(|entry| entry.field("name").text() == "ratelimit")
+}
+
+/// The lines of the log that the module has written itself.
+fn own_lines(log: &str) -> String {
+    log.lines().filter(|line| line.contains("<ratelimit>")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn loads_from_the_configuration_and_by_command() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        assert!(is_loaded(&mut server.connect()));
+        let plain = Setup::plain(binary).start();
+        let mut client = plain.connect();
+        assert!(!is_loaded(&mut client));
+        client.must(&load_line());
+        assert!(is_loaded(&mut client));
+        assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
+        assert!(client.say("RATELIMIT.TEST CLOCK 0").error().starts_with("ERR unknown command"));
+    });
+}
+
+#[test]
+fn does_not_load_twice() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        client.must("RATELIMIT.CHECK k 5 1000");
+        client.say(&load_line()).error();
+        assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").integers()[2], 3);
+    });
+}
+
+#[test]
+fn does_not_load_where_set_is_renamed() {
+    on_every_server(|binary| {
+        for rename in ["rename-command SET \"\"", "rename-command SET foo"] {
+            let Err(log) = Setup::module(binary).with(rename).try_start() else {
+                panic!("the server started with {rename}");
+            };
+            let own = own_lines(&log);
+            assert!(own.contains("SET") && own.contains("rename"), "{rename}:\n{log}");
+            let server = Setup::plain(binary).with(rename).start();
+            server.connect().say(&load_line()).error();
+            assert!(own_lines(&server.log()).contains("SET"), "{rename}:\n{}", server.log());
+            server.connect().must("PING");
+        }
+    });
+}
+
+#[test]
+fn loads_where_other_commands_are_renamed() {
+    on_every_server(|binary| {
+        let setup = Setup::module(binary).with("rename-command GET \"\"");
+        let server = setup.with("rename-command FLUSHALL foo").start();
+        assert!(server.connect().must("RATELIMIT.CHECK k 5 60").allowed());
+    });
+}
+
+#[test]
+fn refuses_arguments() {
+    on_every_server(|binary| {
+        let with_argument = format!("loadmodule {} allow-unload", module().display());
+        let Err(log) = Setup::plain(binary).with(&with_argument).try_start() else {
+            panic!("the server started with an argument to the module");
+        };
+        assert!(own_lines(&log).contains("takes no arguments"), "{log}");
+        let server = Setup::plain(binary).start();
+        let mut client = server.connect();
+        client.say(&format!("{} yes", load_line())).error();
+        client.must(&load_line());
+        assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
+    });
+}
+
+#[test]
+fn unloading_is_refused_unless_a_setting_allows_it() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        client.must("RATELIMIT.CHECK k 5 1000");
+        client.say("MODULE UNLOAD ratelimit").error();
+        assert!(own_lines(&server.log()).contains("ratelimit.allow-unload"), "{}", server.log());
+        assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").integers()[2], 3);
+        if let Reply::Error(error) = client.say("CONFIG SET ratelimit.allow-unload yes") {
+            return not_applicable(binary, "allowing to unload", &error);
+        }
+        for remaining in [2, 1] {
+            client.must("MODULE UNLOAD ratelimit");
+            assert!(!is_loaded(&mut client));
+            assert!(client
+                .say("RATELIMIT.CHECK k 5 1000")
+                .error()
+                .starts_with("ERR unknown command"));
+            client.must(&load_line());
+            assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").integers()[2], remaining);
+            client.say("MODULE UNLOAD ratelimit").error();
+            client.must("CONFIG SET ratelimit.allow-unload yes");
+        }
+    });
+}
+
+#[test]
+fn the_setting_is_off_takes_yes_and_no_and_stands_in_the_configuration() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        let mut get = || client.must("CONFIG GET ratelimit.allow-unload").texts();
+        assert_eq!(get(), ["ratelimit.allow-unload", "no"]);
+        client.must("CONFIG SET ratelimit.allow-unload yes");
+        client.must("CONFIG SET ratelimit.allow-unload no");
+        client.say("CONFIG SET ratelimit.allow-unload perhaps").error();
+        client.say("MODULE UNLOAD ratelimit").error();
+        let setup = Setup::module(binary).with("ratelimit.allow-unload yes");
+        setup.start().connect().must("MODULE UNLOAD ratelimit");
+    });
+}

@@ -1,0 +1,21 @@
+//! The module and its Lua twin against real servers: one file a behaviour.
+//!
+//! `make test` runs them on the servers that it finds, `make test-matrix` on all.
+
+mod harness;
+
+mod access;
+mod arguments;
+mod cluster;
+mod concurrency;
+mod crash;
+mod effects;
+mod faults;
+mod foreign_keys;
+mod fuzz;
+mod introspection;
+mod late_listeners;
+mod loading;
+mod memory;
+mod reply;
+mod silence;

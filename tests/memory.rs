@@ -1,0 +1,89 @@
+//! Memory is full: living keys go on limiting, and only the creation of a key is refused.
+
+use crate::harness::{error_text, on_every_server, Connection, Frozen, Limiter, Reply};
+
+const POLICIES: [(&str, &str); 4] = [
+    ("fixed", "3 1000"),
+    ("pairs", "3 1000 9 2000"),
+    ("sliding", "3 1000 ALGORITHM SLIDING"),
+    ("bucket", "3 1000 ALGORITHM BUCKET"),
+];
+
+/// A server with a living key for each policy, and no memory left.
+fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
+    on_every_server(|binary| {
+        let mut frozen = Frozen::start(binary);
+        for (key, words) in POLICIES {
+            frozen.connection.must(&format!("RATELIMIT.CHECK {key} {words}"));
+        }
+        frozen.connection.must("CONFIG SET maxmemory-policy noeviction");
+        frozen.connection.must("CONFIG SET maxmemory 1");
+        assert!(frozen.connection.say("SET k v").error().starts_with("OOM"));
+        test(&mut frozen.connection, &frozen.twin);
+    });
+}
+
+#[test]
+fn living_keys_go_on_limiting() {
+    on_every_full_server(|client, _| {
+        for (key, words) in POLICIES {
+            for (allowed, remaining) in [(1, 1), (1, 0), (0, 0)] {
+                let reply = client.must(&format!("RATELIMIT.CHECK {key} {words}"));
+                let [first, _, third] = &reply.array()[..3] else { unreachable!() };
+                assert_eq!((first.integer(), third.integer()), (allowed, remaining), "{key}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_new_key_is_refused_with_the_servers_own_error() {
+    on_every_full_server(|client, _| {
+        let servers_own = client.say("SET k v");
+        assert_eq!(servers_own, Reply::Error(error_text("OutOfMemory").into()));
+        let keys = client.must("DBSIZE");
+        for (_, words) in POLICIES {
+            assert_eq!(client.say(&format!("RATELIMIT.CHECK new {words}")), servers_own, "{words}");
+        }
+        assert_eq!(client.must("DBSIZE"), keys);
+        client.must("CONFIG SET maxmemory 0");
+        assert!(client.must("RATELIMIT.CHECK new 3 1000").allowed());
+    });
+}
+
+#[test]
+fn a_denial_and_a_peek_need_no_memory() {
+    on_every_full_server(|client, twin| {
+        for algorithm in ["FIXED", "SLIDING", "BUCKET"] {
+            for (verb, words) in
+                [("CHECK", "0 60"), ("CHECK", "5 60 COST 6"), ("PEEK", "0 60"), ("PEEK", "5 60")]
+            {
+                let words = format!("{words} ALGORITHM {algorithm}");
+                let words: Vec<_> = words.split(' ').collect();
+                for limiter in [&Limiter::Module, twin] {
+                    let reply = limiter.ask(client, verb, b"new", &words);
+                    let allowed = verb == "PEEK" && words[0] == "5";
+                    assert_eq!(reply.allowed(), allowed, "{verb} {words:?} of {}", limiter.name());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn the_twin_is_refused_each_call_that_would_be_allowed() {
+    on_every_full_server(|client, twin| {
+        for (key, words) in POLICIES {
+            let before = client.snapshot(key.as_bytes());
+            let words: Vec<_> = words.split(' ').collect();
+            for key in [key, "new"] {
+                let reply = twin.ask(client, "CHECK", key.as_bytes(), &words);
+                let oom = error_text("OutOfMemory").trim_end_matches('.');
+                assert!(reply.error().starts_with(oom), "{key}: {reply:?}");
+            }
+            assert_eq!(client.snapshot(key.as_bytes()), before, "{key}");
+        }
+        assert!(twin.ask(client, "PEEK", b"fixed", &["3", "1000"]).allowed());
+        assert!(!twin.ask(client, "CHECK", b"fixed", &["1", "1000"]).allowed());
+    });
+}
