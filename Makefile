@@ -1,0 +1,38 @@
+# Each target is one script; `make` alone lists them.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run build test test-matrix bench bench-instructions bench-memory fuzz lint clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
+
+run: ## build, find or install a server, run it with the module until Ctrl-C (SERVER=path, PORT=6379)
+	@scripts/run.sh
+
+build: ## build the module: target/release/libratelimit.so
+	@scripts/setup.sh build
+	cargo build --release --locked
+
+test: ## run every test on the servers found here; installs Redis if there is none (SERVER=path)
+	@scripts/test.sh
+
+test-matrix: ## get every server of the matrix and run every test on each
+	@scripts/test.sh matrix
+
+bench: bench-memory ## throughput, latency and memory per key (SERVER=path, ROUNDS=3)
+	@bench/throughput.sh
+
+bench-memory: ## memory per key alone, on every server found
+	@bench/memory.sh
+
+bench-instructions: ## instructions per command, counted with callgrind (SERVER=path)
+	@bench/instructions.sh
+
+fuzz: ## fuzz each target for a while (SECONDS_EACH=60)
+	@scripts/fuzz.sh
+
+lint: ## formatting, clippy, the walls between the crates, shellcheck where it is installed
+	@scripts/lint.sh
+
+clean: ## remove what was built; keeps the downloaded servers in .servers/
+	cargo clean

@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# What every script here and in bench/ shares: messages, the module's path, the life of one server.
+# Sourced, never run. Kept to what the bash 3.2 of macOS knows.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Prints the comment at the top of the running script and ends, if the script's first argument asks for it.
+help_if_asked() {
+  case ${1-} in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+}
+
+# --- the module ---------------------------------------------------------------------------------
+
+target_dir() {
+  case ${CARGO_TARGET_DIR:-target} in /*) echo "$CARGO_TARGET_DIR" ;; *) echo "$root/${CARGO_TARGET_DIR:-target}" ;; esac
+}
+
+module_in() { # target directory
+  if [ "$(uname)" = Darwin ]; then echo "$1/release/libratelimit.dylib"; else echo "$1/release/libratelimit.so"; fi
+}
+
+build_module() {
+  say "building the module; the first time this takes a minute (cargo build --release) …"
+  (cd "$root" && cargo build --release --locked --quiet)
+}
+
+# --- servers ------------------------------------------------------------------------------------
+
+# redis-7.0.15, valkey-9.1.2: what a server's binary says of itself.
+server_name() {
+  "$1" --version | sed -nE 's/^(Redis|Valkey) server v=([0-9.]+).*/\1-\2/p' | tr '[:upper:]' '[:lower:]'
+}
+
+# redis-cli or redis-benchmark (Valkey: valkey-cli …): beside the server if it is there, else on PATH.
+tool_beside() { # server's path, cli | benchmark
+  local prefix
+  for prefix in "$(dirname "$1")/redis" "$(dirname "$1")/valkey" redis valkey; do
+    if have "$prefix-$2"; then command -v "$prefix-$2"; return; fi
+  done
+  return 1
+}
+
+# The library that, preloaded, gives a server a clock a test can freeze.
+faketime_library() {
+  local path
+  for path in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1; do
+    if [ -e "$path" ]; then echo "$path"; return; fi
+  done
+  return 1
+}
+
+listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; } # port
+
+# Whether a server answers PING there; needs no client.
+answers() ( # port
+  { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || exit 1
+  printf 'PING\r\n' >&3
+  IFS= read -r -t 5 reply <&3 || exit 1
+  [[ $reply == +PONG* ]]
+)
+
+free_port() {
+  local port
+  for _ in $(seq 50); do
+    port=$((20000 + RANDOM % 10000))
+    if ! listening "$port"; then echo "$port"; return; fi
+  done
+  die "no free port between 20000 and 29999"
+}
+
+server_pid='' server_dir='' server_port=''
+
+# Starts a server on a free port and an empty directory, and waits until it answers.
+start_server() { # command line: the server, before it a wrapper, behind it options
+  stop_server
+  server_port=$(free_port)
+  server_dir=$(mktemp -d)
+  "$@" --port "$server_port" --bind 127.0.0.1 --dir "$server_dir" --save "" --appendonly no \
+    >"$server_dir/log" 2>&1 &
+  server_pid=$!
+  wait_until_it_answers || { cat "$server_dir/log" >&2; die "the server did not start: $*"; }
+}
+
+wait_until_it_answers() {
+  local deadline=$((SECONDS + 60))
+  until answers "$server_port"; do
+    if ! kill -0 "$server_pid" 2>/dev/null || [ $SECONDS -ge $deadline ]; then return 1; fi
+    sleep 0.1
+  done
+}
+
+# Ends the server that start_server started, and only that.
+stop_server() {
+  if [ -n "$server_pid" ]; then
+    kill "$server_pid" 2>/dev/null || true
+    wait "$server_pid" 2>/dev/null || true
+  fi
+  if [ -n "$server_dir" ]; then rm -rf "$server_dir"; fi
+  server_pid='' server_dir=''
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Formatting, clippy with every warning an error, the walls between the crates, and shellcheck if it is here.
+# usage: lint.sh
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+help_if_asked "$@"
+cd "$root"
+"$root/scripts/setup.sh" build
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --all-features --locked --quiet -- -D warnings
+"$root/scripts/walls.sh"
+if have shellcheck; then shellcheck -x .ci/run scripts/*.sh bench/*.sh; fi
+say "lint: nothing to say"

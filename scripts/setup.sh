@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Makes sure that what the project needs is on this machine, and installs what is not.
+# usage: setup.sh NEED...
+#   build        cargo, a C compiler and libclang (bindgen reads the server's header with it)
+#   redis-tools  redis-cli and redis-benchmark; on Debian the server's binary too
+#   faketime     the library that freezes a server's clock for tests
+#   valgrind     callgrind counts instructions with it
+#   pip          fetches the further servers of the test matrix
+#   fuzz         cargo-fuzz and a nightly toolchain
+# Silent when everything is there. Installs with apt-get (as root or by sudo), on macOS with Homebrew
+# (untried); elsewhere it says what is missing and ends with 1.
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+help_if_asked "$@"
+
+install() { # what it is for, Debian package, Homebrew formula
+  say "installing $2 ($1) …"
+  if have apt-get; then apt_install "$2"
+  elif have brew; then brew install --quiet "$3" >&2
+  else die "$1 is missing, and there is neither apt-get nor brew to install it with (Debian's package: $2)"
+  fi
+}
+
+apt_install() { # package
+  local log as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    have sudo || die "$1 is missing; install it as root: apt-get install $1"
+    as_root=(sudo)
+  fi
+  log=$(mktemp)
+  { ${as_root[@]+"${as_root[@]}"} apt-get update -q &&
+    ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -qy \
+      --no-install-recommends -o DPkg::Lock::Timeout=300 "$1"; } >"$log" 2>&1 ||
+    { tail -20 "$log" >&2; die "apt-get could not install $1; the whole log: $log"; }
+  rm -f "$log"
+}
+
+cc_works() { echo '#include <stdio.h>' | cc -x c -c -o /dev/null - 2>/dev/null; }
+
+first_of() { local path; for path in "$@"; do if [ -e "$path" ]; then return 0; fi; done; return 1; }
+
+# The library alone is not enough: bindgen also needs the headers that come with clang (stddef.h).
+libclang_is_there() {
+  if [ -n "${LIBCLANG_PATH-}" ]; then return 0; fi
+  local brewed=/nonexistent
+  if have brew; then brewed=$(brew --prefix); fi
+  if first_of "$brewed"/opt/llvm/lib/libclang.dylib /Library/Developer/CommandLineTools/usr/lib/libclang.dylib; then return 0; fi
+  { first_of /usr/lib/llvm*/lib/libclang[-.]*so* /usr/lib*/libclang[-.]*so* /usr/lib/*/libclang[-.]*so* ||
+    ldconfig -p 2>/dev/null | grep -q 'libclang[-.][0-9.]*so' ||
+    { have llvm-config && first_of "$(llvm-config --libdir)"/libclang[-.]*so*; }; } &&
+    first_of /usr/lib*/llvm*/lib*/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h
+}
+
+for need in "$@"; do
+  case $need in
+    build)
+      have cargo || die "cargo is missing; install Rust 1.82 or later: https://rustup.rs"
+      cc_works || install "a C compiler" build-essential gcc
+      libclang_is_there || install "libclang, for bindgen" libclang-dev llvm ;;
+    redis-tools)
+      { have redis-cli && have redis-benchmark; } || { have valkey-cli && have valkey-benchmark; } ||
+        install "a server's tools" redis-tools redis ;;
+    faketime) faketime_library >/dev/null || install "a clock that tests can freeze" faketime libfaketime ;;
+    valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
+    pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;
+    fuzz)
+      have rustup || die "fuzzing needs a nightly Rust by rustup: https://rustup.rs"
+      rustup toolchain list | grep -q '^nightly' ||
+        { say "installing a nightly Rust …"; rustup toolchain install nightly --profile minimal; }
+      have cargo-fuzz || { say "installing cargo-fuzz …"; cargo install --quiet --locked cargo-fuzz; } ;;
+    *) die "setup.sh knows no need '$need'; see setup.sh --help" ;;
+  esac
+done

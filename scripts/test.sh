@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs every test: the core's, and the module's on real servers.
+# usage: test.sh [matrix]
+# Without an argument on the servers found here (Redis is installed if there is none), with "matrix"
+# on all servers of the matrix, which it gets first. SERVER=path: only on this one.
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+help_if_asked "$@"
+cd "$root"
+
+"$root/scripts/setup.sh" build
+if [ "${1-}" = matrix ]; then
+  "$root/scripts/setup.sh" faketime
+  RATELIMIT_SERVERS=$("$root/scripts/servers.sh" matrix)
+else
+  "$root/scripts/servers.sh" one >/dev/null
+  RATELIMIT_SERVERS=$("$root/scripts/servers.sh" found)
+fi
+names=$(cut -d' ' -f1 <<<"$RATELIMIT_SERVERS" | paste -sd' ' -)
+say "testing on $names"
+
+build_module
+say "building the module with its test hooks …"
+cargo build --release --locked --quiet --features test-hooks --target-dir "$(target_dir)/test-hooks"
+"$root/scripts/walls.sh"
+
+export RATELIMIT_SERVERS
+RATELIMIT_MODULE=$(module_in "$(target_dir)")
+RATELIMIT_TEST_MODULE=$(module_in "$(target_dir)/test-hooks")
+RATELIMIT_FAKETIME=$(faketime_library || true)
+export RATELIMIT_MODULE RATELIMIT_TEST_MODULE RATELIMIT_FAKETIME
+
+say "testing (cargo test) …"
+if cargo test --workspace --locked --no-fail-fast; then
+  say "
+all tests passed on $names, in $SECONDS s"
+else
+  say "
+TESTS FAILED on $names, after $SECONDS s: the failures stand above"
+  exit 1
+fi
