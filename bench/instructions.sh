@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Counts the instructions a server spends on one command, with callgrind: repeatable to about 1 %, whatever
+# else the machine does.
+# usage: [SERVER=path] instructions.sh [--record]
+# Each command is sent 20,000 times over 1,000 keys by one connection, 50 in flight, after as many to warm up.
+# That each call was allowed or denied, as its label says, is checked. --record writes to bench/record/.
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+prepare "$@"
+"$root/scripts/setup.sh" valgrind
+n=20000 keys=1000 limit=100000
+work=$(mktemp -d)
+trap 'stop_server; rm -rf "$work"' EXIT
+
+rows() {
+  floor_rows
+  module_rows $limit
+  peek_rows $limit
+  further_rows $limit
+  script_rows $limit common gcra sliding_log
+  twin_rows $limit
+}
+
+burst() { # command
+  "$benchmark_path" -p "$server_port" -q -n $n -c 1 -P 50 -r $keys "$@" >/dev/null 2>&1 || die "redis-benchmark failed: $*"
+}
+
+counted_burst() { # command
+  callgrind_control -z "$server_pid" >/dev/null 2>&1
+  burst "$@"
+  callgrind_control -d "$server_pid" >/dev/null 2>&1
+}
+
+instructions() { # label, what must be true, command
+  local words
+  read -r -a words <<<"$3"
+  rm -f "$work"/callgrind.*
+  burst "${words[@]}" # every key exists, every path is warm
+  verified "$1" "$2" "$3" $n counted_burst "${words[@]}"
+  awk -v n=$n '/^(totals|summary):/ { total = $2 } END { printf "%d", total / n }' "$work"/callgrind.*
+}
+
+choose "$("$root/scripts/servers.sh" one)"
+say "starting $name under callgrind …"
+start_server valgrind --tool=callgrind --callgrind-out-file="$work/callgrind.%p" "$server" --loadmodule "$module"
+rows >"$work/rows"
+{ echo "| $name | instructions |"; echo "| --- | ---: |"; } >"$work/table"
+while IFS='|' read -r label truth command preparation; do
+  prepare_keys $keys "${preparation:-$command}"
+  count=$(instructions "$label" "$truth" "$command")
+  say "$label: $count"
+  echo "| $label | $count |" >>"$work/table"
+done <"$work/rows"
+publish "instructions-$name" "Instructions per command on $name" "make bench-instructions" <"$work/table"
