@@ -17,8 +17,11 @@ pub struct Window(u64);
 
 impl Window {
     /// `None` outside the bounds.
-    pub fn from_millis(millis: u64) -> Option<Self> {
-        (1..=MAX_WINDOW_MS).contains(&millis).then_some(Self(millis))
+    pub const fn from_millis(millis: u64) -> Option<Self> {
+        if millis == 0 || millis > MAX_WINDOW_MS {
+            return None;
+        }
+        Some(Self(millis))
     }
 
     /// `None` outside the bounds, or where it is no whole number of milliseconds.
@@ -28,12 +31,12 @@ impl Window {
     }
 
     /// The length in milliseconds.
-    pub fn millis(self) -> u64 {
+    pub const fn millis(self) -> u64 {
         self.0
     }
 
     /// The length in microseconds, at most 2^45.
-    pub fn micros(self) -> u64 {
+    pub const fn micros(self) -> u64 {
         self.0 * 1000
     }
 }
@@ -80,74 +83,81 @@ pub enum PolicyError {
     BurstRefill,
 }
 
+/// Constant functions, so that a policy can be a constant and a wrong one fails to compile.
 impl<const N: usize> PolicyOf<N> {
     /// A fixed window; [`Policy::and`] adds pairs, [`Policy::with_algorithm`] chooses another.
     #[inline(always)]
-    pub fn new(limit: u64, window: Window) -> Result<Self, PolicyError> {
-        let pair = Self::pair(limit, window)?;
+    pub const fn new(limit: u64, window: Window) -> Result<Self, PolicyError> {
+        if limit > MAX_LIMIT {
+            return Err(PolicyError::Limit);
+        }
+        let pair = Pair { limit, window, burst: limit };
         Ok(Self { algorithm: Algorithm::Fixed, pairs: [pair; N], len: 1 })
     }
 
     /// The same with one pair more.
-    pub fn and(mut self, limit: u64, window: Window) -> Result<Self, PolicyError> {
+    pub const fn and(mut self, limit: u64, window: Window) -> Result<Self, PolicyError> {
         if self.is_full() {
             return Err(PolicyError::TooManyPairs);
         }
-        if self.pairs().iter().any(|pair| pair.window == window) {
-            return Err(PolicyError::SameWindow);
+        if self.pairs[0].burst != self.pairs[0].limit {
+            return Err(PolicyError::BurstPairs);
         }
-        self.pairs[self.len] = Self::pair(limit, window)?;
+        let mut i = 0;
+        while i < self.len {
+            if self.pairs[i].window.0 == window.0 {
+                return Err(PolicyError::SameWindow);
+            }
+            i += 1;
+        }
+        if limit > MAX_LIMIT {
+            return Err(PolicyError::Limit);
+        }
+        self.pairs[self.len] = Pair { limit, window, burst: limit };
         self.len += 1;
         Ok(self)
     }
 
     /// The same, decided by `algorithm`, with a bucket's capacity if one is given.
     #[inline(always)]
-    pub fn with_algorithm(
+    pub const fn with_algorithm(
         mut self,
         algorithm: Algorithm,
         burst: Option<u64>,
     ) -> Result<Self, PolicyError> {
         self.algorithm = algorithm;
         let Some(burst) = burst else { return Ok(self) };
-        if !(1..=MAX_LIMIT).contains(&burst) {
+        if burst == 0 || burst > MAX_LIMIT {
             return Err(PolicyError::Burst);
         }
-        if algorithm != Algorithm::Bucket {
+        if !matches!(algorithm, Algorithm::Bucket) {
             return Err(PolicyError::BurstAlgorithm);
         }
         if self.len != 1 {
             return Err(PolicyError::BurstPairs);
         }
         let Pair { limit, window, .. } = self.pairs[0];
-        let refill = u128::from(burst) * u128::from(window.millis());
-        if refill > u128::from(limit) * u128::from(MAX_REFILL_MS) {
+        let refill = burst as u128 * window.millis() as u128;
+        if refill > limit as u128 * MAX_REFILL_MS as u128 {
             return Err(PolicyError::BurstRefill);
         }
         self.pairs[0].burst = burst;
         Ok(self)
     }
 
-    fn pair(limit: u64, window: Window) -> Result<Pair, PolicyError> {
-        if limit > MAX_LIMIT {
-            return Err(PolicyError::Limit);
-        }
-        Ok(Pair { limit, window, burst: limit })
-    }
-
     /// Whether it has all the pairs that it can have.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(crate) const fn is_full(&self) -> bool {
         self.len == N
     }
 
     /// The algorithm that decides.
-    pub fn algorithm(&self) -> Algorithm {
+    pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// The pairs in the order given, one to eight.
     #[inline(always)]
-    pub fn pairs(&self) -> &[Pair] {
-        &self.pairs[..self.len]
+    pub const fn pairs(&self) -> &[Pair] {
+        self.pairs.split_at(self.len).0
     }
 }
