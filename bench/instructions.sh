@@ -14,8 +14,8 @@ trap 'stop_server; rm -rf "$work"' EXIT
 
 rows() {
   floor_rows
-  module_rows $limit
-  peek_rows $limit
+  module_rows $limit 60
+  peek_rows $limit 60
   further_rows $limit
   script_rows $limit common gcra sliding_log
   twin_rows $limit

@@ -35,8 +35,8 @@ load() { cli SCRIPT LOAD "$(cat "$1")"; } # file
 
 # One a line: label | what must be true of it | command | command that prepares each key (default: itself).
 # What must be true: allowed and denied of the reply and of the data set; reads and writes of the data set alone.
-# "Allowed" has so high a limit and "denied" so low a one that nothing else can happen; a bucket's interval is
-# so long that its keys live on between two calls.
+# "Allowed" has so high a limit and "denied" so low a one that nothing else can happen; a bucket that allows
+# has so long an interval that its keys live on between two calls.
 floor_rows() {
   cat <<'END'
 PING|reads|PING
@@ -47,21 +47,21 @@ SET k 1 EX 60|writes|SET key:__rand_int__ 1 EX 60
 END
 }
 
-module_rows() { # limit that allows
-  local algorithm window
+module_rows() { # limit that allows, window in seconds
+  local algorithm
   for algorithm in FIXED SLIDING BUCKET; do
-    window=$(window_of $algorithm)
-    echo "CHECK $algorithm allowed|allowed|RATELIMIT.CHECK key:__rand_int__ $1 $window$(named $algorithm)"
-    echo "CHECK $algorithm denied|denied|RATELIMIT.CHECK key:__rand_int__ 1 $window$(named $algorithm)"
+    echo "CHECK $algorithm allowed|allowed|RATELIMIT.CHECK key:__rand_int__ $1 $(window_of $algorithm "$2")$(named $algorithm)"
+    echo "CHECK $algorithm denied|denied|RATELIMIT.CHECK key:__rand_int__ 1 $2$(named $algorithm)"
   done
 }
 
-peek_rows() { # limit that allows
-  local algorithm window
+peek_rows() { # limit that allows, window in seconds
+  local algorithm words
   for algorithm in FIXED SLIDING BUCKET; do
-    window=$(window_of $algorithm)
-    echo "PEEK $algorithm would allow|peeks allowed|RATELIMIT.PEEK key:__rand_int__ $1 $window$(named $algorithm)|RATELIMIT.CHECK key:__rand_int__ $1 $window$(named $algorithm)"
-    echo "PEEK $algorithm would deny|denied|RATELIMIT.PEEK key:__rand_int__ 1 $window$(named $algorithm)|RATELIMIT.CHECK key:__rand_int__ 1 $window$(named $algorithm)"
+    words="key:__rand_int__ $1 $(window_of $algorithm "$2")$(named $algorithm)"
+    echo "PEEK $algorithm would allow|peeks allowed|RATELIMIT.PEEK $words|RATELIMIT.CHECK $words"
+    words="key:__rand_int__ 1 $2$(named $algorithm)"
+    echo "PEEK $algorithm would deny|denied|RATELIMIT.PEEK $words|RATELIMIT.CHECK $words"
   done
 }
 
@@ -74,7 +74,7 @@ further_rows() { # limit that allows
   echo "CHECK SLIDING denied, previous window counts|denied|RATELIMIT.CHECK key:__rand_int__ 1 3600 ALGORITHM SLIDING|$state"
   local algorithm window
   for algorithm in FIXED SLIDING BUCKET; do
-    window=$(window_of $algorithm)
+    window=$(window_of $algorithm 3600)
     echo "CHECK $algorithm two pairs, allowed|allowed|RATELIMIT.CHECK key:__rand_int__ $1 $window $1 2d$(named $algorithm)"
     echo "CHECK $algorithm two pairs, denied|denied|RATELIMIT.CHECK key:__rand_int__ 1 $window $1 2d$(named $algorithm)"
   done
@@ -94,13 +94,13 @@ twin_rows() { # limit that allows
   local algorithm window sha
   sha=$(load "$twin")
   for algorithm in FIXED SLIDING BUCKET; do
-    window=$(window_of $algorithm)
+    window=$(window_of $algorithm 3600)
     echo "Lua twin $algorithm allowed|allowed|EVALSHA $sha 1 key:__rand_int__ CHECK $1 $window$(named $algorithm)"
     echo "Lua twin $algorithm denied|denied|EVALSHA $sha 1 key:__rand_int__ CHECK 1 $window$(named $algorithm)"
   done
 }
 
-window_of() { if [ "$1" = BUCKET ]; then echo 366d; else echo 3600; fi; }
+window_of() { if [ "$1" = BUCKET ]; then echo 366d; else echo "$2"; fi; } # algorithm, window of the others
 named() { if [ "$1" != FIXED ]; then echo " ALGORITHM $1"; fi; }
 
 # --- measuring one of them ----------------------------------------------------------------------

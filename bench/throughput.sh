@@ -14,7 +14,7 @@ trap 'stop_server; rm -rf "$work"' EXIT
 
 rows() {
   floor_rows | grep -v 'no such key'
-  module_rows $limit
+  module_rows $limit 3600
   script_rows $limit common
   twin_rows $limit
 }
