@@ -71,7 +71,8 @@ struct Example {
     printed: Vec<String>,
 }
 
-/// In the fenced blocks, behind the prompt `redis> `. A line `# 12 s later` is an example too.
+/// In the fenced blocks, behind the prompt `redis> `. A line `# 12 s later` is an example too; what
+/// stands behind ` # ` is a remark.
 fn examples(page: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     for line in page.split("```").skip(1).step_by(2).flat_map(str::lines) {
@@ -79,7 +80,8 @@ fn examples(page: &str) -> Vec<Example> {
         if let Some(typed) = typed.or(later(line).map(|_| line)) {
             examples.push(Example { typed: typed.to_owned(), printed: Vec::new() });
         } else if let (Some(example), false) = (examples.last_mut(), line.trim().is_empty()) {
-            example.printed.push(line.trim_end().to_owned());
+            let printed = line.split_once(" # ").map_or(line, |(printed, _)| printed);
+            example.printed.push(printed.trim_end().to_owned());
         }
     }
     examples
@@ -134,4 +136,20 @@ fn print_item((number, item): (usize, &Reply)) -> Vec<String> {
         line.insert_str(0, &margin);
     }
     lines
+}
+
+/// A table behind `<!-- rows of <record> -->` holds rows of that record of a benchmark, and no others.
+#[test]
+fn every_figure_in_the_readme_stands_in_a_record() {
+    let readme = page(README);
+    let mut rows = 0;
+    for part in readme.split("<!-- rows of ").skip(1) {
+        let (path, rest) = part.split_once(" -->").expect("the path of a record");
+        let record = page(path);
+        for row in rest.trim_start().lines().take_while(|line| line.starts_with('|')) {
+            assert!(record.lines().any(|line| line == row), "{path} has no row {row}");
+            rows += 1;
+        }
+    }
+    assert!(rows > 10, "the README shows only {rows} rows of records");
 }

@@ -9,6 +9,7 @@ mod arguments;
 mod cluster;
 mod concurrency;
 mod crash;
+mod documents;
 mod effects;
 mod faults;
 mod foreign_keys;
