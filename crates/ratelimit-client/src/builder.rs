@@ -1,0 +1,171 @@
+//! What a limiter is made of, chosen once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::ConnectionLike;
+
+use crate::breaker::Breaker;
+use crate::denials::Denials;
+use crate::limiter::{Backend, Guard, Limiter};
+use crate::memory::{system_micros, Memory};
+use crate::server::{Connection, Server, Twin, Use};
+
+/// How long a check may take, and what happens to those that the server did not answer in time.
+/// There is no default: it is the one choice that nobody else can make.
+#[derive(Clone, Copy, Debug)]
+pub struct OnFailure {
+    pub(crate) deadline: Duration,
+    pub(crate) then: Then,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Then {
+    Open,
+    Closed,
+    Local { instances: u32, most_keys: usize },
+}
+
+impl OnFailure {
+    /// After `deadline` the call passes, uncounted: without a server there is no limit.
+    pub fn open_after(deadline: Duration) -> Self {
+        Self { deadline, then: Then::Open }
+    }
+
+    /// After `deadline` it is [`Error::Unavailable`](crate::Error::Unavailable): without a server
+    /// nothing passes.
+    pub fn closed_after(deadline: Duration) -> Self {
+        Self { deadline, then: Then::Closed }
+    }
+
+    /// After `deadline` the memory of this process decides, by its share of each limit as one of
+    /// `instances` (limit 100 of 3 instances: 33), for at most `most_keys` keys; the rest is
+    /// unavailable.
+    ///
+    /// The bound: while the server is gone, all instances together let pass what the policy says of
+    /// n × max(1, ⌊limit / n⌋), which is at most max(limit, n). What the server had let pass before
+    /// is not known here, so that the window in which it fails may see both.
+    pub fn local_after(deadline: Duration, instances: u32, most_keys: usize) -> Self {
+        Self { deadline, then: Then::Local { instances: instances.max(1), most_keys } }
+    }
+}
+
+/// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`].
+#[must_use]
+pub struct Builder {
+    target: Target,
+    prefix: Vec<u8>,
+    suffixes: bool,
+    which: Use,
+    twin: Twin,
+    denials: Option<Denials>,
+    failures_to_open: u32,
+    pause: Duration,
+    clock: fn() -> i64,
+}
+
+enum Target {
+    Server(Arc<dyn Connection>, OnFailure),
+    Memory(usize),
+}
+
+impl Builder {
+    pub(crate) fn redis(
+        connection: impl ConnectionLike + Clone + Send + Sync + 'static,
+        on_failure: OnFailure,
+    ) -> Self {
+        Self::new(Target::Server(Arc::new(connection), on_failure))
+    }
+
+    pub(crate) fn memory(most_keys: usize) -> Self {
+        Self::new(Target::Memory(most_keys))
+    }
+
+    fn new(target: Target) -> Self {
+        Self {
+            target,
+            prefix: Vec::new(),
+            suffixes: false,
+            which: Use::Either,
+            twin: Twin::default(),
+            denials: None,
+            failures_to_open: 5,
+            pause: Duration::from_secs(1),
+            clock: system_micros,
+        }
+    }
+
+    /// Stands before every key: `app:` makes `app:user:42` of `user:42`.
+    pub fn prefix(mut self, prefix: impl AsRef<[u8]>) -> Self {
+        self.prefix = prefix.as_ref().to_vec();
+        self
+    }
+
+    /// Puts the algorithm behind every key: `user:42:bucket`. A key can hold the state of one
+    /// algorithm alone; with this, a policy can change to another without an error.
+    pub fn suffix_by_algorithm(mut self) -> Self {
+        self.suffixes = true;
+        self
+    }
+
+    /// Fixes whether the module or the Lua twin is asked; without this it is found out.
+    pub fn backend(mut self, which: Use) -> Self {
+        self.which = which;
+        self
+    }
+
+    /// Denies a denied key here, without asking, until its wait is over: for the same policy and a
+    /// cost not below the denied one, for at most `most_keys` keys, and none longer than `longest`.
+    ///
+    /// What it can get wrong: a key that somebody else resets, or a limit raised by another policy
+    /// on the same key, is seen up to `longest` late. A wait is told true for the denied cost; a
+    /// larger one may have to wait longer.
+    pub fn remember_denials(mut self, most_keys: usize, longest: Duration) -> Self {
+        self.denials = Some(Denials::new(most_keys, longest));
+        self
+    }
+
+    /// After so many failures in a row (5) the server is left alone for `pause` (1 s); then one call
+    /// a pause tries it, until one succeeds.
+    pub fn circuit_breaker(mut self, failures: u32, pause: Duration) -> Self {
+        self.failures_to_open = failures;
+        self.pause = pause;
+        self
+    }
+
+    /// For tests: another text of the Lua twin.
+    #[doc(hidden)]
+    pub fn twin_text(mut self, text: &str) -> Self {
+        self.twin = Twin::new(text);
+        self
+    }
+
+    /// For tests: the memory's clock, in microseconds since 1970.
+    #[doc(hidden)]
+    pub fn memory_clock(mut self, clock: fn() -> i64) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The limiter; its clones share everything.
+    pub fn build(self) -> Limiter {
+        let backend = match self.target {
+            Target::Memory(most_keys) => Backend::Memory(Memory::new(most_keys, self.clock)),
+            Target::Server(connection, on_failure) => {
+                let pause_ms = self.pause.as_millis().try_into().unwrap_or(u64::MAX);
+                let local = match on_failure.then {
+                    Then::Local { most_keys, .. } => Some(Memory::new(most_keys, self.clock)),
+                    Then::Open | Then::Closed => None,
+                };
+                Backend::Server(Box::new(Guard {
+                    server: Server::new(connection, self.which, self.twin),
+                    on_failure,
+                    breaker: Breaker::new(self.failures_to_open, pause_ms),
+                    denials: self.denials,
+                    local,
+                }))
+            }
+        };
+        Limiter::new(backend, self.prefix, self.suffixes)
+    }
+}

@@ -1,0 +1,24 @@
+//! Rate limits kept in Redis or Valkey.
+mod answer;
+mod breaker;
+mod builder;
+mod call;
+mod counts;
+mod denials;
+mod error;
+mod expiring;
+mod limiter;
+mod memory;
+mod policy;
+mod reply;
+mod server;
+
+pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Window};
+pub use builder::{Builder, OnFailure};
+pub use call::Call;
+pub use counts::Counts;
+pub use error::Error;
+pub use limiter::Limiter;
+pub use policy::{Policy, PolicyError};
+pub use ratelimit_core::Algorithm;
+pub use server::Use;

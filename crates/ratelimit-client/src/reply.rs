@@ -1,0 +1,122 @@
+//! The server's reply, taken as an answer only if it is one in every part.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use crate::error::shortened;
+use crate::{Answer, Error, Policy, Quota, Retry, Source, Window};
+
+const EXPECTED: &str =
+    "[allowed, limit, remaining, retry_after_ms, reset_after_ms], and behind them \
+[limit, remaining, retry_after_ms, reset_after_ms] for each of several windows";
+
+/// Later versions may append to what is read here.
+pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<Answer, Error> {
+    let wrong = || Error::Reply { expected: EXPECTED, got: shortened(format!("{reply:?}")) };
+    answer(reply, policy, source).ok_or_else(wrong)
+}
+
+fn answer(reply: &Value, policy: &Policy, source: Source) -> Option<Answer> {
+    let Value::Array(items) = reply else { return None };
+    let (allowed, rest) = items.split_first()?;
+    let binding = window(rest)?;
+    let is_allowed = match integer(allowed)? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    (is_allowed == (binding.retry == Retry::Now)).then_some(())?;
+    let windows = match policy.windows().len() {
+        1 => Vec::new(),
+        several => each_window(rest.get(4)?, several)?,
+    };
+    Some(Answer::new(binding, windows, source))
+}
+
+fn each_window(item: &Value, len: usize) -> Option<Vec<Window>> {
+    let Value::Array(items) = item else { return None };
+    let windows = items.iter().map(|item| match item {
+        Value::Array(numbers) => window(numbers),
+        _ => None,
+    });
+    windows.collect::<Option<Vec<_>>>().filter(|windows| windows.len() == len)
+}
+
+/// Limit, remaining, retry_after_ms, reset_after_ms.
+fn window(items: &[Value]) -> Option<Window> {
+    let [limit, remaining, retry, reset, ..] = items else { return None };
+    let quota = Quota {
+        limit: whole(limit)?,
+        remaining: whole(remaining)?,
+        reset_after: Duration::from_millis(whole(reset)?),
+    };
+    let retry = match integer(retry)? {
+        -1 => Retry::Never,
+        0 => Retry::Now,
+        millis => Retry::After(Duration::from_millis(millis.try_into().ok()?)),
+    };
+    Some(Window { quota, retry })
+}
+
+fn whole(item: &Value) -> Option<u64> {
+    integer(item)?.try_into().ok()
+}
+
+fn integer(item: &Value) -> Option<i64> {
+    match item {
+        Value::Int(integer) => Some(*integer),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(items: &[i64]) -> Value {
+        Value::Array(items.iter().map(|&item| Value::Int(item)).collect())
+    }
+
+    fn one_window() -> Policy {
+        Policy::fixed(5, Duration::from_secs(60))
+    }
+
+    #[test]
+    fn a_reply_is_read_with_what_a_later_version_appends() {
+        for items in [&[0, 5, 0, 48_000, 48_000][..], &[0, 5, 0, 48_000, 48_000, 9]] {
+            let answer = parse(&array(items), &one_window(), Source::Module).unwrap();
+            assert_eq!(answer.retry(), Retry::After(Duration::from_secs(48)));
+            assert_eq!((answer.quota().limit, answer.quota().remaining), (5, 0));
+            assert_eq!(answer.quota().reset_after, Duration::from_secs(48));
+        }
+        let never = parse(&array(&[0, 5, 5, -1, 0]), &one_window(), Source::Module).unwrap();
+        assert_eq!(never.retry(), Retry::Never);
+        assert!(parse(&array(&[1, 5, 4, 0, 60_000]), &one_window(), Source::Module)
+            .unwrap()
+            .is_allowed());
+    }
+
+    #[test]
+    fn what_is_no_reply_of_a_rate_limiter_is_an_error_and_never_allowed() {
+        let several = one_window().and(50, Duration::from_secs(3600));
+        let cases = [
+            (Value::Nil, one_window(), "nil"),
+            (Value::Okay, one_window(), "a status"),
+            (Value::Int(1), one_window(), "an integer alone"),
+            (array(&[]), one_window(), "an empty array"),
+            (array(&[1, 5, 4, 0]), one_window(), "too short"),
+            (array(&[2, 5, 4, 0, 0]), one_window(), "neither allowed nor denied"),
+            (array(&[1, 5, 4, 7, 0]), one_window(), "allowed, with a wait"),
+            (array(&[0, 5, 4, 0, 0]), one_window(), "denied, without a wait"),
+            (array(&[0, 5, 4, -2, 0]), one_window(), "a wait below never"),
+            (array(&[1, -5, 4, 0, 0]), one_window(), "a negative limit"),
+            (array(&[1, 5, 4, 0, 0]), several, "several windows, not told of each"),
+            (Value::Array(vec![Value::BulkString(b"1".to_vec()); 5]), one_window(), "strings"),
+        ];
+        for (reply, policy, what) in cases {
+            let error = parse(&reply, &policy, Source::Module).expect_err(what);
+            assert!(error.to_string().starts_with("expected [allowed, limit"), "{what}: {error}");
+        }
+    }
+}

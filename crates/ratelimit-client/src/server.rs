@@ -1,0 +1,147 @@
+//! Asking a server: the module's command, or where the server does not know it, the Lua twin.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use redis::aio::ConnectionLike;
+use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, Value};
+
+use crate::call::{append_words, Call, Verb};
+use crate::error::Asked;
+use crate::{reply, Answer, Source};
+
+/// Which of the two to ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Use {
+    /// The module; for five seconds after a server did not know its command, the Lua twin.
+    #[default]
+    Either,
+    /// The module alone. A server without it is an error.
+    Module,
+    /// The Lua twin alone.
+    Script,
+}
+
+/// After so long the module is tried again where it was missing.
+const TRY_MODULE_AGAIN_MS: u64 = 5_000;
+
+/// The Lua twin, or in a test the same with another clock.
+pub(crate) struct Twin {
+    text: String,
+    digest: String,
+}
+
+impl Twin {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), digest: Script::new(text).get_hash().to_owned() }
+    }
+}
+
+impl Default for Twin {
+    fn default() -> Self {
+        Self::new(include_str!("../lua/ratelimit.lua"))
+    }
+}
+
+/// Any connection of the crate `redis`, cheap to clone.
+pub(crate) trait Connection: Send + Sync {
+    fn query(&self, command: Cmd) -> BoxFuture<'_, RedisResult<Value>>;
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync> Connection for C {
+    fn query(&self, command: Cmd) -> BoxFuture<'_, RedisResult<Value>> {
+        let mut connection = self.clone();
+        Box::pin(async move { connection.req_packed_command(&command).await })
+    }
+}
+
+pub(crate) struct Server {
+    connection: Arc<dyn Connection>,
+    which: Use,
+    twin: Twin,
+    /// Until then the module is taken to be missing.
+    script_until_ms: AtomicU64,
+}
+
+impl Server {
+    pub(crate) fn new(connection: Arc<dyn Connection>, which: Use, twin: Twin) -> Self {
+        Self { connection, which, twin, script_until_ms: AtomicU64::new(0) }
+    }
+
+    /// `now_ms`: of any clock that does not step back.
+    pub(crate) async fn ask(
+        &self,
+        verb: Verb,
+        key: &[u8],
+        call: Call<'_>,
+        now_ms: u64,
+    ) -> Result<Answer, Asked> {
+        let (reply, source) = match self.which {
+            Use::Module => (self.ask_module(verb, key, call).await?, Source::Module),
+            Use::Script => (self.ask_script(verb, key, call).await?, Source::Script),
+            Use::Either => self.ask_either(verb, key, call, now_ms).await?,
+        };
+        Ok(reply::parse(&reply, call.policy, source)?)
+    }
+
+    async fn ask_either(
+        &self,
+        verb: Verb,
+        key: &[u8],
+        call: Call<'_>,
+        now_ms: u64,
+    ) -> RedisResult<(Value, Source)> {
+        if self.script_until_ms.load(Relaxed) <= now_ms {
+            match self.ask_module(verb, key, call).await {
+                Err(error) if is_unknown_command(&error) => {
+                    self.script_until_ms.store(now_ms + TRY_MODULE_AGAIN_MS, Relaxed);
+                }
+                reply => return Ok((reply?, Source::Module)),
+            }
+        }
+        Ok((self.ask_script(verb, key, call).await?, Source::Script))
+    }
+
+    async fn ask_module(&self, verb: Verb, key: &[u8], call: Call<'_>) -> RedisResult<Value> {
+        let mut command = redis::cmd(verb.command());
+        command.arg(key);
+        append_words(&mut command, call.policy, call.cost);
+        self.query(command).await
+    }
+
+    /// By its digest; where the server does not have it (any more), by its text, which it keeps.
+    async fn ask_script(&self, verb: Verb, key: &[u8], call: Call<'_>) -> RedisResult<Value> {
+        let by_digest = script_command("EVALSHA", &self.twin.digest, verb, key, call);
+        match self.query(by_digest).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.query(script_command("EVAL", &self.twin.text, verb, key, call)).await
+            }
+            reply => reply,
+        }
+    }
+
+    pub(crate) async fn delete(&self, key: &[u8]) -> Result<(), Asked> {
+        let mut command = redis::cmd("DEL");
+        command.arg(key);
+        self.query(command).await?;
+        Ok(())
+    }
+
+    async fn query(&self, command: Cmd) -> RedisResult<Value> {
+        self.connection.query(command).await?.extract_error()
+    }
+}
+
+fn script_command(how: &str, script: &str, verb: Verb, key: &[u8], call: Call) -> Cmd {
+    let mut command = redis::cmd(how);
+    command.arg(script).arg(1).arg(key).arg(verb.name());
+    append_words(&mut command, call.policy, call.cost);
+    command
+}
+
+fn is_unknown_command(error: &RedisError) -> bool {
+    let unknown = |text: &str| text.starts_with("unknown command");
+    error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
+        && error.detail().is_some_and(unknown)
+}
