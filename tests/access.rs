@@ -1,6 +1,8 @@
 //! Who may call what: users, read-only replicas, and a server that must not write.
 
-use crate::harness::{follow, not_applicable, on_every_server, Connection, Reply, Server, Setup};
+use ratelimit_harness::{
+    follow, not_applicable, on_every_server, Connection, Reply, Server, Setup,
+};
 
 fn login(server: &Server, user: &str) -> Connection {
     let mut client = server.connect();

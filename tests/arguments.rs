@@ -1,7 +1,7 @@
 //! Wrong arguments: each gets its error from the table, the same from the module and the twin,
 //! and leaves the key as it was.
 
-use crate::harness::{error_text, on_every_server, Frozen, Limiter, Reply};
+use ratelimit_harness::{error_text, on_every_server, Frozen, Limiter, Reply};
 
 /// The words behind the key, and the name of the error; `-` where there is none.
 const CASES: &[(&str, &str)] = &[
@@ -251,7 +251,7 @@ fn arguments_are_judged_before_the_key_and_the_clock() {
         let mut frozen = Frozen::start(binary);
         frozen.connection.must("RPUSH list item");
         frozen.connection.must("SET forever 5");
-        for clock in [crate::harness::T0_MICROS, 1 << 60] {
+        for clock in [ratelimit_harness::T0_MICROS, 1 << 60] {
             frozen.set_clock(clock);
             for limiter in [&Limiter::Module, &frozen.twin] {
                 for key in [&b"list"[..], b"forever"] {

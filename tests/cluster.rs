@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use crate::harness::{
+use ratelimit_harness::{
     eventually, not_applicable, on_every_server, Cluster, ClusterClient, Connection, Reply, Setup,
 };
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::harness::{on_every_server, Connection, Server, Setup};
+use ratelimit_harness::{on_every_server, Connection, Server, Setup};
 
 const THREADS: usize = 8;
 const CONNECTIONS: usize = 200;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::thread;
 
-use crate::harness::{eventually, on_every_server, Connection, Reply, Server, Setup};
+use ratelimit_harness::{eventually, on_every_server, Connection, Reply, Server, Setup};
 
 const CLIENTS: i64 = 8;
 const LIMIT: i64 = 6_000;

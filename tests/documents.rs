@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::harness::{
+use crate::introspection::SYNTAX;
+use ratelimit_harness::{
     error_names, error_text, repository, servers, Connection, Frozen, Reply, T0_MICROS,
 };
-use crate::introspection::SYNTAX;
 
 const README: &str = "README.md";
 const CHECK: &str = "docs/commands/ratelimit.check.md";
@@ -74,8 +74,12 @@ struct Example {
 /// In the fenced blocks, behind the prompt `redis> `. A line `# 12 s later` is an example too; what
 /// stands behind ` # ` is a remark.
 fn examples(page: &str) -> Vec<Example> {
+    page.split("```").skip(1).step_by(2).flat_map(examples_of_block).collect()
+}
+
+fn examples_of_block(block: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
-    for line in page.split("```").skip(1).step_by(2).flat_map(str::lines) {
+    for line in block.lines() {
         let typed = line.strip_prefix("redis> ");
         if let Some(typed) = typed.or(later(line).map(|_| line)) {
             examples.push(Example { typed: typed.to_owned(), printed: Vec::new() });

@@ -1,6 +1,6 @@
 //! What an allowed call does elsewhere: on replicas, in files, in copies.
 
-use crate::harness::{
+use ratelimit_harness::{
     catch_up, fill, follow, next_decisions, on_every_server, snapshots, Connection, Frozen,
     ReplicationStream, Reply, Server, Setup, SAMPLES, T0_MICROS, T0_MILLIS,
 };
@@ -131,7 +131,7 @@ fn replay_of_the_append_only_file_changes_nothing() {
 fn a_rewrite_of_the_append_only_file_changes_nothing() {
     nothing_changes(with_aof, |mut frozen| {
         frozen.connection.must("BGREWRITEAOF");
-        crate::harness::eventually("the rewrite ends", || {
+        ratelimit_harness::eventually("the rewrite ends", || {
             frozen.connection.info("aof_rewrite_in_progress") == "0"
                 && frozen.connection.info("aof_rewrite_scheduled") == "0"
         });

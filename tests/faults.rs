@@ -1,6 +1,8 @@
 //! Faults that the test build provokes: the server lives, and nothing was changed.
 
-use crate::harness::{error_text, on_every_server, Connection, Frozen, ReplicationStream, Reply};
+use ratelimit_harness::{
+    error_text, on_every_server, Connection, Frozen, ReplicationStream, Reply,
+};
 
 const POLICIES: [(&str, &str); 4] = [
     ("fixed", "5 1000"),

@@ -1,6 +1,8 @@
 //! Keys that are no limiter's, and keys of any bytes.
 
-use crate::harness::{error_text, on_every_server, Connection, Frozen, Limiter, Reply, T0_MILLIS};
+use ratelimit_harness::{
+    error_text, on_every_server, Connection, Frozen, Limiter, Reply, T0_MILLIS,
+};
 
 const ALGORITHMS: [&str; 3] = ["FIXED", "SLIDING", "BUCKET"];
 

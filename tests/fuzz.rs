@@ -1,7 +1,7 @@
 //! Hostile calls on hostile keys at hostile times: the server lives and answers every one, and
 //! module and twin agree on the answer and on what is stored.
 
-use crate::harness::{
+use ratelimit_harness::{
     error_text, on_every_server, Binary, Frozen, Limiter, Random, Reply, T0_MICROS, T0_MILLIS,
 };
 

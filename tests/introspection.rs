@@ -1,6 +1,6 @@
 //! What the server can be asked about the commands, and what INFO counts.
 
-use crate::harness::{not_applicable, on_every_server, Connection, Frozen, Reply, Setup};
+use ratelimit_harness::{not_applicable, on_every_server, Connection, Frozen, Reply, Setup};
 
 fn texts(reply: &Reply) -> Vec<String> {
     let mut texts = reply.texts();

@@ -1,6 +1,6 @@
 //! Whoever begins to listen later has missed nothing.
 
-use crate::harness::{
+use ratelimit_harness::{
     catch_up, eventually, fill, follow, next_decisions, on_every_server, resyncs, snapshots,
     Connection, Frozen, Server, Setup, SAMPLES,
 };

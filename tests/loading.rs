@@ -1,6 +1,6 @@
 //! Loading, unloading, and what the module refuses to be loaded with.
 
-use crate::harness::{module, not_applicable, on_every_server, Connection, Reply, Setup};
+use ratelimit_harness::{module, not_applicable, on_every_server, Connection, Reply, Setup};
 
 fn load_line() -> String {
     format!("MODULE LOAD {}", module().display())

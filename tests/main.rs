@@ -2,8 +2,6 @@
 //!
 //! `make test` runs them on the servers that it finds, `make test-matrix` on all.
 
-mod harness;
-
 mod access;
 mod arguments;
 mod cluster;

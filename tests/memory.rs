@@ -1,6 +1,6 @@
 //! Memory is full: living keys go on limiting, and only the creation of a key is refused.
 
-use crate::harness::{error_text, on_every_server, Connection, Frozen, Limiter, Reply};
+use ratelimit_harness::{error_text, on_every_server, Connection, Frozen, Limiter, Reply};
 
 const POLICIES: [(&str, &str); 4] = [
     ("fixed", "3 1000"),

@@ -1,6 +1,6 @@
 //! The reply: its shape on the wire, and that it is the same from everywhere.
 
-use crate::harness::{on_every_server, Connection, Frozen, Limiter, Reply, Setup, T0_MICROS};
+use ratelimit_harness::{on_every_server, Connection, Frozen, Limiter, Reply, Setup, T0_MICROS};
 
 const SIX_CALLS: [&str; 6] = [
     "*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:60000\r\n",

@@ -1,6 +1,6 @@
 //! A denied call and a PEEK are seen by nobody; an allowed call is seen by everybody.
 
-use crate::harness::{
+use ratelimit_harness::{
     on_every_server, Binary, Connection, Frozen, Limiter, ReplicationStream, Reply, Setup,
 };
 

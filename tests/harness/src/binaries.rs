@@ -68,7 +68,7 @@ pub fn faketime() -> Option<PathBuf> {
 }
 
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 fn required_path(name: &str) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-const SOURCE: &str = include_str!("../../src/error.rs");
+const SOURCE: &str = include_str!("../../../src/error.rs");
 
 #[track_caller]
 pub fn error_text(name: &str) -> &'static str {
