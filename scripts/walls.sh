@@ -26,6 +26,6 @@ wall() { # crate, why, crates it must not depend on (an extended regular express
 wall ratelimit-core "the decision is pure and has no dependency" '.*'
 wall ratelimit "the module needs the core alone" 'ratelimit-(client|server)'
 wall ratelimit-client "a client must not pull in the module's world" 'ratelimit|redis-module|ratelimit-server'
-wall ratelimit-server "the service uses the client's public API alone" 'ratelimit|redis-module|ratelimit-core'
+wall ratelimit-server "the service uses the client's public API alone" 'ratelimit|redis|redis-module|ratelimit-core'
 direct ratelimit | grep -qx ratelimit-core || { say "the module does not depend on ratelimit-core"; broken=1; }
 exit $broken

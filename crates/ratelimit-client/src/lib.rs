@@ -21,4 +21,6 @@ pub use error::Error;
 pub use limiter::Limiter;
 pub use policy::{Policy, PolicyError};
 pub use ratelimit_core::Algorithm;
+/// The crate of the connections, in the version that a [`Limiter`] takes.
+pub use redis;
 pub use server::Use;
