@@ -118,7 +118,7 @@ impl Setup {
 fn knows_directive(binary: &'static Binary, directive: &str) -> bool {
     static TRIED: Mutex<Option<HashMap<(&Path, String), bool>>> = Mutex::new(None);
     let mut tried = TRIED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let tried = tried.get_or_insert_default();
+    let tried = tried.get_or_insert_with(HashMap::new);
     *tried
         .entry((&binary.path, directive.to_owned()))
         .or_insert_with(|| Setup::bare(binary).with(directive).try_start().is_ok())
