@@ -80,6 +80,13 @@ pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {
     }
 }
 
+/// The windows that deny, by their names in the fields, each as a quoted string.
+pub(super) fn violated(name: &str, policy: &Policy, answer: &Answer) -> String {
+    let denies = |i: &usize| answer.windows.get(*i).is_none_or(|w| w.retry != Retry::Now);
+    let windows = (0..policy.windows().len()).filter(denies);
+    windows.map(|i| item_name(name, policy, i)).collect::<Vec<_>>().join(",")
+}
+
 fn policy_items(name: &str, policy: &Policy) -> String {
     let item = |(i, pair): (usize, &ratelimit_core::Pair)| {
         let seconds = whole_seconds(Duration::from_millis(pair.window.millis()));
@@ -225,6 +232,7 @@ mod tests {
             "retry-after: 80",
         ];
         assert_eq!(added("a", &policy, &answer), expected);
+        assert_eq!(violated("a", &policy, &answer), r#""a-1s","a-90s""#);
     }
 
     #[test]
