@@ -150,16 +150,17 @@ processor() { sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head 
 
 # Prints a finished table, and with --record also writes it to bench/record/.
 publish() { # what, title, command; the table on stdin
-  local file table
+  local file table commit
   table=$(cat)
   printf '\n%s\n' "$table"
   if [ -z "$recorded" ]; then return; fi
+  commit=$(git -C "$root" describe --always --dirty) # before a record of the day is written anew
   mkdir -p "$root/bench/record"
   file=$root/bench/record/$(date -u +%Y-%m-%d)-$1.md
   cat >"$file" <<END
 # $2
 
-- when: $(date -u +%Y-%m-%d), at commit $(git -C "$root" describe --always --dirty)
+- when: $(date -u +%Y-%m-%d), at commit $commit
 - on: $(processor), $(getconf _NPROCESSORS_ONLN) processors, $(uname -srm)
 - command: \`$3\`
 
