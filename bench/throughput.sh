@@ -56,9 +56,10 @@ tables() {
       echo "| --- | ---: | ---: | ---: | ---: |"
       while IFS='|' read -r label _; do
         grep "^$keys|$pipeline|$label|" "$work/results" | sort -t'|' -k4,4n | sed -n "$(((rounds + 1) / 2))p"
-      done <"$work/rows" | tee "$work/table" | awk -F'|' '
+      done <"$work/rows" >"$work/table"
+      awk -F'|' '
         NR == FNR { if ($3 == "SET k 1 EX 60") base = $4; next }
-        { printf "| %s | %d | %s | %s | %.2f |\n", $3, $4, $5, $6, $4 / base }' "$work/table" -
+        { printf "| %s | %d | %s | %s | %.2f |\n", $3, $4, $5, $6, $4 / base }' "$work/table" "$work/table"
     done
   done
 }
