@@ -81,12 +81,12 @@ further_rows() { # limit that allows
 }
 
 script_rows() { # limit that allows, script…
-  local limit=$1 script sha
+  local limit=$1 window=31622400 script sha # so long that no key ends between two calls
   shift
   for script in "$@"; do
     sha=$(load "$root/bench/scripts/$script.lua")
-    echo "$script.lua allowed|allowed|EVALSHA $sha 1 key:__rand_int__ $limit 86400"
-    echo "$script.lua denied|denied|EVALSHA $sha 1 key:__rand_int__ 1 86400"
+    echo "$script.lua allowed|allowed|EVALSHA $sha 1 key:__rand_int__ $limit $window"
+    echo "$script.lua denied|denied|EVALSHA $sha 1 key:__rand_int__ 1 $window"
   done
 }
 

@@ -6,7 +6,7 @@
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
 #   pip          fetches the further servers of the test matrix
-#   fuzz         cargo-fuzz and a nightly toolchain
+#   fuzz         cargo-fuzz, and a nightly toolchain where one can be had
 # Silent when everything is there. Installs with apt-get (as root or by sudo), on macOS with Homebrew
 # (untried); elsewhere it says what is missing and ends with 1.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
@@ -64,9 +64,9 @@ for need in "$@"; do
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;
     fuzz)
-      have rustup || die "fuzzing needs a nightly Rust by rustup: https://rustup.rs"
-      rustup toolchain list | grep -q '^nightly' ||
-        { say "installing a nightly Rust …"; rustup toolchain install nightly --profile minimal; }
+      cargo +nightly --version >/dev/null 2>&1 || ! have rustup ||
+        { say "installing a nightly Rust …"; rustup toolchain install nightly --profile minimal; } ||
+        say "a nightly Rust cannot be had here"
       have cargo-fuzz || { say "installing cargo-fuzz …"; cargo install --quiet --locked cargo-fuzz; } ;;
     *) die "setup.sh knows no need '$need'; see setup.sh --help" ;;
   esac

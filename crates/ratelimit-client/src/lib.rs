@@ -7,6 +7,8 @@ mod counts;
 mod denials;
 mod error;
 mod expiring;
+#[cfg(feature = "http")]
+pub mod http;
 mod limiter;
 mod memory;
 mod policy;

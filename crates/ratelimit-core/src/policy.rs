@@ -118,7 +118,8 @@ impl<const N: usize> PolicyOf<N> {
         Ok(self)
     }
 
-    /// The same, decided by `algorithm`, with a bucket's capacity if one is given.
+    /// The same, decided by `algorithm`, with a bucket's capacity if one is given; one that was
+    /// given before is dropped.
     #[inline(always)]
     pub const fn with_algorithm(
         mut self,
@@ -126,6 +127,7 @@ impl<const N: usize> PolicyOf<N> {
         burst: Option<u64>,
     ) -> Result<Self, PolicyError> {
         self.algorithm = algorithm;
+        self.pairs[0].burst = self.pairs[0].limit;
         let Some(burst) = burst else { return Ok(self) };
         if burst == 0 || burst > MAX_LIMIT {
             return Err(PolicyError::Burst);

@@ -1,0 +1,30 @@
+//! Five requests a minute for each client address. Run it beside a Redis or Valkey:
+//! `cargo run -p ratelimit-client --features http --example axum`, then `curl -i localhost:3000`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::{extract::ConnectInfo, routing::get, Router};
+use ratelimit_client::http::{Addresses, Key, RateLimitLayer, Rule};
+use ratelimit_client::{redis, Limiter, OnFailure, Policy};
+
+const API: Policy = Policy::fixed(5, Duration::from_secs(60));
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
+    let connection = redis::Client::open(url)?.get_connection_manager().await?;
+    // A check that takes longer than 50 ms lets the request pass: a broken Redis breaks nothing else.
+    let limiter =
+        Limiter::redis(connection, OnFailure::open_after(Duration::from_millis(50))).build();
+    let address = Key::address(Addresses::direct(), |request| {
+        Some(request.extensions.get::<ConnectInfo<SocketAddr>>()?.ip())
+    });
+
+    let app = Router::new()
+        .route("/", get(|| async { "hello\n" }))
+        .layer(RateLimitLayer::new(limiter, Rule::new("api", API), address))
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    Ok(axum::serve(listener, app).await?)
+}

@@ -1,0 +1,318 @@
+//! Whose address a request comes from, where proxies may stand between.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{HeaderMap, HeaderName, FORWARDED};
+use ipnet::{IpNet, Ipv6Net};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Finds the client's address. Only what a trusted proxy says is believed: the header is read from
+/// its right end, where the nearest proxy has added the address that it saw, and the first address
+/// that is no trusted proxy is the client's. What stands left of it may be anything.
+///
+/// Where the header does not go on (it is missing, empty, cannot be parsed, or hides the address as
+/// `unknown` or `_hidden`) the last address known is taken, which is a proxy's: all such requests
+/// share one key, and none is without one.
+///
+/// ```
+/// use ratelimit_client::http::Addresses;
+///
+/// let addresses = Addresses::behind(["10.0.0.0/8".parse().unwrap()]);
+/// let mut headers = http::HeaderMap::new();
+/// headers.insert("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2".parse().unwrap());
+///
+/// let client = addresses.client("10.0.0.1".parse().unwrap(), &headers);
+/// assert_eq!(client.to_string(), "203.0.113.7");
+/// // Anybody can send a header: from elsewhere it is not read.
+/// let stranger = "198.51.100.1".parse().unwrap();
+/// assert_eq!(addresses.client(stranger, &headers), stranger);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    trusted: Vec<IpNet>,
+    header: HeaderName,
+    ipv6_prefix: u8,
+}
+
+impl Addresses {
+    /// Clients connect without a proxy: no header is read.
+    pub fn direct() -> Self {
+        Self::behind([])
+    }
+
+    /// Clients connect by these proxies, which add to `X-Forwarded-For`.
+    pub fn behind(proxies: impl IntoIterator<Item = IpNet>) -> Self {
+        let trusted = proxies.into_iter().collect();
+        Self { trusted, header: X_FORWARDED_FOR, ipv6_prefix: 64 }
+    }
+
+    /// The proxies add to `Forwarded` (RFC 7239). Never both: a proxy hands on the one that it does
+    /// not know as the client sent it.
+    pub fn forwarded(self) -> Self {
+        Self { header: FORWARDED, ..self }
+    }
+
+    /// How many leading bits of an IPv6 address make a client (64, what one household or one machine
+    /// is given); more than 128 count as 128.
+    pub fn ipv6_prefix(self, bits: u8) -> Self {
+        Self { ipv6_prefix: bits.min(128), ..self }
+    }
+
+    /// The client's address, where `peer` is the other end of the connection. An IPv4 address inside
+    /// an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let lines = headers.get_all(&self.header).iter().rev();
+        let hops = lines.flat_map(|line| self.hops(line.as_bytes()));
+        let mut client = peer.to_canonical();
+        for hop in hops {
+            match hop {
+                Some(hop) if self.trusts(client) => client = hop.to_canonical(),
+                _ => break,
+            }
+        }
+        client
+    }
+
+    /// What shares a key: an IPv4 address, or an IPv6 network. `203.0.113.7`, `2001:db8:1:2::/64`.
+    pub fn network(&self, client: IpAddr) -> String {
+        match client.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let network = Ipv6Net::new(address, self.ipv6_prefix).expect("at most 128 bits");
+                network.trunc().to_string()
+            }
+        }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+
+    /// The addresses of one line, nearest first; `None` for what is none.
+    fn hops(&self, line: &[u8]) -> Vec<Option<IpAddr>> {
+        let line = String::from_utf8_lossy(line);
+        if self.header == FORWARDED {
+            return forwarded_hops(&line);
+        }
+        line.rsplit(',').map(|element| address(element.trim())).collect()
+    }
+}
+
+/// All elements or, where one breaks the grammar, a single `None`: behind an open quote nothing
+/// can be told apart.
+fn forwarded_hops(line: &str) -> Vec<Option<IpAddr>> {
+    let Some(elements) = split_unquoted(line, ',') else { return vec![None] };
+    elements.into_iter().rev().map(forwarded_for).collect()
+}
+
+/// `for=192.0.2.60;proto=http`, `For="[2001:db8::17]:4711"`. Two of `for` are none.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let pairs = split_unquoted(element, ';')?.into_iter().filter_map(|pair| pair.split_once('='));
+    let mut nodes = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    let (node, None) = (nodes.next()?.1.trim(), nodes.next()) else { return None };
+    // No address needs an escape within its quotes.
+    address(node.strip_prefix('"').and_then(|node| node.strip_suffix('"')).unwrap_or(node))
+}
+
+/// `None` where a quote stays open.
+fn split_unquoted(text: &str, separator: char) -> Option<Vec<&str>> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ if c == separator && !is_quoted => {
+                parts.push(&text[start..at]);
+                start = at + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    (!is_quoted).then_some(parts)
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+fn address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    let bracketed = text.strip_prefix('[')?.strip_suffix(']')?;
+    bracketed.parse().ok().map(IpAddr::V6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use ratelimit_harness::Random;
+
+    fn behind() -> Addresses {
+        Addresses::behind(["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()))
+    }
+
+    fn client(addresses: &Addresses, peer: &str, name: &str, lines: &[&[u8]]) -> String {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            let name = HeaderName::try_from(name).unwrap();
+            headers.append(name, HeaderValue::from_bytes(line).unwrap());
+        }
+        addresses.client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn a_header_is_believed_from_a_trusted_peer_alone() {
+        let cases = [
+            ("203.0.113.9", "203.0.113.9"),
+            ("10.0.0.1", "198.51.100.1"),
+            ("::ffff:10.0.0.1", "198.51.100.1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("fd00::1", "198.51.100.1"),
+            ("2001:db8::1", "2001:db8::1"),
+        ];
+        for (peer, expected) in cases {
+            let found = client(&behind(), peer, "x-forwarded-for", &[b"198.51.100.1"]);
+            assert_eq!(found, expected, "{peer}");
+            let direct = client(&Addresses::direct(), peer, "x-forwarded-for", &[b"198.51.100.1"]);
+            assert_eq!(direct, peer.trim_start_matches("::ffff:"), "{peer}");
+        }
+    }
+
+    #[test]
+    fn the_right_most_untrusted_of_x_forwarded_for_is_the_client() {
+        let cases: &[(&[&[u8]], &str)] = &[
+            (&[], "10.0.0.1"),
+            (&[b""], "10.0.0.1"),
+            (&[b"1.1.1.1"], "1.1.1.1"),
+            (&[b"9.9.9.9, 1.1.1.1"], "1.1.1.1"),
+            (&[b"9.9.9.9,1.1.1.1 ,\t10.0.0.2"], "1.1.1.1"),
+            (&[b"9.9.9.9", b"1.1.1.1, 10.0.0.2", b"10.0.0.3"], "1.1.1.1"),
+            // All of them proxies: the first.
+            (&[b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            // With ports and brackets.
+            (&[b"1.1.1.1:8080"], "1.1.1.1"),
+            (&[b"2001:db8::1"], "2001:db8::1"),
+            (&[b"[2001:db8::1]"], "2001:db8::1"),
+            (&[b"[2001:db8::1]:443"], "2001:db8::1"),
+            (&[b"::ffff:1.1.1.1"], "1.1.1.1"),
+            (&[b"1.1.1.1, [::ffff:10.0.0.2]:1"], "1.1.1.1"),
+            // What the client wrote itself is of no concern.
+            (&[b"\xff\xfe garbage, \"\", 1.1.1.1"], "1.1.1.1"),
+            // What cannot be parsed ends the search at the last good hop.
+            (&[b"1.1.1.1, unknown"], "10.0.0.1"),
+            (&[b"1.1.1.1, unix:, 10.0.0.2"], "10.0.0.2"),
+            (&[b"1.1.1.1, , 10.0.0.2"], "10.0.0.2"),
+            (&[b"1.1.1.1,"], "10.0.0.1"),
+            (&[b"1.1.1.1:99999"], "10.0.0.1"),
+            (&[b"1.1.1.1:"], "10.0.0.1"),
+            (&[b"01.1.1.1"], "10.0.0.1"),
+            (&[b"[1.1.1.1]"], "10.0.0.1"),
+            (&[b"[2001:db8::1"], "10.0.0.1"),
+            (&[b"fe80::1%eth0"], "10.0.0.1"),
+            (&[b"\"1.1.1.1\""], "10.0.0.1"),
+            (&[b"1.1.1.1\xff"], "10.0.0.1"),
+        ];
+        for (lines, expected) in cases {
+            let found = client(&behind(), "10.0.0.1", "x-forwarded-for", lines);
+            assert_eq!(found, *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_right_most_untrusted_of_forwarded_is_the_client() {
+        let cases: &[(&[&[u8]], &str)] = &[
+            (&[], "10.0.0.1"),
+            (&[b"for=1.1.1.1"], "1.1.1.1"),
+            (&[b"for=9.9.9.9, For=1.1.1.1;proto=http;by=10.0.0.1"], "1.1.1.1"),
+            (&[b"proto=http; for=\"1.1.1.1:47011\", for=10.0.0.2"], "1.1.1.1"),
+            (&[b"for=\"[2001:db8::17]:4711\""], "2001:db8::17"),
+            (&[b"for=\"[2001:db8::17]\""], "2001:db8::17"),
+            (&[b"for=9.9.9.9", b"for=1.1.1.1"], "1.1.1.1"),
+            // A host in quotes may hold what looks like another element.
+            (&[b"for=1.1.1.1;host=\"x, for=9.9.9.9;y=\\\"\""], "1.1.1.1"),
+            // An open quote hides all of its line, and no other.
+            (&[b"for=\"9.9.9.9", b"for=1.1.1.1"], "1.1.1.1"),
+            (&[b"for=\"9.9.9.9, for=1.1.1.1"], "10.0.0.1"),
+            (&[b"for=1.1.1.1;host=\"\\"], "10.0.0.1"),
+            // Hidden, missing, doubled or malformed.
+            (&[b"for=1.1.1.1, for=unknown"], "10.0.0.1"),
+            (&[b"for=1.1.1.1, for=_hidden, for=10.0.0.2"], "10.0.0.2"),
+            (&[b"for=1.1.1.1, proto=http"], "10.0.0.1"),
+            (&[b"for=1.1.1.1;for=2.2.2.2"], "10.0.0.1"),
+            (&[b"for=\"1.1.1.1"], "10.0.0.1"),
+            (&[b"for=\"1.1.1.1:_port\""], "10.0.0.1"),
+            (&[b"for"], "10.0.0.1"),
+            (&[b"="], "10.0.0.1"),
+            (&[b"for=\xff"], "10.0.0.1"),
+            (&[b","], "10.0.0.1"),
+        ];
+        let addresses = behind().forwarded();
+        for (lines, expected) in cases {
+            let found = client(&addresses, "10.0.0.1", "forwarded", lines);
+            assert_eq!(found, *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_other_header_is_not_read() {
+        let xff = client(&behind(), "10.0.0.1", "forwarded", &[b"for=9.9.9.9"]);
+        let forwarded = client(&behind().forwarded(), "10.0.0.1", "x-forwarded-for", &[b"9.9.9.9"]);
+        assert_eq!([xff, forwarded], ["10.0.0.1", "10.0.0.1"]);
+    }
+
+    #[test]
+    fn ipv6_addresses_share_a_key_by_prefix() {
+        let cases = [
+            (64, "2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+            (48, "2001:db8:1:2:3::4", "2001:db8:1::/48"),
+            (128, "2001:db8::4", "2001:db8::4/128"),
+            (200, "2001:db8::4", "2001:db8::4/128"),
+            (0, "2001:db8::4", "::/0"),
+            (64, "::ffff:192.0.2.1", "192.0.2.1"),
+            (64, "192.0.2.1", "192.0.2.1"),
+        ];
+        for (bits, address, expected) in cases {
+            let addresses = Addresses::direct().ipv6_prefix(bits);
+            assert_eq!(addresses.network(address.parse().unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn a_huge_header_is_read_in_one_pass() {
+        let long = "10.0.0.2,".repeat(100_000);
+        let found =
+            client(&behind(), "10.0.0.1", "x-forwarded-for", &[long.as_bytes(), b"10.0.0.3"]);
+        assert_eq!(found, "10.0.0.3");
+    }
+
+    #[test]
+    fn damaged_headers_never_panic_nor_invent_an_address() {
+        let mut random = Random(1);
+        let seeds: [&[u8]; 3] = [
+            b"9.9.9.9, for=8.8.8.8, \"[2001:db8::1]:80\"",
+            b"for=\"[2001:db8::17]:4711\";proto=http;by=10.0.0.1, for=unknown",
+            b"",
+        ];
+        for _ in 0..20_000 {
+            let mut line = random.pick(&seeds).to_vec();
+            for _ in 0..random.below(12) {
+                random.damage(&mut line);
+            }
+            line.retain(|&byte| HeaderValue::from_bytes(&[byte]).is_ok());
+            // Whatever stands left of what the proxy adds, the proxy's word holds.
+            let xff = [&line[..], b", 1.1.1.1"].concat();
+            assert_eq!(client(&behind(), "10.0.0.1", "x-forwarded-for", &[&xff]), "1.1.1.1");
+            let found =
+                client(&behind().forwarded(), "10.0.0.1", "forwarded", &[&line, b"for=1.1.1.1"]);
+            assert_eq!(found, "1.1.1.1");
+            client(&behind(), "10.0.0.1", "x-forwarded-for", &[&line]);
+            client(&behind().forwarded(), "10.0.0.1", "forwarded", &[&line]);
+        }
+    }
+}

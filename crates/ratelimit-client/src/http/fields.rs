@@ -1,0 +1,283 @@
+//! The header fields of an answer: `Retry-After`, `RateLimit-Policy`, `RateLimit`, and the older
+//! `X-RateLimit-*`.
+//!
+//! The middle two are those of draft-ietf-httpapi-ratelimit-headers-10, Lists of RFC 9651:
+//!
+//! ```text
+//! RateLimit-Policy: "api";q=100;w=60
+//! RateLimit: "api";r=0;t=12
+//! Retry-After: 12
+//! ```
+//!
+//! All times are whole seconds, rounded up, so that who waits them is not early. The draft knows no
+//! shorter window than a second: 500 ms is told as `w=1`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+
+use crate::{Answer, Policy, Quota, Retry, Source};
+
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Adds `RateLimit-Policy`, `RateLimit` and, if denied until a time, `Retry-After`.
+///
+/// `name` is the policy's; characters other than printable ASCII become `?`. Of several windows each
+/// is an item, named by its length: `"api-1m", "api-1h"`. Items that are there already stay, as other
+/// policies may apply to the same request.
+///
+/// `q` is the limit and `w` its window, as in the policy; `r` is what remains, which in a bucket with
+/// a burst may be more than `q`. `t` is the time until the window is as if unused or, where it denies,
+/// until the same call passes, which is what `Retry-After` says too (of several the longest). What can
+/// never pass has no `Retry-After`. Where the server failed and the call passed uncounted, nothing is
+/// known of what remains, and there is no `RateLimit`.
+///
+/// ```
+/// use ratelimit_client::{http::fields, Limiter, Policy};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// const API: Policy = Policy::fixed(1, Duration::from_secs(60));
+/// let limiter = Limiter::memory(1000).build();
+/// limiter.check("user:42", &API).await.unwrap();
+/// let denied = limiter.check("user:42", &API).await.unwrap();
+///
+/// let mut headers = http::HeaderMap::new();
+/// fields::add(&mut headers, "api", &API, &denied);
+/// assert_eq!(headers["RateLimit-Policy"], r#""api";q=1;w=60"#);
+/// assert_eq!(headers["RateLimit"], r#""api";r=0;t=60"#);
+/// assert_eq!(headers["Retry-After"], "60");
+/// # }
+/// ```
+pub fn add(headers: &mut HeaderMap, name: &str, policy: &Policy, answer: &Answer) {
+    headers.append(RATELIMIT_POLICY, value(policy_items(name, policy)));
+    if !matches!(answer.source, Source::FailedOpen(_)) {
+        headers.append(RATELIMIT, value(standing_items(name, policy, answer)));
+    }
+    if let Retry::After(wait) = answer.retry() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
+}
+
+/// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding window, for clients that know
+/// these alone. Limit is the most that can pass at once (a bucket's burst). Reset is seconds from now,
+/// not a date. Fields that are there already stay: they are of another limiter, further inside, which
+/// may have denied.
+///
+/// Nothing is added where the server failed and the call passed uncounted.
+pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {
+    let Quota { limit, remaining, reset_after } = *answer.quota();
+    let is_known = !matches!(answer.source, Source::FailedOpen(_));
+    if is_known && !headers.contains_key(X_LIMIT) {
+        headers.insert(X_LIMIT, HeaderValue::from(limit));
+        headers.insert(X_REMAINING, HeaderValue::from(remaining));
+        headers.insert(X_RESET, HeaderValue::from(whole_seconds(reset_after)));
+    }
+}
+
+/// The windows that deny, by their names in the fields, each as a quoted string.
+pub(super) fn violated(name: &str, policy: &Policy, answer: &Answer) -> String {
+    let denies = |i: &usize| answer.windows.get(*i).is_none_or(|w| w.retry != Retry::Now);
+    let windows = (0..policy.windows().len()).filter(denies);
+    windows.map(|i| item_name(name, policy, i)).collect::<Vec<_>>().join(",")
+}
+
+fn policy_items(name: &str, policy: &Policy) -> String {
+    let item = |(i, pair): (usize, &ratelimit_core::Pair)| {
+        let seconds = whole_seconds(Duration::from_millis(pair.window.millis()));
+        format!("{};q={};w={seconds}", item_name(name, policy, i), pair.limit)
+    };
+    policy.windows().iter().enumerate().map(item).collect::<Vec<_>>().join(", ")
+}
+
+fn standing_items(name: &str, policy: &Policy, answer: &Answer) -> String {
+    let item = |i, quota: &Quota, retry| {
+        let wait = match retry {
+            Retry::After(wait) => wait,
+            Retry::Now | Retry::Never => quota.reset_after,
+        };
+        let name = item_name(name, policy, i);
+        format!("{name};r={};t={}", quota.remaining, whole_seconds(wait))
+    };
+    if answer.windows.is_empty() {
+        return item(0, answer.quota(), answer.retry());
+    }
+    let windows = answer.windows.iter().enumerate();
+    windows.map(|(i, window)| item(i, &window.quota, window.retry)).collect::<Vec<_>>().join(", ")
+}
+
+/// The name of window `i`, quoted. RFC 9651 quotes printable ASCII as JSON does.
+fn item_name(name: &str, policy: &Policy, i: usize) -> String {
+    let mut quoted = String::from('"');
+    for c in name.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            _ => quoted.push('?'),
+        }
+    }
+    if let windows @ [_, _, ..] = policy.windows() {
+        write!(quoted, "-{}", length(windows[i].window.millis())).expect("a string has room");
+    }
+    quoted + "\""
+}
+
+/// A window as the command has it, in its largest unit: `500ms`, `90s`, `1h`.
+fn length(millis: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let (unit, suffix) =
+        units.into_iter().find(|(unit, _)| millis.is_multiple_of(*unit)).expect("1 divides");
+    format!("{}{suffix}", millis / unit)
+}
+
+/// Rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+fn value(printable: String) -> HeaderValue {
+    HeaderValue::try_from(printable).expect("printable ASCII is a header's value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Decision, Failure, Window};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const API: Policy = Policy::fixed(100, MINUTE);
+
+    fn quota(limit: u64, remaining: u64, reset_ms: u64) -> Quota {
+        Quota { limit, remaining, reset_after: Duration::from_millis(reset_ms) }
+    }
+
+    fn denied(quota: Quota, wait_ms: u64) -> Decision {
+        Decision::Denied { quota, retry_after: Duration::from_millis(wait_ms) }
+    }
+
+    fn answer(decision: Decision) -> Answer {
+        Answer { decision, windows: Vec::new(), source: Source::Module }
+    }
+
+    fn lines(headers: &HeaderMap) -> Vec<String> {
+        let line = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("{name}: {}", value.to_str().unwrap())
+        };
+        headers.iter().map(line).collect()
+    }
+
+    fn added(name: &str, policy: &Policy, answer: &Answer) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        add(&mut headers, name, policy, answer);
+        lines(&headers)
+    }
+
+    #[test]
+    fn one_window_is_one_item_in_whole_seconds_rounded_up() {
+        let burst = Policy::bucket(10, MINUTE).burst(20);
+        let short = Policy::fixed(5, Duration::from_millis(500));
+        let most = Policy::fixed(1_000_000_000_000, Duration::from_secs(366 * 86_400));
+        let cases = [
+            (API, Decision::Allowed(quota(100, 99, 60_000)), "100;w=60", "99;t=60", None),
+            (API, Decision::Allowed(quota(100, 99, 59_001)), "100;w=60", "99;t=60", None),
+            (API, denied(quota(100, 0, 12_000), 12_000), "100;w=60", "0;t=12", Some("12")),
+            (API, denied(quota(100, 3, 1), 1), "100;w=60", "3;t=1", Some("1")),
+            // Denied, but not until it is as if unused: both say when the call passes.
+            (burst, denied(quota(20, 0, 120_000), 5_500), "10;w=60", "0;t=6", Some("6")),
+            (burst, Decision::Allowed(quota(20, 19, 6000)), "10;w=60", "19;t=6", None),
+            (short, Decision::Allowed(quota(5, 4, 500)), "5;w=1", "4;t=1", None),
+            // Never: no time to come back.
+            (API, Decision::DeniedForever(quota(100, 100, 0)), "100;w=60", "100;t=0", None),
+            (
+                most,
+                Decision::Allowed(quota(1_000_000_000_000, 999_999_999_999, 31_622_400_000)),
+                "1000000000000;w=31622400",
+                "999999999999;t=31622400",
+                None,
+            ),
+        ];
+        for (policy, decision, q, r, retry_after) in cases {
+            let mut expected = vec![
+                format!("ratelimit-policy: \"api\";q={q}"),
+                format!("ratelimit: \"api\";r={r}"),
+            ];
+            expected.extend(retry_after.map(|seconds| format!("retry-after: {seconds}")));
+            assert_eq!(added("api", &policy, &answer(decision)), expected);
+        }
+    }
+
+    #[test]
+    fn several_windows_are_several_items_with_names_of_their_own() {
+        let policy = Policy::fixed(5, Duration::from_millis(500))
+            .and(10, Duration::from_secs(1))
+            .and(100, Duration::from_secs(90))
+            .and(200, Duration::from_secs(7200));
+        let after = |ms| Retry::After(Duration::from_millis(ms));
+        let windows = vec![
+            Window { quota: quota(5, 5, 0), retry: Retry::Now },
+            Window { quota: quota(10, 0, 300), retry: after(300) },
+            Window { quota: quota(100, 0, 80_000), retry: after(80_000) },
+            Window { quota: quota(200, 7, 7_000_000), retry: Retry::Now },
+        ];
+        let decision = denied(quota(100, 0, 80_000), 80_000);
+        let answer = Answer { windows, ..answer(decision) };
+        let expected = [
+            r#"ratelimit-policy: "a-500ms";q=5;w=1, "a-1s";q=10;w=1, "a-90s";q=100;w=90, "a-2h";q=200;w=7200"#,
+            r#"ratelimit: "a-500ms";r=5;t=0, "a-1s";r=0;t=1, "a-90s";r=0;t=80, "a-2h";r=7;t=7000"#,
+            "retry-after: 80",
+        ];
+        assert_eq!(added("a", &policy, &answer), expected);
+        assert_eq!(violated("a", &policy, &answer), r#""a-1s","a-90s""#);
+    }
+
+    #[test]
+    fn any_name_is_a_valid_string() {
+        let answer = answer(Decision::Allowed(quota(100, 99, 60_000)));
+        let cases = [
+            ("", r#""""#),
+            ("two words", r#""two words""#),
+            (r#"a"b\c"#, r#""a\"b\\c""#),
+            ("\r\nx: y\0\u{7f}é", r#""??x: y???""#),
+        ];
+        for (name, quoted) in cases {
+            let expected = format!("ratelimit: {quoted};r=99;t=60");
+            assert_eq!(added(name, &API, &answer)[1], expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        let decision = Decision::Allowed(quota(100, 100, 0));
+        let source = Source::FailedOpen(Failure::Deadline);
+        let open = Answer { source, ..answer(decision) };
+        assert_eq!(added("api", &API, &open), [r#"ratelimit-policy: "api";q=100;w=60"#]);
+        let mut headers = HeaderMap::new();
+        add_legacy(&mut headers, &open);
+        assert_eq!(headers.len(), 0);
+    }
+
+    #[test]
+    fn the_older_fields_speak_for_the_innermost_limiter() {
+        let mut headers = HeaderMap::new();
+        add_legacy(&mut headers, &answer(denied(quota(100, 0, 11_001), 11_001)));
+        add_legacy(&mut headers, &answer(Decision::Allowed(quota(7, 6, 1000))));
+        let expected =
+            ["x-ratelimit-limit: 100", "x-ratelimit-remaining: 0", "x-ratelimit-reset: 12"];
+        assert_eq!(lines(&headers), expected);
+    }
+
+    #[test]
+    fn another_policy_adds_its_items() {
+        let mut headers = HeaderMap::new();
+        let answer = answer(Decision::Allowed(quota(100, 99, 60_000)));
+        add(&mut headers, "user", &API, &answer);
+        add(&mut headers, "address", &API, &answer);
+        let items: Vec<_> = headers.get_all("ratelimit").iter().collect();
+        assert_eq!(items, [r#""user";r=99;t=60"#, r#""address";r=99;t=60"#]);
+    }
+}

@@ -1,0 +1,151 @@
+//! What is limited, by which policy and at which cost: the settings of the layer.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::Response;
+use ratelimit_core::policy::MAX_LIMIT;
+use tower_layer::Layer;
+
+use super::{Key, RateLimit, Refusal};
+use crate::{Limiter, Policy};
+
+/// A policy and its name, which stands in the header fields and before the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Requests under one name share a key's limit, and those under another do not.
+    pub name: Cow<'static, str>,
+    /// What is permitted.
+    pub policy: Policy,
+}
+
+impl Rule {
+    /// Under this name.
+    pub fn new(name: impl Into<Cow<'static, str>>, policy: Policy) -> Self {
+        Self { name: name.into(), policy }
+    }
+}
+
+type RuleOf = dyn Fn(&Parts) -> Option<Rule> + Send + Sync;
+type CostOf = dyn Fn(&Parts) -> u64 + Send + Sync;
+type Respond = dyn Fn(&Refusal<'_>) -> Response<Bytes> + Send + Sync;
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) limiter: Limiter,
+    pub(super) key: Key,
+    rule: Arc<RuleOf>,
+    cost: Arc<CostOf>,
+    respond: Arc<Respond>,
+    pub(super) legacy_fields: bool,
+}
+
+impl Settings {
+    pub(super) fn rule(&self, parts: &Parts) -> Option<Rule> {
+        (self.rule)(parts)
+    }
+
+    /// Within the bounds of a cost, so that a number taken from a request is never an error.
+    pub(super) fn cost(&self, parts: &Parts) -> u64 {
+        (self.cost)(parts).clamp(1, MAX_LIMIT)
+    }
+
+    pub(super) fn respond(&self, refusal: &Refusal<'_>) -> Response<Bytes> {
+        (self.respond)(refusal)
+    }
+}
+
+/// Limits the requests of a service: 429 for what is denied, 503 where the limiter has no answer.
+///
+/// The limiter is asked for the key `name:key`, as in `api:ip:203.0.113.7`. Handlers find its
+/// [`Answer`](crate::Answer) in the request's extensions. Several layers may stand around a service:
+/// the fields of each are in the response.
+///
+/// ```
+/// use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+/// use ratelimit_client::{Limiter, Policy};
+/// use std::time::Duration;
+///
+/// const API: Policy = Policy::sliding(100, Duration::from_secs(60));
+/// const UPLOADS: Policy = Policy::bucket(10, Duration::from_secs(3600));
+///
+/// let limiter = Limiter::memory(10_000).build();
+/// // One policy for all:
+/// let all = RateLimitLayer::new(limiter.clone(), Rule::new("api", API), Key::bearer());
+/// // A policy per request; `None` is not limited:
+/// let some = RateLimitLayer::per_request(limiter, Key::bearer(), |parts| match parts.uri.path() {
+///     "/health" => None,
+///     "/upload" => Some(Rule::new("uploads", UPLOADS)),
+///     _ => Some(Rule::new("api", API)),
+/// });
+/// # let _ = (all, some);
+/// ```
+#[derive(Clone)]
+pub struct RateLimitLayer(Arc<Settings>);
+
+impl RateLimitLayer {
+    /// One rule for every request.
+    pub fn new(limiter: Limiter, rule: Rule, key: Key) -> Self {
+        Self::per_request(limiter, key, move |_| Some(rule.clone()))
+    }
+
+    /// A rule for each request, by its method, path, headers or extensions. `None`: the request is
+    /// not limited, and nothing is added to its response.
+    pub fn per_request(
+        limiter: Limiter,
+        key: Key,
+        rule: impl Fn(&Parts) -> Option<Rule> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Settings {
+            limiter,
+            key,
+            rule: Arc::new(rule),
+            cost: Arc::new(|_| 1),
+            respond: Arc::new(|refusal| refusal.to_response()),
+            legacy_fields: false,
+        }))
+    }
+
+    /// What a request costs (1). A number outside 1 to 10^12 counts as the nearest one inside; what
+    /// is not to be counted has no rule.
+    pub fn cost(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.cost = Arc::new(cost))
+    }
+
+    /// Adds `X-RateLimit-*` too: see [`fields::add_legacy`](super::fields::add_legacy).
+    pub fn legacy_fields(self) -> Self {
+        self.with(|settings| settings.legacy_fields = true)
+    }
+
+    /// The response to what does not pass, instead of [`Refusal::to_response`]; the fields are added
+    /// to it. It answers gRPC calls too: see there.
+    pub fn respond(
+        self,
+        respond: impl Fn(&Refusal<'_>) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|settings| settings.respond = Arc::new(respond))
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Arc::unwrap_or_clone(self.0);
+        change(&mut settings);
+        Self(Arc::new(settings))
+    }
+}
+
+impl fmt::Debug for RateLimitLayer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("RateLimitLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for RateLimitLayer {
+    type Service = RateLimit<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RateLimit::new(inner, self.0.clone())
+    }
+}

@@ -1,0 +1,128 @@
+//! The response to a request that does not pass.
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE};
+use http::request::Parts;
+use http::{Response, StatusCode};
+
+use super::{fields, Rule};
+use crate::{Answer, Error, Retry};
+
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Why a request does not pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Reason<'a> {
+    /// The limiter denied it.
+    Denied(&'a Answer),
+    /// The limiter has no answer: it fails closed, or the server refused. Not for the client's eyes;
+    /// the response carries it as an extension, `Arc<Error>`, for a layer that writes logs.
+    Unavailable(&'a Error),
+}
+
+/// A request that does not pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'a> {
+    /// The request, without its body.
+    pub request: &'a Parts,
+    /// What it was checked against.
+    pub rule: &'a Rule,
+    /// Why.
+    pub reason: Reason<'a>,
+}
+
+impl Refusal<'_> {
+    /// 429 or 503 with a body of `application/problem+json` (RFC 9457). A denial has the type
+    /// `quota-exceeded` of the draft, and names the windows that deny as the fields do:
+    ///
+    /// ```json
+    /// {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"violated-policies":["api"]}
+    /// ```
+    ///
+    /// A 503 has no `Retry-After`: when the server will be back is not known here.
+    ///
+    /// A gRPC call (`application/grpc`) is answered as such: HTTP 200 with `grpc-status` 8,
+    /// RESOURCE_EXHAUSTED, or 14, UNAVAILABLE. A plain 429 would reach its client as UNAVAILABLE,
+    /// which clients try again at once.
+    pub fn to_response(&self) -> Response<Bytes> {
+        if is_grpc(&self.request.headers) {
+            return self.to_grpc();
+        }
+        let mut response = Response::new(Bytes::from(self.problem()));
+        *response.status_mut() = self.status();
+        let problem = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, problem);
+        response
+    }
+
+    /// 429 if denied, else 503.
+    pub fn status(&self) -> StatusCode {
+        match self.reason {
+            Reason::Denied(_) => StatusCode::TOO_MANY_REQUESTS,
+            Reason::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn problem(&self) -> String {
+        let Reason::Denied(answer) = self.reason else {
+            return r#"{"title":"Service Unavailable","status":503,"detail":"the rate limit could not be checked"}"#
+                .to_owned();
+        };
+        let violated = fields::violated(&self.rule.name, &self.rule.policy, answer);
+        let detail = match answer.retry() {
+            Retry::Never => r#""detail":"its cost is above the limit: it can never pass","#,
+            Retry::After(_) | Retry::Now => "",
+        };
+        format!(
+            r#"{{"type":"{QUOTA_EXCEEDED}","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,{detail}"violated-policies":[{violated}]}}"#
+        )
+    }
+
+    fn to_grpc(self) -> Response<Bytes> {
+        let (status, message) = match self.reason {
+            Reason::Denied(_) => ("8", "rate limit exceeded"),
+            Reason::Unavailable(_) => ("14", "the rate limit could not be checked"),
+        };
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, GRPC);
+        headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+        response
+    }
+}
+
+/// `application/grpc`, `application/grpc+proto`; not `application/grpc-web`, which tonic's own layer
+/// turns into it before.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let rest = value.strip_prefix(GRPC.as_bytes());
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grpc_call_is_told_by_its_content_type() {
+        let cases = [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;x=y", true),
+            ("application/grpc-web", false),
+            ("application/grpcx", false),
+            ("application/json", false),
+            ("", false),
+        ];
+        for (value, expected) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
+            assert_eq!(is_grpc(&headers), expected, "{value}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+}

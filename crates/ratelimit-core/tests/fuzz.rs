@@ -1,0 +1,37 @@
+//! The fuzz targets' bodies on a fixed seed: their corpus, damaged at random.
+
+use ratelimit_harness::Random;
+use std::path::Path;
+
+#[path = "../../../fuzz/src/lib.rs"]
+mod bodies;
+
+const ROUNDS: u64 = 300_000;
+
+fn run(target: &str, body: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let mut seeds: Vec<_> =
+        std::fs::read_dir(&corpus).unwrap().map(|e| e.unwrap().path()).collect();
+    seeds.sort();
+    let seeds: Vec<_> = seeds.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    seeds.iter().for_each(|seed| body(seed));
+    let mut random = Random(1);
+    for round in 0..ROUNDS {
+        let mut bytes = seeds[random.below(seeds.len() as u64) as usize].clone();
+        for _ in 0..1 + random.below(4) {
+            random.damage(&mut bytes);
+        }
+        let judged = std::panic::catch_unwind(|| body(&bytes));
+        assert!(judged.is_ok(), "round {round} of {target}: \"{}\"", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn damaged_arguments_are_refused_or_within_the_bounds() {
+    run("arguments", bodies::arguments);
+}
+
+#[test]
+fn damaged_states_are_refused_or_decided() {
+    run("state", bodies::state);
+}

@@ -1,0 +1,131 @@
+//! What a reply announces comes true, to the millisecond and to the token.
+
+use crate::oracle::{Int, NEVER};
+use crate::run::{call, row, step, words, Held, ALGORITHMS, LATEST, T0};
+use ratelimit_core::Call;
+use ratelimit_harness::Random;
+
+/// Longer than any wait: no clock of a decision may pass it.
+const FAR: Int = LATEST - T0;
+
+/// Keys in use, each with its last call: policy and clock changed under them, several pairs.
+fn in_use(mut judge: impl FnMut(&str, &Held, Int, &mut Random)) {
+    for algorithm in ALGORITHMS {
+        for seed in 0..1_500 {
+            let random = &mut Random(seed);
+            let most_pairs = 1 + 3 * (seed % 2);
+            let mut call = call(random, algorithm, most_pairs);
+            let (mut held, mut now) = (Held::default(), T0);
+            for _ in 0..8 {
+                let outcome = held.check(&words(&call.line()), now);
+                let told = row(outcome.binding());
+                judge(&call.line(), &held, now, random);
+                now = step(random, now, &[told.retry_after_ms, told.reset_after_ms]).min(2 * T0);
+                call.cost = crate::run::cost(random, &call.pairs);
+                if random.one_in(4) && call.pairs.len() == 1 {
+                    call = crate::run::call(random, algorithm, 1);
+                }
+            }
+        }
+    }
+}
+
+fn passes(call: &Call, held: &Held, now: Int) -> bool {
+    held.peek(call, now).allowed()
+}
+
+#[test]
+fn denied_at_every_moment_before_retry_after_and_allowed_at_it() {
+    let mut waited = 0;
+    in_use(|line, held, now, random| {
+        let call = words(line);
+        let wait_ms = row(held.peek(&call, now).binding()).retry_after_ms;
+        if wait_ms == 0 || wait_ms == NEVER {
+            return;
+        }
+        waited += 1;
+        let wait = wait_ms * 1000;
+        assert!(passes(&call, held, now + wait), "{line} at {now}: {held:?}");
+        let sampled = (0..20).map(|_| Int::from(random.below(wait as u64 - 999)));
+        for early in sampled.chain([0, wait - 1000]) {
+            assert!(!passes(&call, held, now + early), "{line} at {now} + {early}: {held:?}");
+        }
+    });
+    assert!(waited > 1_000, "only {waited} calls had to wait");
+}
+
+#[test]
+fn what_is_above_the_capacity_never_passes() {
+    let mut never = 0;
+    in_use(|line, held, now, random| {
+        let call = words(line);
+        if row(held.peek(&call, now).binding()).retry_after_ms != NEVER {
+            return;
+        }
+        never += 1;
+        for _ in 0..10 {
+            let later = (now + Int::from(random.number(16))).min(now + FAR / 2).min(LATEST);
+            assert!(!passes(&call, held, later), "{line} at {later}: {held:?}");
+        }
+        assert!(!passes(&call, &Held::default(), now));
+    });
+    assert!(never > 1_000, "only {never} calls could never pass");
+}
+
+/// A key that decides as if unused: everything remains, and nothing is left to reset.
+#[test]
+fn as_if_unused_at_reset_after_and_not_a_millisecond_earlier() {
+    in_use(|line, held, now, _| {
+        let call = words(line);
+        let reset_ms = row(held.peek(&call, now).binding()).reset_after_ms;
+        for (i, standing) in held.peek(&call, now).standings().iter().enumerate() {
+            let pair_reset = Int::from(standing.reset_after_ms);
+            if pair_reset == 0 {
+                continue;
+            }
+            let early = held.peek(&call, now + pair_reset * 1000 - 1000).standings()[i];
+            assert!(early.reset_after_ms > 0, "{line} at {now}: {held:?}");
+            let then = held.peek(&call, now + pair_reset * 1000).standings()[i];
+            assert_eq!((then.remaining, then.reset_after_ms), (then.limit, 0), "{line} at {now}");
+        }
+        if call.policy.pairs().len() == 1 {
+            let then = now + reset_ms * 1000;
+            let (used, unused) =
+                (held.clone().check(&call, then), Held::default().check(&call, then));
+            assert_eq!(used.standings(), unused.standings(), "{line} at {then}: {held:?}");
+            assert_eq!(used.next().map(|n| n.value()), unused.next().map(|n| n.value()));
+        }
+    });
+}
+
+#[test]
+fn exactly_what_remains_passes_now_and_not_one_more() {
+    in_use(|line, held, now, _| {
+        let (policy, _) = line.split_once(" COST ").unwrap();
+        let burst = line.split_once(" BURST ").map_or(String::new(), |b| format!(" BURST {}", b.1));
+        let costing = |cost: u64| words(&format!("{policy} COST {cost}{burst}"));
+        let call = costing(1);
+        // With several pairs, the least of what each lets pass.
+        let standings = held.peek(&call, now);
+        let remaining = standings.standings().iter().map(|s| s.remaining).min().unwrap();
+        assert!(standings.standings().iter().all(|s| s.remaining <= s.limit), "{line}");
+        if remaining > 0 {
+            assert!(passes(&costing(remaining), held, now), "{line} at {now}: {held:?}");
+        }
+        if remaining < 1_000_000_000_000 {
+            assert!(!passes(&costing(remaining + 1), held, now), "{line} at {now}: {held:?}");
+        }
+    });
+}
+
+#[test]
+fn an_allowed_call_takes_exactly_its_cost_from_what_remains() {
+    in_use(|line, held, now, _| {
+        let call = words(line);
+        let (before, after) = (held.peek(&call, now), held.clone().check(&call, now));
+        let cost = if after.allowed() { call.cost } else { 0 };
+        for (before, after) in before.standings().iter().zip(after.standings()) {
+            assert_eq!(before.remaining - cost, after.remaining, "{line} at {now}: {held:?}");
+        }
+    });
+}

@@ -1,0 +1,136 @@
+//! What each fuzz target does with its bytes. The core's tests run the same on a fixed seed.
+
+use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
+use ratelimit_core::time::{MAX_REFILL_MS, MAX_STORED, MAX_WINDOW_MS};
+use ratelimit_core::{
+    check, peek, Algorithm, Call, CallOf, Now, Outcome, RetryAfter, StateError, Stored,
+};
+
+/// Words with spaces between: they are refused, or a call within the bounds, which reads the same
+/// when it is typed anew.
+pub fn arguments(bytes: &[u8]) {
+    let Ok(call) = parse(bytes) else { return };
+    assert!((1..=MAX_LIMIT).contains(&call.cost));
+    let pairs = call.policy.pairs();
+    assert!((1..=MAX_PAIRS).contains(&pairs.len()));
+    for (i, pair) in pairs.iter().enumerate() {
+        assert!(pair.limit <= MAX_LIMIT && pair.burst <= MAX_LIMIT);
+        assert!((1..=MAX_WINDOW_MS).contains(&pair.window.millis()));
+        assert!(pairs[..i].iter().all(|other| other.window != pair.window));
+        let refill = u128::from(pair.burst) * u128::from(pair.window.millis());
+        assert!(refill <= u128::from(pair.limit) * u128::from(MAX_REFILL_MS));
+        let has_burst = pair.burst != pair.limit;
+        assert!(!has_burst || (pairs.len() == 1 && call.policy.algorithm() == Algorithm::Bucket));
+    }
+    assert_eq!(parse(typed(&call).as_bytes()), Ok(call));
+}
+
+fn parse(bytes: &[u8]) -> Result<Call, ratelimit_core::ArgumentError> {
+    Call::parse(bytes.split(|&byte| byte == b' '))
+}
+
+fn typed(call: &Call) -> String {
+    let mut line = String::new();
+    for pair in call.policy.pairs() {
+        line += &format!("{} {}ms ", pair.limit, pair.window.millis());
+    }
+    line += &format!("cost {} algorithm {:?}", call.cost, call.policy.algorithm());
+    let pair = call.policy.pairs()[0];
+    if pair.burst != pair.limit {
+        line += &format!(" burst {}", pair.burst);
+    }
+    line
+}
+
+/// The first line is typed, `<now_us> <expiry_ms> <words of the call>`; all behind it is what is
+/// stored. Whatever that is, it is refused or decided, and the outcome is one that can be.
+pub fn state(bytes: &[u8]) {
+    let Some((now, expiry_ms, call, value)) = scene(bytes) else { return };
+    let stored = Some(Stored { value, expiry_ms: Some(expiry_ms) });
+    let peeked = peek(&call, stored, now);
+    let checked = check(&call, stored, now);
+    agrees_with_room_for_one(&call, stored, now, &checked);
+    let (peeked, checked) = match (peeked, checked) {
+        (Ok(peeked), Ok(checked)) => (peeked, checked),
+        (peeked, checked) => return assert_eq!(peeked.err(), checked.err()),
+    };
+    assert!(peeked.next().is_none());
+    assert_eq!(peeked.allowed(), checked.allowed());
+    assert_eq!(checked.next().is_some(), checked.allowed());
+    is_possible(&call, &peeked);
+    is_possible(&call, &checked);
+    match checked.next() {
+        Some(next) => {
+            assert!((now.millis() + 1..=MAX_STORED).contains(&next.expiry_ms));
+            let stored = Stored { value: next.value(), expiry_ms: Some(next.expiry_ms) };
+            let again = peek(&call, Some(stored), now).expect("what was written is read");
+            assert_eq!(told(&again), told(&checked));
+        }
+        None => {
+            assert_eq!(peeked.standings(), checked.standings());
+            waits_truly(&call, stored, now, &checked);
+        }
+    }
+}
+
+fn scene(bytes: &[u8]) -> Option<(Now, u64, Call, &[u8])> {
+    let end = bytes.iter().position(|&byte| byte == b'\n')?;
+    let mut words = bytes[..end].splitn(3, |&byte| byte == b' ');
+    let mut number = || core::str::from_utf8(words.next()?).ok()?.parse::<u64>().ok();
+    let now = Now::from_micros(number()?.try_into().ok()?)?;
+    let expiry_ms = number()?;
+    Some((now, expiry_ms, parse(words.next()?).ok()?, &bytes[end + 1..]))
+}
+
+/// Nearly every call runs with room for one pair only.
+fn agrees_with_room_for_one(
+    call: &Call,
+    stored: Option<Stored>,
+    now: Now,
+    checked: &Result<Outcome, StateError>,
+) {
+    let Ok(one) = CallOf::<1>::parse(typed(call).split(' ').map(str::as_bytes)) else { return };
+    match (check(&one, stored, now), checked) {
+        (Ok(one), Ok(many)) => {
+            assert_eq!(one.standings(), many.standings());
+            let text = |next: Option<&[u8]>| next.map(<[u8]>::to_vec);
+            assert_eq!(text(one.next().map(|n| n.value())), text(many.next().map(|n| n.value())));
+        }
+        (one, many) => assert_eq!(one.err(), many.as_ref().err().copied()),
+    }
+}
+
+fn is_possible(call: &Call, outcome: &Outcome) {
+    assert_eq!(outcome.standings().len(), call.policy.pairs().len());
+    assert!(outcome.standings().contains(outcome.binding()));
+    for (standing, pair) in outcome.standings().iter().zip(call.policy.pairs()) {
+        assert_eq!(standing.limit, pair.burst);
+        assert!(standing.remaining <= standing.limit);
+        assert_ne!(standing.retry_after, RetryAfter::Millis(0));
+        assert_eq!(standing.retry_after == RetryAfter::Never, call.cost > pair.burst);
+        assert!(standing.reset_after_ms <= MAX_STORED);
+    }
+}
+
+fn told(outcome: &Outcome) -> Vec<(u64, u64)> {
+    outcome.standings().iter().map(|s| (s.remaining, s.reset_after_ms)).collect()
+}
+
+/// Denied one millisecond before the wait is over, allowed then. A plain count may be another
+/// pair's at another moment, and an expiry before the state's end ends the wait.
+fn waits_truly(call: &Call, stored: Option<Stored>, now: Now, outcome: &Outcome) {
+    let RetryAfter::Millis(wait_ms) = outcome.binding().retry_after else { return };
+    let later = |ms: u64| Now::from_micros((now.micros() + ms * 1000) as i64);
+    let Some(then) = later(wait_ms) else { return };
+    let passes = |then| peek(call, stored, then).expect("it was read before").allowed();
+    assert!(passes(then));
+    let is_plain = stored.is_some_and(|stored| stored.value[0].is_ascii_digit());
+    let (Some(before), Some(expiry_ms)) =
+        (later(wait_ms - 1), stored.and_then(|stored| stored.expiry_ms))
+    else {
+        return;
+    };
+    if before.millis() < expiry_ms && !(is_plain && call.policy.pairs().len() > 1) {
+        assert!(!passes(before));
+    }
+}
