@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use crate::error::shortened;
+use crate::error::beginning;
 use crate::{Answer, Error, Policy, Quota, Retry, Source, Window};
 
 const EXPECTED: &str =
@@ -13,7 +13,7 @@ const EXPECTED: &str =
 
 /// Later versions may append to what is read here.
 pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<Answer, Error> {
-    let wrong = || Error::Reply { expected: EXPECTED, got: shortened(format!("{reply:?}")) };
+    let wrong = || Error::Reply { expected: EXPECTED, got: beginning(format_args!("{reply:?}")) };
     answer(reply, policy, source).ok_or_else(wrong)
 }
 
@@ -21,6 +21,8 @@ fn answer(reply: &Value, policy: &Policy, source: Source) -> Option<Answer> {
     let Value::Array(items) = reply else { return None };
     let (allowed, rest) = items.split_first()?;
     let binding = window(rest)?;
+    let mut bursts = policy.windows().iter().map(|pair| pair.burst);
+    bursts.any(|burst| burst == binding.quota.limit).then_some(())?;
     let is_allowed = match integer(allowed)? {
         0 => false,
         1 => true,
@@ -29,18 +31,19 @@ fn answer(reply: &Value, policy: &Policy, source: Source) -> Option<Answer> {
     (is_allowed == (binding.retry == Retry::Now)).then_some(())?;
     let windows = match policy.windows().len() {
         1 => Vec::new(),
-        several => each_window(rest.get(4)?, several)?,
+        _ => each_window(rest.get(4)?, policy)?,
     };
     Some(Answer::new(binding, windows, source))
 }
 
-fn each_window(item: &Value, len: usize) -> Option<Vec<Window>> {
+fn each_window(item: &Value, policy: &Policy) -> Option<Vec<Window>> {
     let Value::Array(items) = item else { return None };
-    let windows = items.iter().map(|item| match item {
-        Value::Array(numbers) => window(numbers),
+    (items.len() == policy.windows().len()).then_some(())?;
+    let windows = items.iter().zip(policy.windows()).map(|(item, pair)| match item {
+        Value::Array(numbers) => window(numbers).filter(|w| w.quota.limit == pair.burst),
         _ => None,
     });
-    windows.collect::<Option<Vec<_>>>().filter(|windows| windows.len() == len)
+    windows.collect()
 }
 
 /// Limit, remaining, retry_after_ms, reset_after_ms.
@@ -78,6 +81,12 @@ mod tests {
         Value::Array(items.iter().map(|&item| Value::Int(item)).collect())
     }
 
+    fn told_of(windows: [[i64; 4]; 2]) -> Value {
+        let Value::Array(mut items) = array(&[1, 5, 4, 0, 0]) else { unreachable!() };
+        items.push(Value::Array(windows.iter().map(|numbers| array(numbers)).collect()));
+        Value::Array(items)
+    }
+
     fn one_window() -> Policy {
         Policy::fixed(5, Duration::from_secs(60))
     }
@@ -90,6 +99,9 @@ mod tests {
             assert_eq!((answer.quota().limit, answer.quota().remaining), (5, 0));
             assert_eq!(answer.quota().reset_after, Duration::from_secs(48));
         }
+        let several = one_window().and(50, Duration::from_secs(3600));
+        let told = told_of([[5, 4, 0, 0], [50, 4, 0, 0]]);
+        assert_eq!(parse(&told, &several, Source::Module).unwrap().windows[1].quota.limit, 50);
         let never = parse(&array(&[0, 5, 5, -1, 0]), &one_window(), Source::Module).unwrap();
         assert_eq!(never.retry(), Retry::Never);
         assert!(parse(&array(&[1, 5, 4, 0, 60_000]), &one_window(), Source::Module)
@@ -111,7 +123,9 @@ mod tests {
             (array(&[0, 5, 4, 0, 0]), one_window(), "denied, without a wait"),
             (array(&[0, 5, 4, -2, 0]), one_window(), "a wait below never"),
             (array(&[1, -5, 4, 0, 0]), one_window(), "a negative limit"),
+            (array(&[1, 6, 4, 0, 0]), one_window(), "the answer to another call"),
             (array(&[1, 5, 4, 0, 0]), several, "several windows, not told of each"),
+            (told_of([[5, 4, 0, 0], [51, 4, 0, 0]]), several, "another call's windows"),
             (Value::Array(vec![Value::BulkString(b"1".to_vec()); 5]), one_window(), "strings"),
         ];
         for (reply, policy, what) in cases {

@@ -2,19 +2,54 @@
 
 use std::collections::HashMap;
 
-use super::{eventually, Connection, Reply, Server, Setup};
+use super::{catch_up, eventually, Connection, Reply, Server, Setup};
 
 pub const SLOTS: u16 = 16_384;
 
 pub struct Cluster {
+    /// The three that are primaries at first.
     pub nodes: Vec<Server>,
+    /// None, or one for each of them, in their order.
+    pub replicas: Vec<Server>,
 }
 
 impl Cluster {
     /// Each node has a third of the slots.
     #[track_caller]
     pub fn start(setup: &Setup) -> Self {
-        let setup = setup.clone().with("cluster-enabled yes").with("cluster-node-timeout 15000");
+        Self::start_nodes(&setup.clone().with("cluster-node-timeout 15000"))
+    }
+
+    /// The same, and each has a replica, which soon takes its place when it is gone.
+    #[track_caller]
+    pub fn start_with_replicas(setup: &Setup) -> Self {
+        let setup = setup.clone().with("cluster-node-timeout 2000");
+        let mut cluster = Self::start_nodes(&setup);
+        for i in 0..3 {
+            let replica = setup.clone().with("cluster-enabled yes").start();
+            let mut connection = replica.connect();
+            connection.must(&format!("CLUSTER MEET 127.0.0.1 {}", cluster.nodes[i].port()));
+            let replicate = format!("CLUSTER REPLICATE {}", cluster.id(i));
+            eventually("the replica knows its primary", || {
+                matches!(connection.say(&replicate), Reply::Status(_))
+            });
+            catch_up(&mut connection, &cluster.nodes[i]);
+            cluster.replicas.push(replica);
+        }
+        cluster.agrees(6);
+        // Of one that it has only heard of, a node does not know the primary.
+        let knows_replicas = |node: &Server| {
+            let nodes = node.connect().must("CLUSTER NODES").text();
+            nodes.matches("slave ").count() == 3 && !nodes.contains("slave - ")
+        };
+        eventually("the cluster knows the replicas", || {
+            cluster.nodes.iter().chain(&cluster.replicas).all(knows_replicas)
+        });
+        cluster
+    }
+
+    fn start_nodes(setup: &Setup) -> Self {
+        let setup = setup.clone().with("cluster-enabled yes");
         let nodes: Vec<_> = (0..3).map(|_| setup.clone().start()).collect();
         for (i, node) in (0u16..).zip(&nodes) {
             let mut connection = node.connect();
@@ -25,9 +60,17 @@ impl Cluster {
         for node in &nodes[1..] {
             node.connect().must(&format!("CLUSTER MEET 127.0.0.1 {}", nodes[0].port()));
         }
-        let cluster = Self { nodes };
-        eventually("the cluster agrees", || cluster.nodes.iter().all(sees_all_slots));
+        let cluster = Self { nodes, replicas: Vec::new() };
+        cluster.agrees(3);
         cluster
+    }
+
+    fn agrees(&self, known_nodes: usize) {
+        let nodes = self.nodes.iter().chain(&self.replicas);
+        let is_known = format!("cluster_known_nodes:{known_nodes}\r");
+        eventually("the cluster agrees", || {
+            nodes.clone().all(|node| sees_all_slots(node, &is_known))
+        });
     }
 
     /// The number of the node that serves a slot.
@@ -45,11 +88,9 @@ impl Cluster {
     }
 }
 
-fn sees_all_slots(node: &Server) -> bool {
+fn sees_all_slots(node: &Server, is_known: &str) -> bool {
     let info = node.connect().must("CLUSTER INFO").text();
-    ["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3"]
-        .iter()
-        .all(|line| info.contains(line))
+    ["cluster_state:ok", "cluster_slots_ok:16384", is_known].iter().all(|line| info.contains(line))
 }
 
 pub struct ClusterClient {

@@ -26,12 +26,18 @@ impl Frozen {
     #[track_caller]
     pub fn on(server: Server) -> Self {
         let mut connection = server.connect();
-        let source = twin_source();
-        assert_eq!(source.matches(TIME_LINE).count(), 1, "the twin reads the time in one line");
-        let twin = Limiter::script(&mut connection, &source.replace(TIME_LINE, FROZEN_LINE));
+        let twin = Limiter::script(&mut connection, &Self::twin_text());
         let mut frozen = Self { server, connection, twin };
         frozen.set_clock(T0_MICROS);
         frozen
+    }
+
+    /// The text of the twin, which takes its time from the test.
+    #[track_caller]
+    pub fn twin_text() -> String {
+        let source = twin_source();
+        assert_eq!(source.matches(TIME_LINE).count(), 1, "the twin reads the time in one line");
+        source.replace(TIME_LINE, FROZEN_LINE)
     }
 
     /// Neither of them sees another time until this is called again.

@@ -19,6 +19,7 @@ use super::{module, test_module, Binary, Connection};
 pub struct Setup {
     binary: &'static Binary,
     directives: Vec<String>,
+    arguments: Vec<&'static str>,
     environment: Vec<(String, PathBuf)>,
 }
 
@@ -42,7 +43,19 @@ impl Setup {
     fn bare(binary: &'static Binary) -> Self {
         let directives = ["save \"\"", "bind 127.0.0.1", "repl-diskless-sync-delay 0"];
         let directives = directives.map(str::to_owned).to_vec();
-        Self { binary, directives, environment: Vec::new() }
+        Self { binary, directives, arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// A sentinel of the master `mymaster`, of which so many must agree that it is down.
+    pub fn sentinel(master: &Server, quorum: usize) -> Self {
+        let directives = vec![
+            "bind 127.0.0.1".to_owned(),
+            format!("sentinel monitor mymaster 127.0.0.1 {} {quorum}", master.port()),
+            "sentinel down-after-milliseconds mymaster 500".to_owned(),
+            "sentinel failover-timeout mymaster 3000".to_owned(),
+        ];
+        let arguments = vec!["--sentinel"];
+        Self { binary: master.binary(), directives, arguments, environment: Vec::new() }
     }
 
     /// With a line of the configuration file.
@@ -104,6 +117,7 @@ impl Setup {
         let log = File::create(dir.join("log")).expect("a file for the log");
         Command::new(&self.binary.path)
             .arg(&file)
+            .args(&self.arguments)
             .current_dir(dir)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -148,7 +162,7 @@ fn answers(port: u16, process: &mut Child) -> bool {
             if let Ok(reply) = connection.try_call(&["INFO", "everything"]) {
                 let info = reply.text();
                 let is_ours = info.contains(&format!("\r\nprocess_id:{}\r\n", process.id()));
-                if is_ours && info.contains("\r\nloading:0\r\n") {
+                if is_ours && !info.contains("\r\nloading:1\r\n") {
                     return true;
                 }
             }
@@ -205,7 +219,33 @@ impl Server {
         let _ = self.process.wait();
     }
 
-    /// Crashes it and starts it again on the same files.
+    /// Stops the process where it stands: connections stay, and nobody is answered.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    #[track_caller]
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
+    /// Starts what was killed again, on the same files and the same port.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        let dir = self.dir().to_owned();
+        self.process = self.setup.spawn(self.port, &dir);
+        let answers = answers(self.port, &mut self.process);
+        assert!(answers, "the server did not start again:\n{}", self.log());
+    }
+
+    /// Crashes it and starts it again on the same files, on another port.
     #[track_caller]
     pub fn restart(self) -> Self {
         let setup = self.setup.clone();

@@ -1,0 +1,247 @@
+//! A cluster of three primaries: calls go to the node that has the key, also while a slot moves and
+//! after a replica has taken the place of a primary. Nothing is admitted above the limit.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+
+use ratelimit_client::redis::cluster::ClusterClient;
+use ratelimit_client::redis::cluster_async::ClusterConnection;
+use ratelimit_client::{Call, Error, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_harness::{
+    catch_up, eventually, not_applicable, on_every_server, Cluster, Reply, Server, Setup,
+};
+
+use crate::{run, until, LONG, YEAR};
+
+const LIMIT: u64 = 2_000;
+const POLICY: Policy = Policy::sliding(LIMIT, YEAR).and(1_000_000, LONG);
+const KEY: &str = "{k}";
+
+async fn connection(cluster: &Cluster) -> ClusterConnection {
+    let urls = cluster.nodes.iter().map(|n| format!("redis://127.0.0.1:{}", n.port()));
+    let client = ClusterClient::builder(urls).retries(3).build().expect("addresses");
+    client.get_async_connection().await.expect("the cluster accepts")
+}
+
+async fn limiter(cluster: &Cluster, which: Use) -> Limiter {
+    let limiter = Limiter::redis(connection(cluster).await, OnFailure::closed_after(LONG));
+    limiter.backend(which).suffix_by_algorithm().prefix(format!("{which:?}")).build()
+}
+
+#[test]
+fn keys_of_all_nodes_are_limited_by_the_module_and_the_twin() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        run(async {
+            for which in [Use::Module, Use::Script] {
+                let limiter = limiter(&cluster, which).await;
+                let policy = Policy::sliding(2, YEAR);
+                let keys: Vec<_> = (0..60).map(|i| format!("key:{i}")).collect();
+                for left in [Some(1), Some(0), None] {
+                    let calls: Vec<_> = keys.iter().map(|key| Call::new(key, &policy)).collect();
+                    for answer in limiter.check_each(&calls).await {
+                        let answer = answer.unwrap();
+                        assert_eq!(answer.is_allowed().then_some(answer.quota().remaining), left);
+                    }
+                }
+                for key in &keys {
+                    limiter.reset(key, &policy).await.unwrap();
+                    assert_eq!(limiter.peek(key, &policy).await.unwrap().quota().remaining, 2);
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_cluster_without_the_module_is_asked_by_the_twin() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::plain(binary));
+        run(async {
+            let limiter = limiter(&cluster, Use::Either).await;
+            for i in 0..60 {
+                let answer = limiter.check(&format!("key:{i}"), &POLICY).await.unwrap();
+                assert!(answer.is_allowed() && answer.source == Source::Script);
+            }
+        });
+    });
+}
+
+/// Callers of one key, and what they have been told.
+struct Load {
+    callers: tokio::task::JoinSet<()>,
+    told: Arc<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    /// As soon as so many are admitted, the callers only peek.
+    most: AtomicU64,
+    made: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    admitted: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl Load {
+    async fn start(cluster: &Cluster) -> Self {
+        let told = Arc::new(Told { most: AtomicU64::new(LIMIT / 2), ..Told::default() });
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            let limiter = limiter(cluster, Use::Module).await;
+            for _ in 0..4 {
+                callers.spawn(call_until_it_is_over(limiter.clone(), Arc::clone(&told)));
+            }
+        }
+        Self { callers, told }
+    }
+
+    async fn more(&self, counter: fn(&Told) -> &AtomicU64) {
+        let before = counter(&self.told).load(Relaxed);
+        until("more calls", || async { counter(&self.told).load(Relaxed) > before + 50 }).await;
+    }
+
+    /// From here on they only peek.
+    async fn pause_admitting(&self) {
+        self.told.most.store(0, Relaxed);
+        // Each of them has ended the call that it had begun.
+        self.more(|told| &told.answered).await;
+    }
+
+    /// Lets them reach the limit: exactly that was admitted, and no call is without an answer or a
+    /// failure.
+    async fn end(mut self) {
+        self.told.most.store(u64::MAX, Relaxed);
+        until("the limit is reached", || async { self.told.admitted.load(Relaxed) >= LIMIT }).await;
+        self.more(|told| &told.answered).await;
+        self.told.is_over.store(true, Relaxed);
+        while let Some(caller) = self.callers.join_next().await {
+            caller.expect("a caller");
+        }
+        let read = |counter: fn(&Told) -> &AtomicU64| counter(&self.told).load(Relaxed);
+        assert_eq!(read(|told| &told.admitted), LIMIT);
+        assert_eq!(
+            read(|told| &told.made),
+            read(|told| &told.answered) + read(|told| &told.failed)
+        );
+    }
+}
+
+async fn call_until_it_is_over(limiter: Limiter, told: Arc<Told>) {
+    while !told.is_over.load(Relaxed) {
+        told.made.fetch_add(1, Relaxed);
+        let checks = told.admitted.load(Relaxed) < told.most.load(Relaxed);
+        let result = match checks {
+            true => limiter.check(KEY, &POLICY).await,
+            false => limiter.peek(KEY, &POLICY).await,
+        };
+        match result {
+            Ok(answer) => {
+                told.answered.fetch_add(1, Relaxed);
+                told.admitted.fetch_add(u64::from(checks && answer.is_allowed()), Relaxed);
+            }
+            Err(Error::Unavailable(_)) => drop(told.failed.fetch_add(1, Relaxed)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The slot of the key, its owner, and the next node.
+fn slot_of_k(cluster: &Cluster) -> (u16, usize, usize) {
+    let slot = cluster.nodes[0].connect().must("CLUSTER KEYSLOT {k}").integer();
+    let slot = u16::try_from(slot).expect("a slot");
+    let owner = cluster.owner(slot);
+    (slot, owner, (owner + 1) % 3)
+}
+
+#[test]
+fn while_a_slot_moves_key_by_key_no_call_is_lost_and_none_admitted_too_many() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        run(async {
+            let load = Load::start(&cluster).await;
+            load.more(|told| &told.admitted).await;
+            let (slot, from, to) = slot_of_k(&cluster);
+            let (from_id, to_id) = (cluster.id(from), cluster.id(to));
+            let [mut source, mut target] = [from, to].map(|node| cluster.nodes[node].connect());
+            target.must(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
+            source.must(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
+            let port = cluster.nodes[to].port();
+            for key in source.must(&format!("CLUSTER GETKEYSINSLOT {slot} 99")).texts() {
+                source.must(&format!("MIGRATE 127.0.0.1 {port} {key} 0 9000"));
+            }
+            // They are asked to go on.
+            load.more(|told| &told.answered).await;
+            target.must(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
+            source.must(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
+            load.more(|told| &told.answered).await;
+            load.end().await;
+        });
+    });
+}
+
+#[test]
+fn while_a_slot_moves_as_a_whole_no_call_is_lost_and_none_admitted_too_many() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        let (slot, from, to) = slot_of_k(&cluster);
+        let mut source = cluster.nodes[from].connect();
+        if !source.knows_command("CLUSTER|MIGRATESLOTS") {
+            let why = "it has no command CLUSTER MIGRATESLOTS";
+            return not_applicable(binary, "the migration of a slot as a whole", why);
+        }
+        run(async {
+            let load = Load::start(&cluster).await;
+            load.more(|told| &told.admitted).await;
+            let to_id = cluster.id(to);
+            source.must(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {to_id}"));
+            eventually("the slot has moved", || {
+                let jobs = source.must("CLUSTER GETSLOTMIGRATIONS");
+                jobs.array()[0].field("state").text() == "success"
+            });
+            load.more(|told| &told.answered).await;
+            load.end().await;
+        });
+    });
+}
+
+fn is_primary(server: &Server) -> bool {
+    server.connect().must("ROLE").array()[0].text() == "master"
+}
+
+#[test]
+fn when_a_replica_takes_over_on_command_no_call_is_lost_and_none_admitted_too_many() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start_with_replicas(&Setup::module(binary));
+        run(async {
+            let load = Load::start(&cluster).await;
+            load.more(|told| &told.admitted).await;
+            let (_, owner, _) = slot_of_k(&cluster);
+            let replica = &cluster.replicas[owner];
+            assert_eq!(replica.connect().must("CLUSTER FAILOVER"), Reply::Status("OK".into()));
+            eventually("the replica takes over", || is_primary(replica));
+            load.more(|told| &told.answered).await;
+            load.end().await;
+        });
+    });
+}
+
+#[test]
+fn when_a_replica_takes_over_from_a_primary_that_was_killed_what_it_had_counted_stays() {
+    on_every_server(|binary| {
+        let mut cluster = Cluster::start_with_replicas(&Setup::module(binary));
+        run(async {
+            let load = Load::start(&cluster).await;
+            load.more(|told| &told.admitted).await;
+            let (_, owner, _) = slot_of_k(&cluster);
+            // What the replica has not got yet is lost in any failover: let it have all.
+            load.pause_admitting().await;
+            catch_up(&mut cluster.replicas[owner].connect(), &cluster.nodes[owner]);
+            cluster.nodes[owner].kill();
+            eventually("the replica takes over", || is_primary(&cluster.replicas[owner]));
+            load.more(|told| &told.answered).await;
+            load.end().await;
+        });
+    });
+}

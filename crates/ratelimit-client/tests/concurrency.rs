@@ -1,0 +1,53 @@
+//! Many tasks of many limiters on one key admit exactly the limit.
+
+use ratelimit_client::{Limiter, Policy, Use};
+use ratelimit_harness::Setup;
+use tokio::task::JoinSet;
+
+use crate::{limiter, on_each, YEAR};
+
+const LIMITERS: usize = 5;
+const TASKS: usize = 40;
+const CALLS: usize = 5;
+const LIMIT: usize = 300;
+
+#[test]
+fn five_limiters_of_many_tasks_on_one_key_admit_exactly_the_limit() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let policies = [Policy::fixed, Policy::sliding, Policy::bucket];
+        for (which, policy) in
+            [Use::Module, Use::Script].iter().flat_map(|w| policies.map(|p| (w, p)))
+        {
+            let policy = policy(LIMIT as u64, YEAR);
+            let mut limiters = Vec::new();
+            for _ in 0..LIMITERS {
+                let builder = limiter(&server).await.backend(*which).suffix_by_algorithm();
+                limiters.push(builder.prefix(format!("{which:?}:")).build());
+            }
+            assert_eq!(admitted(&limiters, policy).await, LIMIT, "{which:?} {policy:?}");
+        }
+    });
+}
+
+#[test]
+fn many_tasks_on_one_key_in_memory_admit_exactly_the_limit() {
+    crate::run(async {
+        let limiter = Limiter::memory(1).build();
+        assert_eq!(admitted(&[limiter], Policy::bucket(150, YEAR)).await, 150);
+    });
+}
+
+async fn admitted(limiters: &[Limiter], policy: Policy) -> usize {
+    let mut tasks = JoinSet::new();
+    for limiter in limiters.iter().flat_map(|limiter| vec![limiter.clone(); TASKS]) {
+        tasks.spawn(async move {
+            let mut admitted = 0;
+            for _ in 0..CALLS {
+                admitted += usize::from(limiter.check("k", &policy).await.unwrap().is_allowed());
+            }
+            admitted
+        });
+    }
+    tasks.join_all().await.into_iter().sum()
+}

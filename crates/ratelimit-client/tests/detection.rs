@@ -1,0 +1,86 @@
+//! Module or Lua twin: which of them is there is found out, also when it changes.
+
+use ratelimit_client::{Error, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_harness::{module, Setup};
+
+use crate::{limiter, manager, on_each, until, LONG, YEAR};
+
+const POLICY: Policy = Policy::fixed(100, YEAR);
+
+async fn source(limiter: &Limiter) -> Source {
+    limiter.check("k", &POLICY).await.unwrap().source
+}
+
+/// How many are left, whoever is asked.
+async fn remaining(limiter: &Limiter) -> u64 {
+    limiter.peek("k", &POLICY).await.unwrap().quota().remaining
+}
+
+#[test]
+fn a_module_that_is_loaded_and_unloaded_while_running_is_found_and_missed() {
+    on_each(async |binary| {
+        let server = Setup::plain(binary).start();
+        let mut control = server.connect();
+        let limiter = limiter(&server).await.build();
+        assert_eq!(source(&limiter).await, Source::Script);
+        control.must(&format!("MODULE LOAD {}", module().display()));
+        until("the module is found", || async { source(&limiter).await == Source::Module }).await;
+        assert_eq!(source(&limiter).await, Source::Module, "and kept to");
+        // Redis 8.2 crashes at the next call of a client whose last one was an unloaded module's.
+        limiter.reset("another", &POLICY).await.unwrap();
+        control.must("CONFIG SET ratelimit.allow-unload yes");
+        control.must("MODULE UNLOAD ratelimit");
+        assert_eq!(source(&limiter).await, Source::Script);
+        assert_eq!(source(&limiter).await, Source::Script);
+        // Both have counted in the same place.
+        assert_eq!(remaining(&limiter).await, 100 - limiter.counts().allowed);
+    });
+}
+
+#[test]
+fn what_is_fixed_by_hand_is_kept_to() {
+    on_each(async |binary| {
+        let with = Setup::module(binary).start();
+        let script = limiter(&with).await.backend(Use::Script).build();
+        assert_eq!(source(&script).await, Source::Script);
+        let without = Setup::plain(binary).start();
+        let module = limiter(&without).await.backend(Use::Module).build();
+        match module.check("k", &POLICY).await {
+            Err(Error::Refused(text)) => assert!(text.starts_with("ERR unknown command"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(module.counts().errors, 1);
+    });
+}
+
+#[test]
+fn a_server_that_forgot_the_script_is_told_it_again() {
+    on_each(async |binary| {
+        let mut server = Setup::plain(binary).with("appendonly yes").start();
+        let limiter = Limiter::redis(manager(server.port()), OnFailure::closed_after(LONG)).build();
+        assert_eq!(source(&limiter).await, Source::Script);
+        server.connect().must("SCRIPT FLUSH");
+        assert_eq!(source(&limiter).await, Source::Script);
+        assert_eq!(remaining(&limiter).await, 98);
+        server.connect().must("CONFIG SET appendfsync always");
+        assert_eq!(source(&limiter).await, Source::Script);
+        server.kill();
+        server.start_again();
+        until("it connects again", || async { limiter.check("k", &POLICY).await.is_ok() }).await;
+        assert_eq!(remaining(&limiter).await, 96);
+    });
+}
+
+#[test]
+fn a_user_who_may_not_call_the_module_is_told_so() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        server.connect().must("ACL SETUSER default -ratelimit.check");
+        let limiter = limiter(&server).await.build();
+        match limiter.check("k", &POLICY).await {
+            Err(Error::Refused(text)) => assert!(text.starts_with("NOPERM "), "{text}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(remaining(&limiter).await, 100);
+    });
+}

@@ -1,0 +1,252 @@
+//! A server that is stopped, killed or stands still, also under load: the deadline holds, what was
+//! chosen happens, each caller is answered, and all goes on by itself when the server is back.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ratelimit_client::{Call, Counts, Error, Failure, Limiter, OnFailure, Policy, Retry, Source};
+use ratelimit_harness::{Server, Setup};
+
+use crate::{manager, on_each, run, until, LONG, YEAR};
+
+const POLICY: Policy = Policy::fixed(100, YEAR);
+const DEADLINE: Duration = Duration::from_millis(100);
+/// What a loaded machine may add to it.
+const SLACK: Duration = Duration::from_secs(10);
+
+type Begin = fn(&mut Server);
+
+/// The ways in which a server goes away.
+const OUTAGES: [(&str, Begin); 3] = [
+    ("paused", |server| server.pause()),
+    ("killed", |server| server.kill()),
+    ("stopped", |server| {
+        let _ = server.connect().try_call(&["SHUTDOWN", "NOSAVE"]);
+        server.kill();
+    }),
+];
+
+fn bring_back(server: &mut Server, outage: &str) {
+    match outage {
+        "paused" => server.resume(),
+        _ => server.start_again(),
+    }
+}
+
+/// No answer, or what answers for the server.
+async fn outcome(limiter: &Limiter, key: &str) -> Result<Source, Failure> {
+    let start = Instant::now();
+    let result = limiter.check(key, &POLICY).await;
+    assert!(start.elapsed() < DEADLINE + SLACK, "waited {:?}", start.elapsed());
+    match result {
+        Ok(answer) => Ok(answer.source),
+        Err(Error::Unavailable(failure)) => Err(failure),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn whatever_happens_to_the_server_the_deadline_holds_and_what_was_chosen_happens() {
+    on_each(async |binary| {
+        for (outage, begin) in OUTAGES {
+            let mut server = Setup::module(binary).start();
+            let choices = [
+                OnFailure::open_after(DEADLINE),
+                OnFailure::closed_after(DEADLINE),
+                OnFailure::local_after(DEADLINE, 4, 9),
+            ];
+            let limiters = choices.map(|on_failure| {
+                let limiter = Limiter::redis(manager(server.port()), on_failure);
+                limiter.circuit_breaker(3, Duration::from_millis(50)).build()
+            });
+            for limiter in &limiters {
+                until("it connects", || async {
+                    outcome(limiter, "k").await == Ok(Source::Module)
+                })
+                .await;
+            }
+            let before = limiters.each_ref().map(Limiter::counts);
+            begin(&mut server);
+            for (choice, limiter) in limiters.iter().enumerate() {
+                for _ in 0..20 {
+                    let told = outcome(limiter, "k").await;
+                    let failure = match (choice, told) {
+                        (0, Ok(Source::FailedOpen(failure))) => failure,
+                        (1, Err(failure)) => failure,
+                        (2, Ok(Source::Local(failure))) => failure,
+                        _ => panic!("{outage}: {told:?}"),
+                    };
+                    if outage == "paused" {
+                        assert_ne!(failure, Failure::Connection);
+                    }
+                    assert_ne!(failure, Failure::Server);
+                }
+            }
+            for ((limiter, before), choice) in limiters.iter().zip(before).zip(0..) {
+                let now = limiter.counts();
+                let chosen = [now.failed_open, now.unavailable, now.local][choice];
+                assert_eq!(
+                    chosen - [before.failed_open, before.unavailable, before.local][choice],
+                    20
+                );
+                assert_eq!(failures(&now) - failures(&before), 20, "each is counted");
+            }
+            bring_back(&mut server, outage);
+            for limiter in &limiters {
+                until("it goes on", || async { outcome(limiter, "k").await == Ok(Source::Module) })
+                    .await;
+            }
+        }
+    });
+}
+
+fn failures(counts: &Counts) -> u64 {
+    counts.deadlines + counts.connection_failures + counts.server_failures + counts.circuit_open
+}
+
+#[test]
+fn a_dead_server_costs_nobody_the_deadline_once_the_circuit_is_open() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        // Were one of the thousand to wait, the test would see it.
+        let deadline = Duration::from_secs(2);
+        let limiter = Limiter::redis(manager(server.port()), OnFailure::open_after(deadline));
+        let limiter = limiter.circuit_breaker(3, YEAR).build();
+        until("it connects", || async {
+            limiter.check("k", &POLICY).await.unwrap().source == Source::Module
+        })
+        .await;
+        server.pause();
+        let mut first = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            let limiter = limiter.clone();
+            first.spawn(async move { limiter.check("k", &POLICY).await.unwrap().source });
+        }
+        assert_eq!(first.join_all().await, [Source::FailedOpen(Failure::Deadline); 3]);
+        let start = Instant::now();
+        for _ in 0..1_000 {
+            let answer = limiter.check("k", &POLICY).await.unwrap();
+            assert_eq!(answer.source, Source::FailedOpen(Failure::CircuitOpen));
+            assert!(answer.is_allowed() && answer.quota().remaining == 100);
+        }
+        assert!(start.elapsed() < deadline, "{:?}", start.elapsed());
+        assert_eq!((limiter.counts().circuit_open, limiter.counts().deadlines), (1_000, 3));
+    });
+}
+
+/// What the callers of a load have been told.
+#[derive(Default)]
+struct Load {
+    by_server: AtomicU64,
+    without: AtomicU64,
+    is_over: AtomicBool,
+}
+
+#[test]
+fn under_load_each_call_is_answered_in_time_and_counted_and_no_more_than_the_limit_pass() {
+    on_each(async |binary| {
+        for (outage, begin) in OUTAGES {
+            let mut server =
+                Setup::module(binary).with("appendonly yes").with("appendfsync always").start();
+            let limiter = Limiter::redis(manager(server.port()), OnFailure::closed_after(DEADLINE));
+            let limiter = limiter.circuit_breaker(5, Duration::from_millis(20)).build();
+            let load = Arc::new(Load::default());
+            let mut callers = tokio::task::JoinSet::new();
+            for _ in 0..8 {
+                callers.spawn(call_until_it_is_over(limiter.clone(), Arc::clone(&load)));
+            }
+            let more = |counter: fn(&Load) -> &AtomicU64| {
+                let (load, before) = (&load, counter(&load).load(Relaxed));
+                until("more calls are answered", move || async move {
+                    counter(load).load(Relaxed) > before + 40
+                })
+            };
+            more(|load| &load.by_server).await;
+            begin(&mut server);
+            more(|load| &load.without).await;
+            bring_back(&mut server, outage);
+            more(|load| &load.by_server).await;
+            load.is_over.store(true, Relaxed);
+            let made: u64 = callers.join_all().await.iter().sum();
+            let counts = limiter.counts();
+            let answered = counts.allowed + counts.denied + counts.unavailable;
+            assert_eq!((answered, counts.errors), (made, 0), "{outage}: {counts:?}");
+            assert!(counts.allowed <= 100, "{outage}: {counts:?}");
+            assert_eq!(failures(&counts), counts.unavailable);
+        }
+    });
+}
+
+async fn call_until_it_is_over(limiter: Limiter, load: Arc<Load>) -> u64 {
+    let mut made = 0;
+    while !load.is_over.load(Relaxed) {
+        made += 1;
+        match outcome(&limiter, "k").await {
+            Ok(_) => load.by_server.fetch_add(1, Relaxed),
+            Err(_) => load.without.fetch_add(1, Relaxed),
+        };
+        tokio::task::yield_now().await;
+    }
+    made
+}
+
+/// As many as one makes, of a server that has never been there.
+fn alone(instances: u32, most_keys: usize) -> Vec<Limiter> {
+    let nowhere = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = nowhere.local_addr().expect("an address").port();
+    drop(nowhere);
+    let one = |_| {
+        let on_failure = OnFailure::local_after(LONG, instances, most_keys);
+        Limiter::redis(manager(port), on_failure).circuit_breaker(1, YEAR).build()
+    };
+    (0..instances).map(one).collect()
+}
+
+#[test]
+fn without_a_server_all_instances_together_let_pass_no_more_than_their_shares() {
+    run(async {
+        let cases = [
+            (Policy::fixed(100, YEAR), 3, 99),
+            (Policy::sliding(2, YEAR), 3, 3),
+            (Policy::bucket(100, YEAR).burst(10), 4, 8),
+            (Policy::fixed(90, YEAR).and(30, YEAR / 2), 3, 30),
+            (Policy::fixed(0, YEAR), 3, 0),
+        ];
+        for (policy, instances, most) in cases {
+            let mut passed = 0;
+            for limiter in alone(instances, 9) {
+                for _ in 0..120 {
+                    let answer = limiter.check("k", &policy).await.unwrap();
+                    assert!(matches!(answer.source, Source::Local(_)));
+                    passed += u64::from(answer.is_allowed());
+                }
+            }
+            assert_eq!(passed, most, "{policy:?} of {instances}");
+        }
+    });
+}
+
+#[test]
+fn what_a_share_cannot_decide_is_unavailable_and_not_denied_for_ever() {
+    run(async {
+        let limiter = &alone(2, 1)[0];
+        let call = Call::new("k", &POLICY);
+        assert!(limiter.check_call(call.cost(50)).await.unwrap().is_allowed());
+        assert!(matches!(
+            limiter.check_call(call.cost(50)).await.unwrap().retry(),
+            Retry::After(_)
+        ));
+        let above_its_share = limiter.check_call(call.cost(51)).await;
+        assert!(matches!(above_its_share, Err(Error::Unavailable(Failure::CircuitOpen))));
+        assert_eq!(limiter.check_call(call.cost(101)).await.unwrap().retry(), Retry::Never);
+        let full = limiter.check("another", &POLICY).await;
+        assert!(matches!(full, Err(Error::Unavailable(Failure::CircuitOpen))), "{full:?}");
+        assert!(matches!(limiter.reset("k", &POLICY).await, Err(Error::Unavailable(_))));
+        let other_algorithm = Policy::bucket(100, YEAR);
+        assert!(
+            limiter.check("k", &other_algorithm).await.unwrap().is_allowed(),
+            "it was forgotten"
+        );
+    });
+}

@@ -1,0 +1,180 @@
+//! A peer that is no limiter, no Redis, or nothing at all: an error that says what was expected,
+//! and nothing is let pass.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ratelimit_client::{Call, Error, Failure, Limiter, OnFailure, Policy, Use};
+use ratelimit_harness::Setup;
+
+use crate::{connection, limiter, manager, on_each, run, LONG, YEAR};
+
+const POLICY: Policy = Policy::fixed(5, YEAR);
+
+/// Answers OK to what a client says at first, and these bytes to all else.
+fn peer(answer: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            thread::spawn(move || answer_with(stream, &answer));
+        }
+    });
+    port
+}
+
+fn answer_with(stream: TcpStream, answer: &[u8]) -> Option<()> {
+    let mut source = BufReader::new(stream.try_clone().ok()?);
+    let mut to = stream;
+    loop {
+        let mut words = Vec::new();
+        let count: usize = line(&mut source)?.strip_prefix('*')?.parse().ok()?;
+        for _ in 0..count {
+            line(&mut source)?;
+            words.push(line(&mut source)?);
+        }
+        let is_greeting = ["CLIENT", "HELLO"].contains(&&*words[0].to_uppercase());
+        to.write_all(if is_greeting { b"+OK\r\n" } else { answer }).ok()?;
+    }
+}
+
+fn line(source: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    source.read_line(&mut line).ok().filter(|&len| len > 0)?;
+    Some(line.trim_end().to_owned())
+}
+
+async fn answered(answer: &[u8], policy: &Policy) -> Result<bool, Error> {
+    let connection = connection(peer(answer.to_vec())).await;
+    let limiter = Limiter::redis(connection, OnFailure::open_after(LONG)).build();
+    limiter.check("k", policy).await.map(|answer| answer.is_allowed())
+}
+
+#[test]
+fn what_is_no_answer_of_a_limiter_is_an_error_that_says_what_was_expected() {
+    run(async {
+        let long = format!("+{}\r\n", "x".repeat(100_000));
+        let deep = "*1\r\n".repeat(50_000);
+        let cases: [&[u8]; 17] = [
+            b"+OK\r\n",
+            b"$-1\r\n",
+            b"*-1\r\n",
+            b"_\r\n",
+            b":1\r\n",
+            b"*0\r\n",
+            b"*5\r\n$1\r\n1\r\n$1\r\n5\r\n$1\r\n4\r\n$1\r\n0\r\n$1\r\n9\r\n",
+            b"*4\r\n:1\r\n:5\r\n:4\r\n:0\r\n",
+            b"*5\r\n:1\r\n:7\r\n:4\r\n:0\r\n:9\r\n",
+            b"*5\r\n:1\r\n:5\r\n:4\r\n:9\r\n:9\r\n",
+            b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:-9\r\n",
+            b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:99999999999999999999\r\n",
+            b"%1\r\n+allowed\r\n#t\r\n",
+            b"hello\r\n",
+            b"\0\0\0\0\r\n",
+            long.as_bytes(),
+            deep.as_bytes(),
+        ];
+        for answer in cases {
+            let shown = String::from_utf8_lossy(&answer[..answer.len().min(60)]).into_owned();
+            match answered(answer, &POLICY).await {
+                Err(error @ Error::Reply { .. }) => {
+                    let text = error.to_string();
+                    assert!(text.starts_with("expected ") && text.len() < 500, "{shown}: {text}");
+                }
+                other => panic!("{shown}: {other:?}"),
+            }
+        }
+        let several = POLICY.and(9, YEAR / 2);
+        let one = b"*6\r\n:1\r\n:5\r\n:4\r\n:0\r\n:9\r\n*1\r\n*4\r\n:5\r\n:4\r\n:0\r\n:9\r\n";
+        assert!(matches!(answered(one, &several).await, Err(Error::Reply { .. })));
+        let wrong = b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n-ERR inside\r\n";
+        assert!(matches!(answered(wrong, &POLICY).await, Err(Error::Refused(_))));
+        let right = b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:9\r\n";
+        assert!(matches!(answered(right, &POLICY).await, Ok(true)), "the peer itself is in order");
+    });
+}
+
+#[test]
+fn a_connection_that_ends_in_the_middle_of_an_answer_is_a_failure() {
+    run(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.write_all(b"+OK\r\n+OK\r\n*5\r\n:1\r\n:5\r\n");
+            }
+        });
+        let limiter = Limiter::redis(manager(port), OnFailure::closed_after(LONG)).build();
+        match limiter.check("k", &POLICY).await {
+            Err(Error::Unavailable(Failure::Connection) | Error::Reply { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
+fn the_deadline_holds_for_making_the_connection_too() {
+    run(async {
+        // It accepts, by the kernel alone, and says nothing.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let deadline = Duration::from_millis(50);
+        let limiter = Limiter::redis(manager(port), OnFailure::closed_after(deadline)).build();
+        let start = Instant::now();
+        let failed = limiter.check("k", &POLICY).await;
+        assert!(matches!(failed, Err(Error::Unavailable(Failure::Deadline))), "{failed:?}");
+        assert!((deadline..LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn an_answer_that_comes_after_the_deadline_is_nobody_elses() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let connection = connection(server.port()).await;
+        let hasty = OnFailure::closed_after(Duration::from_millis(20));
+        let hasty = Limiter::redis(connection.clone(), hasty).circuit_breaker(u32::MAX, LONG);
+        let patient = Limiter::redis(connection, OnFailure::closed_after(LONG)).build();
+        let hasty = hasty.backend(Use::Module).build();
+        assert!(patient.check("warm", &POLICY).await.is_ok());
+        server.pause();
+        // Each has a limit of its own, by which its answer is known.
+        let policies: Vec<_> = (1..=60).map(|limit| Policy::fixed(limit, YEAR)).collect();
+        let (early, late) = policies.split_at(30);
+        let given_up: Vec<_> = early.iter().map(|policy| Call::new("early", policy)).collect();
+        for answer in hasty.check_each(&given_up).await {
+            assert!(matches!(answer, Err(Error::Unavailable(Failure::Deadline))), "{answer:?}");
+        }
+        // A caller who goes away is no different.
+        let dropped = patient.check("early", &early[0]);
+        assert!(tokio::time::timeout(Duration::from_millis(5), dropped).await.is_err());
+        let keys: Vec<_> = (0..late.len()).map(|i| format!("late:{i}")).collect();
+        let calls: Vec<_> = keys.iter().zip(late).map(|(key, p)| Call::new(key, p)).collect();
+        let waiting = patient.check_each(&calls);
+        let (answers, ()) = tokio::join!(waiting, async { server.resume() });
+        for (answer, policy) in answers.into_iter().zip(late) {
+            let quota = *answer.unwrap().quota();
+            assert_eq!(
+                (quota.limit, quota.remaining + 1),
+                (policy.windows()[0].limit, quota.limit)
+            );
+        }
+    });
+}
+
+#[test]
+fn a_key_of_any_bytes_is_a_key() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        for limiter in [limiter(&server).await.build(), Limiter::memory(9).build()] {
+            for key in [&b""[..], b"\0\r\n*1\r\n", &[0xff; 70_000]] {
+                let remaining =
+                    || async { limiter.check(key, &POLICY).await.unwrap().quota().remaining };
+                assert_eq!((remaining().await, remaining().await), (4, 3));
+            }
+        }
+    });
+}

@@ -1,0 +1,80 @@
+//! The client against real servers: one file a behaviour.
+
+mod backends;
+#[cfg(feature = "cluster")]
+mod cluster;
+mod concurrency;
+mod denials;
+mod detection;
+mod failures;
+mod hostile;
+mod refusals;
+mod round_trips;
+#[cfg(feature = "sentinel")]
+mod sentinel;
+mod vectors;
+
+use std::future::Future;
+use std::time::Duration;
+
+use ratelimit_client::redis::aio::{
+    ConnectionManager, ConnectionManagerConfig, MultiplexedConnection,
+};
+use ratelimit_client::redis::{AsyncConnectionConfig, Client};
+use ratelimit_client::{Builder, Limiter, OnFailure};
+use ratelimit_harness::{on_every_server, Binary, Server};
+use tokio::runtime::Runtime;
+
+/// Where a server is up, no call takes so long.
+const LONG: Duration = Duration::from_secs(30);
+/// The end of its window does not come.
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
+
+/// Runs a test on each server in turn, with threads of its own.
+fn on_each(test: impl AsyncFn(&'static Binary)) {
+    on_every_server(|binary| run(test(binary)));
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    runtime().block_on(test)
+}
+
+fn runtime() -> Runtime {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+fn client(port: u16) -> Client {
+    Client::open(("127.0.0.1", port)).expect("an address")
+}
+
+/// It waits as long as it is let: how long, is for the limiter to say.
+async fn connection(port: u16) -> MultiplexedConnection {
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let connecting = client(port).get_multiplexed_async_connection_with_config(&config).await;
+    connecting.expect("the server accepts")
+}
+
+/// Connects by itself, at the first call and again, and soon.
+fn manager(port: u16) -> ConnectionManager {
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(None)
+        .set_max_delay(Duration::from_millis(50));
+    ConnectionManager::new_lazy_with_config(client(port), config).expect("a configuration")
+}
+
+/// Over one connection, on a server that stays up.
+async fn limiter(server: &Server) -> Builder {
+    Limiter::redis(connection(server.port()).await, OnFailure::closed_after(LONG))
+}
+
+/// Asks until it is so.
+async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    assert!(waited.is_ok(), "waited in vain: {what}");
+}

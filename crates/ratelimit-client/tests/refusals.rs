@@ -1,0 +1,207 @@
+//! What a server answers when it does not decide: a refusal of this call is told to the caller, and
+//! where another moment may do better, what was chosen for failures applies.
+
+use ratelimit_client::redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use ratelimit_client::redis::Client;
+use ratelimit_client::{Error, Failure, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_harness::{
+    error_text, eventually, not_applicable, Cluster, Connection, Reply, Server, Setup,
+};
+
+use crate::{client, connection, limiter, on_each, until, LONG, YEAR};
+
+const POLICY: Policy = Policy::fixed(100, YEAR);
+
+async fn error(limiter: &Limiter, key: &str) -> Error {
+    limiter.check(key, &POLICY).await.expect_err("no answer")
+}
+
+/// Both of them, and a failure leaves the circuit closed.
+async fn both(server: &Server) -> [Limiter; 2] {
+    let of = |which| async move {
+        limiter(server).await.backend(which).circuit_breaker(1, LONG).build()
+    };
+    [of(Use::Module).await, of(Use::Script).await]
+}
+
+async fn fails(limiter: &Limiter, key: &str, why: &str) {
+    let failed = limiter.check(key, &POLICY).await;
+    assert!(matches!(failed, Err(Error::Unavailable(Failure::Server))), "{why}: {failed:?}");
+}
+
+#[test]
+fn a_key_that_is_not_a_limiters_is_a_refusal_in_the_servers_words() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let mut control = server.connect();
+        control.must("LPUSH list 1");
+        control.must("SET foreign hello EX 100");
+        control.must("SET forever 1");
+        control.must("RATELIMIT.CHECK bucket 5 100 ALGORITHM BUCKET");
+        for limiter in both(&server).await {
+            let cases = [
+                ("list", "WrongType"),
+                ("foreign", "Foreign"),
+                ("forever", "NoExpiry"),
+                ("bucket", "OtherAlgorithm"),
+            ];
+            for (key, name) in cases {
+                match error(&limiter, key).await {
+                    Error::Refused(text) => assert_eq!(text, error_text(name)),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(limiter.counts().errors, 4);
+            assert_eq!(limiter.counts().server_failures, 0);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_may_not_write_now_is_a_failure_and_not_asked_less() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).with("save 3600 1000000").start();
+        let mut control = server.connect();
+        let limiters = both(&server).await;
+        for limiter in &limiters {
+            let mut states = Vec::new();
+            let mut state =
+                |on: &str, off: &str, why| states.push((on.to_owned(), off.to_owned(), why));
+            state("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "READONLY");
+            state(
+                "CONFIG SET min-replicas-to-write 1",
+                "CONFIG SET min-replicas-to-write 0",
+                "NOREPLICAS",
+            );
+            state("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OOM");
+            for (on, off, why) in states {
+                control.must(&on);
+                fails(limiter, "new", why).await;
+                fails(limiter, "new", why).await;
+                control.must(&off);
+                assert!(limiter.check("k", &POLICY).await.unwrap().is_allowed(), "after {why}");
+            }
+            assert_eq!(limiter.counts().server_failures, 6);
+            assert_eq!(limiter.counts().unavailable, 6);
+        }
+        // The directory in the place of the file makes each save fail.
+        std::fs::create_dir(server.dir().join("dump.rdb")).expect("a directory");
+        control.say("SAVE");
+        control.must("BGSAVE");
+        eventually("the save has failed", || control.info("rdb_last_bgsave_status") == "err");
+        for limiter in &limiters {
+            fails(limiter, "k", "MISCONF").await;
+        }
+    });
+}
+
+#[test]
+fn keys_that_exist_are_limited_on_a_server_out_of_memory_however_many_new_ones_fail() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let [module, _] = both(&server).await;
+        assert!(module.check("k", &POLICY).await.unwrap().is_allowed());
+        server.connect().must("CONFIG SET maxmemory 1");
+        for i in 0..20 {
+            fails(&module, &format!("new:{i}"), "OOM").await;
+        }
+        assert_eq!(module.check("k", &POLICY).await.unwrap().quota().remaining, 98);
+    });
+}
+
+#[test]
+fn a_server_that_is_busy_with_a_script_is_a_failure() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).with("lua-time-limit 5").start();
+        let [module, script] = both(&server).await;
+        assert!(
+            module.check("k", &POLICY).await.is_ok() && script.check("k", &POLICY).await.is_ok()
+        );
+        let mut busy = server.connect();
+        busy.send(&["EVAL", "while true do end", "0"]);
+        let mut control = server.connect();
+        eventually("the server is busy", || matches!(control.say("PING"), Reply::Error(_)));
+        for limiter in [&module, &script] {
+            fails(limiter, "k", "BUSY").await;
+        }
+        control.must("SCRIPT KILL");
+        until("it decides again", || async { module.check("k", &POLICY).await.is_ok() }).await;
+    });
+}
+
+#[test]
+fn a_server_that_loads_its_data_is_a_failure() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let [module, script] = both(&server).await;
+        assert!(
+            module.check("k", &POLICY).await.is_ok() && script.check("k", &POLICY).await.is_ok()
+        );
+        let mut control = server.connect();
+        // It looks up from loading as often as so many bytes are read.
+        control.must("CONFIG SET rdbcompression no");
+        let value = "x".repeat(9_000);
+        for i in 0..40 {
+            control.must(&format!("SET key:{i} {value}"));
+        }
+        if control.say("CONFIG SET key-load-delay 100000") != Reply::Status("OK".into()) {
+            return not_applicable(binary, "loading", "it has no setting key-load-delay");
+        }
+        control.must("CONFIG SET loading-process-events-interval-bytes 1024");
+        control.send(&["DEBUG", "RELOAD"]);
+        let mut other = server.connect();
+        eventually("it loads", || is_loading(&mut other));
+        fails(&module, "k", "LOADING").await;
+        fails(&script, "k", "LOADING").await;
+        assert!(is_loading(&mut other), "still");
+    });
+}
+
+fn is_loading(control: &mut Connection) -> bool {
+    matches!(control.say("GET key:1"), Reply::Error(text) if text.starts_with("LOADING"))
+}
+
+#[test]
+fn a_node_of_a_cluster_that_is_not_the_right_one_is_a_failure_over_a_single_connection() {
+    on_each(async |binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        for node in &cluster.nodes {
+            let limiter = limiter(node).await.build();
+            let answers = [
+                limiter.check("a", &POLICY).await,
+                limiter.check("b", &POLICY).await,
+                limiter.check("c", &POLICY).await,
+            ];
+            let moved =
+                |answer: &Result<_, _>| matches!(answer, Err(Error::Unavailable(Failure::Server)));
+            assert!(answers.iter().any(moved), "{answers:?}");
+            assert_eq!(limiter.counts().errors, 0);
+        }
+        let alone = Setup::module(binary).with("cluster-enabled yes").start();
+        fails(&limiter(&alone).await.build(), "k", "CLUSTERDOWN").await;
+    });
+}
+
+#[test]
+fn a_server_without_room_for_clients_or_with_another_password_is_a_failed_connection() {
+    on_each(async |binary| {
+        let mut server = Setup::module(binary).start();
+        let on_failure = OnFailure::open_after(LONG);
+        let lazy = |client| {
+            let config = ConnectionManagerConfig::new().set_number_of_retries(0);
+            let manager = ConnectionManager::new_lazy_with_config(client, config).unwrap();
+            Limiter::redis(manager, on_failure).build()
+        };
+        let wrong = format!("redis://nobody:wrong@127.0.0.1:{}/", server.port());
+        let stranger = lazy(Client::open(wrong).unwrap());
+        let answer = stranger.check("k", &POLICY).await.unwrap();
+        assert_eq!(answer.source, Source::FailedOpen(Failure::Connection));
+        let _first = connection(server.port()).await;
+        server.connect().must("CONFIG SET maxclients 1");
+        let answer = lazy(client(server.port())).check("k", &POLICY).await.unwrap();
+        assert_eq!(answer.source, Source::FailedOpen(Failure::Connection));
+        server.kill();
+        let answer = lazy(client(server.port())).check("k", &POLICY).await.unwrap();
+        assert_eq!(answer.source, Source::FailedOpen(Failure::Connection));
+    });
+}

@@ -1,0 +1,127 @@
+//! Sentinel: after a failover the calls go to the new master by themselves.
+
+use std::time::Duration;
+
+use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
+use ratelimit_client::{Error, Limiter, OnFailure, Policy, SentinelConnection, Source, Use};
+use ratelimit_harness::{catch_up, eventually, follow, on_every_server, Binary, Server, Setup};
+
+use crate::{run, until, YEAR};
+
+const POLICY: Policy = Policy::bucket(100, YEAR);
+
+/// A master, a replica and three sentinels, of which two must agree.
+struct Service {
+    master: Server,
+    replica: Server,
+    sentinels: Vec<Server>,
+}
+
+impl Service {
+    fn start(binary: &'static Binary) -> Self {
+        let master = Setup::module(binary).start();
+        let replica = Setup::module(binary).start();
+        follow(&mut replica.connect(), &master);
+        let sentinels: Vec<_> = (0..3).map(|_| Setup::sentinel(&master, 2).start()).collect();
+        let knows = |sentinel: &Server| {
+            let master = sentinel.connect().must("SENTINEL MASTER mymaster");
+            master.field("num-slaves").text() == "1"
+                && master.field("num-other-sentinels").text() == "2"
+        };
+        eventually("the sentinels know each other", || sentinels.iter().all(knows));
+        Self { master, replica, sentinels }
+    }
+
+    fn connection(&self) -> SentinelConnection {
+        let urls = self.sentinels.iter().map(|s| format!("redis://127.0.0.1:{}", s.port()));
+        let kind = SentinelServerType::Master;
+        let client = SentinelClient::build(urls.collect(), String::from("mymaster"), None, kind);
+        SentinelConnection::new(client.expect("addresses"), Default::default())
+    }
+
+    fn limiter(&self, which: Use) -> Limiter {
+        let on_failure = OnFailure::closed_after(Duration::from_millis(200));
+        let limiter = Limiter::redis(self.connection(), on_failure).backend(which);
+        limiter.prefix(format!("{which:?}:")).circuit_breaker(5, Duration::from_millis(20)).build()
+    }
+}
+
+/// Whether it was allowed; `None` without an answer.
+async fn check(limiter: &Limiter) -> Option<bool> {
+    match limiter.check("k", &POLICY).await {
+        Ok(answer) => {
+            assert!(matches!(answer.source, Source::Module | Source::Script));
+            Some(answer.is_allowed())
+        }
+        Err(Error::Unavailable(_)) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn goes_on_after(outage: fn(&mut Service)) {
+    on_every_server(|binary| {
+        let mut service = Service::start(binary);
+        run(async {
+            let limiters = [service.limiter(Use::Module), service.limiter(Use::Script)];
+            let mut admitted = [0, 0];
+            for (limiter, admitted) in limiters.iter().zip(&mut admitted) {
+                until("the master is found", || async { check(limiter).await.is_some() }).await;
+                for _ in 0..20 {
+                    check(limiter).await;
+                }
+                *admitted = limiter.counts().allowed;
+            }
+            // What a replica has not got yet is lost in any failover.
+            catch_up(&mut service.replica.connect(), &service.master);
+            outage(&mut service);
+            for limiter in &limiters {
+                until("the new master is found", || async { check(limiter).await.is_some() }).await;
+                until("the limit is reached", || async { check(limiter).await == Some(false) })
+                    .await;
+                let counts = limiter.counts();
+                assert!(counts.allowed <= 100, "{counts:?}");
+                // Those without an answer may have been counted.
+                assert!(counts.allowed + counts.unavailable >= 100, "{counts:?}");
+            }
+            let role = service.replica.connect().must("ROLE").array()[0].text();
+            assert_eq!(role, "master");
+            assert!(admitted.iter().all(|&admitted| admitted > 0), "{admitted:?}");
+        });
+    });
+}
+
+#[test]
+fn goes_on_with_the_new_master_after_the_old_one_was_killed() {
+    goes_on_after(|service| service.master.kill());
+}
+
+#[test]
+fn goes_on_with_the_new_master_after_the_old_one_stood_still() {
+    goes_on_after(|service| service.master.pause());
+}
+
+#[test]
+fn goes_on_with_the_new_master_after_the_old_one_became_its_replica() {
+    goes_on_after(|service| {
+        service.sentinels[0].connect().must("SENTINEL FAILOVER mymaster");
+        let role = || service.replica.connect().must("ROLE").array()[0].text();
+        eventually("the replica is master", || role() == "master");
+    });
+}
+
+#[test]
+fn it_can_be_made_before_the_master_and_goes_on_without_one_sentinel() {
+    on_every_server(|binary| {
+        let mut service = Service::start(binary);
+        // Outside of a runtime, too.
+        let connection = service.connection();
+        service.master.kill();
+        service.sentinels[0].kill();
+        run(async {
+            let on_failure = OnFailure::closed_after(Duration::from_millis(200));
+            let limiter = Limiter::redis(connection, on_failure);
+            let limiter = limiter.circuit_breaker(5, Duration::from_millis(20)).build();
+            until("the new master is found", || async { check(&limiter).await.is_some() }).await;
+        });
+    });
+}

@@ -1,0 +1,176 @@
+//! `tests/vectors.txt`, the contract in examples, through the client: module, twin and memory.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
+
+use ratelimit_client::{Algorithm, Answer, Call, Error, Limiter, Policy, Quota, Retry, Use};
+use ratelimit_harness::{
+    cases, on_every_server, replay, Action, Ask, Case, Connection, Frozen, Held, Reply, Subject,
+};
+
+use tokio::runtime::Runtime;
+
+use crate::{limiter, runtime};
+
+#[test]
+fn the_module_and_the_twin_keep_the_contract_in_examples_through_the_client() {
+    on_every_server(|binary| {
+        let mut frozen = Frozen::start(binary);
+        for which in [Use::Module, Use::Script] {
+            let runtime = runtime();
+            let limiter = runtime.block_on(limiter(&frozen.server)).backend(which);
+            let limiter = limiter.twin_text(&Frozen::twin_text()).build();
+            println!("asked: {which:?}");
+            let connection = frozen.server.connect();
+            replay(&mut Server { runtime, limiter, connection, frozen: &mut frozen }, &askable());
+        }
+    });
+}
+
+#[test]
+fn memory_keeps_the_contract_in_examples() {
+    let limiter = Limiter::memory(1).memory_clock(|| MEMORY_CLOCK.load(Relaxed)).build();
+    let mut askable = askable();
+    let all = askable.len();
+    askable.retain(|case| {
+        !case.steps.iter().any(|step| matches!(step.action, Action::Plant(Some(_))))
+    });
+    println!("{} of {all} cases: in memory nobody plants a key", askable.len());
+    assert!(askable.len() > all / 3);
+    replay(&mut Memory { runtime: runtime(), limiter, left: None }, &askable);
+}
+
+/// Those that can be asked: what the client would have no words for does not exist in it.
+fn askable() -> Vec<Case> {
+    let (askable, wrong): (Vec<_>, Vec<_>) = cases().into_iter().partition(|case| {
+        case.steps.iter().all(|step| match &step.action {
+            Action::Ask(ask) => parsed(ask).is_some(),
+            Action::Plant(_) => true,
+        })
+    });
+    assert!(askable.len() > 2 * wrong.len(), "{} of {}", wrong.len(), askable.len());
+    askable
+}
+
+/// The policy and the cost of the words.
+fn parsed(ask: &Ask) -> Option<(Policy, u64)> {
+    let words = ask.words.iter().map(Vec::as_slice);
+    let call = ratelimit_core::Call::parse(words).ok()?;
+    let pairs = call.policy.pairs();
+    let window = |pair: &ratelimit_core::Pair| Duration::from_millis(pair.window.millis());
+    let of = match call.policy.algorithm() {
+        Algorithm::Fixed => Policy::fixed,
+        Algorithm::Sliding => Policy::sliding,
+        Algorithm::Bucket => Policy::bucket,
+    };
+    let first = of(pairs[0].limit, window(&pairs[0]));
+    let policy = pairs[1..].iter().fold(first, |policy, pair| policy.and(pair.limit, window(pair)));
+    let burst = Some(pairs[0].burst).filter(|&burst| burst != pairs[0].limit);
+    Some((burst.map_or(policy, |burst| policy.burst(burst)), call.cost))
+}
+
+/// What the client says to it, in the form of a server's reply.
+fn asked(runtime: &Runtime, limiter: &Limiter, ask: &Ask) -> Reply {
+    let (policy, cost) = parsed(ask).expect("it can be asked");
+    let call = Call::new("k", &policy).cost(cost);
+    let answer = match ask.verb {
+        "CHECK" => runtime.block_on(limiter.check_call(call)),
+        _ => runtime.block_on(limiter.peek_call(call)),
+    };
+    match answer {
+        Ok(answer) => reply(&answer),
+        Err(Error::Refused(text)) => Reply::Error(text),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn reply(answer: &Answer) -> Reply {
+    let mut items = vec![Reply::Integer(answer.is_allowed().into())];
+    items.extend(numbers(answer.quota(), answer.retry()));
+    let windows = answer.windows.iter().map(|w| Reply::Array(numbers(&w.quota, w.retry).into()));
+    if !answer.windows.is_empty() {
+        items.push(Reply::Array(windows.collect()));
+    }
+    Reply::Array(items)
+}
+
+fn numbers(quota: &Quota, retry: Retry) -> [Reply; 4] {
+    let millis = |time: Duration| time.as_millis() as i64;
+    let retry_ms = match retry {
+        Retry::Now => 0,
+        Retry::After(wait) => millis(wait),
+        Retry::Never => -1,
+    };
+    let numbers = [quota.limit as i64, quota.remaining as i64, retry_ms, millis(quota.reset_after)];
+    numbers.map(Reply::Integer)
+}
+
+struct Server<'a> {
+    runtime: Runtime,
+    limiter: Limiter,
+    connection: Connection,
+    frozen: &'a mut Frozen,
+}
+
+impl Subject for Server<'_> {
+    fn plant(&mut self, now_micros: i64, held: Option<&Held>) {
+        self.frozen.set_clock(now_micros);
+        self.connection.must("DEL k");
+        let Some(Held { value, expiry_ms }) = held else { return };
+        let mut call: Vec<&[u8]> = vec![b"SET", b"k", value];
+        let end = expiry_ms.map(|end_ms| end_ms.to_string());
+        call.extend(end.iter().flat_map(|end| [b"PXAT", end.as_bytes()]));
+        assert_eq!(self.connection.call(&call).text(), "OK");
+    }
+
+    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+        self.frozen.set_clock(now_micros);
+        asked(&self.runtime, &self.limiter, ask)
+    }
+
+    fn held(&mut self) -> Option<Held> {
+        let replies = self.connection.pipeline(&["GET k", "PEXPIRETIME k"]);
+        let [value, end_ms] = &replies[..] else { panic!("two replies: {replies:?}") };
+        let expiry_ms = Some(end_ms.integer()).filter(|&end_ms| end_ms != -1);
+        (*value != Reply::Nil).then(|| Held { value: value.bytes().to_vec(), expiry_ms })
+    }
+
+    fn expires(&self) -> bool {
+        false
+    }
+}
+
+static MEMORY_CLOCK: AtomicI64 = AtomicI64::new(0);
+
+/// What it holds nobody sees but by what it answers next: it is taken to hold what it should.
+struct Memory {
+    runtime: Runtime,
+    limiter: Limiter,
+    left: Option<Held>,
+}
+
+impl Subject for Memory {
+    fn plant(&mut self, now_micros: i64, held: Option<&Held>) {
+        assert!(held.is_none(), "nobody plants a key");
+        MEMORY_CLOCK.store(now_micros, Relaxed);
+        self.left = None;
+        let any = Policy::fixed(1, Duration::from_secs(1));
+        self.runtime.block_on(self.limiter.reset("k", &any)).expect("memory forgets");
+    }
+
+    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+        MEMORY_CLOCK.store(now_micros, Relaxed);
+        if ask.leaves.is_some() {
+            self.left.clone_from(&ask.leaves);
+        }
+        asked(&self.runtime, &self.limiter, ask)
+    }
+
+    fn held(&mut self) -> Option<Held> {
+        self.left.clone()
+    }
+
+    fn expires(&self) -> bool {
+        false
+    }
+}
