@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Makes base images of this machine's own, where no registry of images is in reach: a Debian by debootstrap, and on
+# it this machine's Rust, a Redis, a Valkey and an nginx.
+# usage: local-bases.sh
+# Prints the build arguments that put them in place of the published ones. Needs root, a Docker engine and
+# debootstrap (scripts/setup.sh docker installs both on Debian). The Redis and Valkey are those of the test matrix.
+# shellcheck source=../scripts/lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../scripts/lib.sh"
+help_if_asked "$@"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+docker info >/dev/null 2>&1 || die "no Docker engine answers; docker/README.md tells how to get one"
+
+has_image() { docker image inspect "$1" >/dev/null 2>&1; }
+
+build() { # image; the Dockerfile on stdin, what it copies in $work/context
+  say "making $1 …"
+  docker build --quiet --network=host --tag "$1" --file - "$work/context" >/dev/null
+}
+
+new_context() { rm -rf "$work/context"; mkdir -p "$work/context"; }
+
+debian() {
+  say "making local/debian by debootstrap …"
+  debootstrap --variant=minbase bookworm "$work/debian" >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; die "debootstrap failed"; }
+  # Behind a proxy with certificates of its own, builds need them too.
+  mkdir -p "$work/debian/etc/ssl/certs"
+  cp -L /etc/ssl/certs/ca-certificates.crt "$work/debian/etc/ssl/certs/"
+  tar -C "$work/debian" -c . | docker import - local/debian >/dev/null
+}
+
+rust() {
+  new_context
+  cp -a "$(rustc --print sysroot)" "$work/context/rust"
+  rm -rf "$work/context/rust/share/doc"
+  build local/rust <<'END'
+FROM local/debian
+COPY rust /usr/local/rust
+ENV PATH=/usr/local/rust/bin:$PATH CARGO_HOME=/usr/local/cargo
+END
+}
+
+# With the user and the directory that the published images have; the tools are Debian's, which every server knows.
+redis_or_valkey() { # redis | valkey
+  local path
+  new_context
+  path=$("$root/scripts/servers.sh" found | grep "^$1-[89]" | head -1 | cut -d' ' -f2-)
+  [ -n "$path" ] || die "no $1 here; make test-matrix gets one"
+  cp -L "$path" "$work/context/$1-server"
+  build "local/$1" <<END
+FROM local/debian
+RUN useradd --system --uid 999 $1 && mkdir /data && chown $1 /data
+RUN apt-get update -q && apt-get install -qy --no-install-recommends redis-tools libstdc++6 && rm -rf /var/lib/apt/lists/*
+RUN for tool in cli benchmark; do ln -sf /usr/bin/redis-\$tool /usr/local/bin/$1-\$tool; done
+COPY $1-server /usr/local/bin/
+VOLUME /data
+END
+}
+
+nginx() {
+  new_context
+  build local/nginx <<'END'
+FROM local/debian
+RUN apt-get update -q && apt-get install -qy --no-install-recommends nginx-light && rm -rf /var/lib/apt/lists/*
+CMD ["nginx", "-g", "daemon off;"]
+END
+}
+
+has_image local/debian || debian
+has_image local/rust || rust
+"$root/scripts/servers.sh" matrix >/dev/null
+has_image local/redis || redis_or_valkey redis
+has_image local/valkey || redis_or_valkey valkey
+has_image local/nginx || nginx
+for base in debian rust redis valkey nginx; do
+  echo "$(tr '[:lower:]' '[:upper:]' <<<$base)_IMAGE=local/$base"
+done

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Starts the image's server with the module. Arguments are the server's own options, such as --maxmemory 100mb,
+# behind a configuration file if there is one; or another program to run instead.
+# REDIS_PASSWORD sets a password, REDIS_PORT the port (6379).
+# "healthy" as the only argument asks the running server for a decision instead.
+set -eu
+
+for name in valkey redis; do
+  if command -v "$name-server" >/dev/null; then server=$name; break; fi
+done
+port=${REDIS_PORT:-6379}
+
+if [ "$*" = healthy ]; then
+  export REDISCLI_AUTH="${REDIS_PASSWORD-}"
+  case $("$server-cli" -p "$port" RATELIMIT.PEEK healthy 1 1 2>&1) in 1*) exit 0 ;; *) exit 1 ;; esac
+fi
+
+config='' password=''
+case ${1-} in
+  *.conf) config="include $1"; shift ;;
+  '' | -*) ;;
+  *) exec "$@" ;;
+esac
+case ${REDIS_PASSWORD-} in
+  '') ;;
+  *[\"\\]* | *"
+"*) echo 'REDIS_PASSWORD must not hold a double quote, a backslash or a line break' >&2; exit 1 ;;
+  *) password="requirepass \"$REDIS_PASSWORD\"
+masterauth \"$REDIS_PASSWORD\"" ;;
+esac
+
+# By standard input, so that no list of processes shows the password. Reachable from other containers, as the
+# server of the image that this one is made from.
+exec "$server-server" - "$@" <<END
+dir /data
+port $port
+protected-mode no
+loadmodule /usr/local/lib/libratelimit.so
+$config
+$password
+END
