@@ -128,6 +128,18 @@ impl Context {
         }
     }
 
+    /// Without automatic memory it is ours until it is freed, which is never.
+    fn create_string(&self, bytes: &[u8]) -> *mut raw::RedisModuleString {
+        // Safety: the server copies the bytes.
+        unsafe {
+            raw::RedisModule_CreateString.unwrap_unchecked()(
+                self.0,
+                bytes.as_ptr().cast(),
+                bytes.len(),
+            )
+        }
+    }
+
     /// With no argument at all nothing runs: the server says EINVAL where it knows the command.
     pub(crate) fn knows_command(&self, name: &CStr) -> bool {
         // Safety: the format is empty, so nothing is read behind it. A reply would be ours to free.
@@ -255,6 +267,9 @@ impl Context {
 
     /// `SET name value PXAT expiry`, to replicas and the append-only file. False: nothing was sent.
     pub(crate) fn replicate_set(&self, name: KeyName, value: &[u8], expiry: &[u8]) -> bool {
+        if let Some(count) = small_count(value) {
+            return self.replicate_count(name, count, expiry);
+        }
         // Safety: the format names what follows: a string, bytes and their length, a string
         // retained at load, bytes and their length. The server copies the bytes.
         let sent = unsafe {
@@ -265,6 +280,24 @@ impl Context {
                 name.0,
                 value.as_ptr(),
                 value.len(),
+                PXAT.load(Relaxed),
+                expiry.as_ptr(),
+                expiry.len(),
+            )
+        };
+        sent == raw::REDISMODULE_OK as c_int
+    }
+
+    /// The same for a value that is a string retained at load.
+    fn replicate_count(&self, name: KeyName, count: usize, expiry: &[u8]) -> bool {
+        // Safety: as above. The server counts its references to a string and changes none.
+        let sent = unsafe {
+            raw::RedisModule_Replicate.unwrap_unchecked()(
+                self.0,
+                c"SET".as_ptr(),
+                c"sssb".as_ptr(),
+                name.0,
+                COUNTS[count].load(Relaxed),
                 PXAT.load(Relaxed),
                 expiry.as_ptr(),
                 expiry.len(),
@@ -313,16 +346,26 @@ fn is_valkey() -> bool {
     found == raw::REDISMODULE_OK as c_int
 }
 
-/// The word PXAT as the server's own string, made once: half the cost of making it at each call.
+/// The word PXAT, and the counts below 1000, as the server's own strings, made once: a tenth of the
+/// cost of making and freeing one at each call.
 static PXAT: AtomicPtr<raw::RedisModuleString> = AtomicPtr::new(ptr::null_mut());
+static COUNTS: [AtomicPtr<raw::RedisModuleString>; 1000] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; 1000];
 
-pub(crate) fn retain_pxat(ctx: &Context) {
-    let word = c"PXAT";
-    // Safety: without automatic memory the string is ours until it is freed, which is never.
-    let string = unsafe {
-        raw::RedisModule_CreateString.unwrap_unchecked()(ctx.0, word.as_ptr(), word.count_bytes())
-    };
-    PXAT.store(string, Relaxed);
+pub(crate) fn retain_strings(ctx: &Context) {
+    PXAT.store(ctx.create_string(b"PXAT"), Relaxed);
+    for (count, string) in COUNTS.iter().enumerate() {
+        string.store(ctx.create_string(count.to_string().as_bytes()), Relaxed);
+    }
+}
+
+/// The number that a value of up to three digits is: a count, written without leading zeros. States
+/// with a tag are longer.
+fn small_count(value: &[u8]) -> Option<usize> {
+    if value.is_empty() || value.len() > 3 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(value.iter().fold(0, |count, digit| count * 10 + usize::from(digit - b'0')))
 }
 
 #[derive(Clone, Copy)]

@@ -13,7 +13,7 @@ use crate::stats;
 
 /// Once, at load.
 pub(crate) fn prepare(ctx: &Context) {
-    ffi::retain_pxat(ctx);
+    ffi::retain_strings(ctx);
 }
 
 /// Comes before the change itself: if it fails, nothing was changed.

@@ -36,6 +36,10 @@ fn replicas_are_sent_set_with_an_expiry_and_nothing_else() {
             ("fixed 2 60", "1".to_owned(), end(60_000)),
             ("fixed 2 60", "2".to_owned(), end(60_000)),
             ("fixed 2 60", String::new(), String::new()),
+            // Counts below 1000 are sent as strings that were made at load.
+            ("count 2000 60 COST 10", "10".to_owned(), end(60_000)),
+            ("count 2000 60 COST 989", "999".to_owned(), end(60_000)),
+            ("count 2000 60", "1000".to_owned(), end(60_000)),
             (
                 "sliding 2 60 ALGORITHM SLIDING",
                 format!("s1 60000000 {T0_MICROS} 0 1"),
