@@ -1,7 +1,7 @@
 # Each target is one script; `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-matrix bench bench-instructions bench-memory fuzz lint clean
+.PHONY: help run build test test-matrix test-clients bench bench-instructions bench-memory fuzz lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -18,6 +18,9 @@ test: ## run every test on the servers found here; installs Redis if there is no
 
 test-matrix: ## get every server of the matrix and run every test on each
 	@scripts/test.sh matrix
+
+test-clients: ## run the snippets of docs/clients.md, each with its own client; installs the clients (SERVER=path)
+	@scripts/test-clients.sh
 
 bench: bench-memory ## throughput, latency and memory per key (SERVER=path, ROUNDS=3)
 	@bench/throughput.sh
