@@ -1,7 +1,7 @@
 # Each target is one script; `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-matrix bench bench-instructions bench-memory fuzz lint clean
+.PHONY: help run build test test-matrix test-clients bench bench-instructions bench-memory bench-client fuzz lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -19,11 +19,17 @@ test: ## run every test on the servers found here; installs Redis if there is no
 test-matrix: ## get every server of the matrix and run every test on each
 	@scripts/test.sh matrix
 
-bench: bench-memory ## throughput, latency and memory per key (SERVER=path, ROUNDS=3)
+test-clients: ## run the snippets of docs/clients.md, each with its own client; installs the clients (SERVER=path)
+	@scripts/test-clients.sh
+
+bench: bench-memory bench-client ## throughput, latency and memory per key, and the Rust client (SERVER=path, ROUNDS=3)
 	@bench/throughput.sh
 
 bench-memory: ## memory per key alone, on every server found
 	@bench/memory.sh
+
+bench-client: ## the Rust client alone: module, Lua twin, common script, remembered denials (SERVER=path, ROUNDS=3)
+	@bench/client.sh
 
 bench-instructions: ## instructions per command, counted with callgrind (SERVER=path)
 	@bench/instructions.sh

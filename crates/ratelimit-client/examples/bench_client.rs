@@ -1,0 +1,284 @@
+//! Measures checks over one multiplexed connection; `bench/client.sh` runs it.
+//!
+//! bench_client redis-url common.lua rounds checks: the module, the Lua twin and the common script, each
+//! allowed and denied, by 1, 64 and 512 callers; then a flood of which 99 % is denied, with and
+//! without the memory of denials. Rows take turns in every round; a row's median round is printed.
+
+use std::env;
+use std::error::Error;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use ratelimit_client::redis::{self, aio::MultiplexedConnection, AsyncConnectionConfig, Script};
+use ratelimit_client::{Limiter, OnFailure, Policy, Source, Use};
+use tokio::task::JoinSet;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+const CALLERS: [usize; 3] = [1, 64, 512];
+const FLOOD_CALLERS: usize = 64;
+const DAY: Duration = Duration::from_secs(86_400);
+const LOOSE: Policy = Policy::fixed(1_000_000_000, DAY);
+const TIGHT: Policy = Policy::fixed(1, DAY);
+/// As many keys as rows of the first table work on, in turn.
+const KEYS: usize = 1_000;
+/// No row takes longer; a server that hangs is an error.
+const MOST_TIME: Duration = Duration::from_secs(120);
+
+#[derive(Clone)]
+enum Backend {
+    Limiter(Limiter),
+    /// By its digest on the bare connection: no deadline, no numbers in the reply.
+    Common(MultiplexedConnection, String),
+}
+
+impl Backend {
+    /// Whether it was allowed, and whether the server was left alone.
+    async fn check(&self, key: &str, policy: &Policy) -> Result<(bool, bool)> {
+        match self {
+            Self::Limiter(limiter) => {
+                let answer = limiter.check(key, policy).await?;
+                Ok((answer.is_allowed(), answer.source == Source::KnownDenial))
+            }
+            Self::Common(connection, digest) => {
+                let mut command = redis::cmd("EVALSHA");
+                command.arg(digest).arg(1).arg(key);
+                command.arg(policy.windows()[0].limit).arg(DAY.as_secs());
+                let allowed: u8 = command.query_async(&mut connection.clone()).await?;
+                Ok((allowed == 1, false))
+            }
+        }
+    }
+}
+
+/// What one row does, and what must come of it.
+#[derive(Clone)]
+struct Row {
+    label: &'static str,
+    backend: Backend,
+    policy: Policy,
+    callers: usize,
+    checks: usize,
+    keys: usize,
+    /// Calls each key once before, which spends the limit of 1.
+    primed: bool,
+    allowed: usize,
+    /// In the keys' names, because a memory of denials outlives the keys.
+    round: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Figures {
+    per_second: f64,
+    p50: Duration,
+    p99: Duration,
+    known: usize,
+}
+
+/// What a caller saw.
+#[derive(Default)]
+struct Seen {
+    took: Vec<Duration>,
+    allowed: usize,
+    known: usize,
+}
+
+async fn call_in_turn(row: Row, numbers: Range<usize>) -> Result<Seen> {
+    let mut seen = Seen::default();
+    for number in numbers {
+        let key = format!("bench:{}:{}", row.round, number % row.keys);
+        let start = Instant::now();
+        let (allowed, known) = row.backend.check(&key, &row.policy).await?;
+        seen.took.push(start.elapsed());
+        seen.allowed += usize::from(allowed);
+        seen.known += usize::from(known);
+    }
+    Ok(seen)
+}
+
+/// All callers at once, each with its share of the calls.
+async fn call(row: &Row, checks: usize) -> Result<Seen> {
+    let mut callers = JoinSet::new();
+    for caller in 0..row.callers {
+        let share = checks * caller / row.callers..checks * (caller + 1) / row.callers;
+        callers.spawn(call_in_turn(row.clone(), share));
+    }
+    let mut all = Seen::default();
+    while let Some(seen) = callers.join_next().await {
+        let seen = seen??;
+        all.took.extend(seen.took);
+        all.allowed += seen.allowed;
+        all.known += seen.known;
+    }
+    Ok(all)
+}
+
+async fn measure(row: &Row, connection: &mut MultiplexedConnection) -> Result<Figures> {
+    let flush = redis::cmd("FLUSHALL");
+    flush.exec_async(connection).await?;
+    if row.primed {
+        call(row, row.keys).await?;
+    } else {
+        // Warms the connection and the script on keys that are then forgotten.
+        let warm = Row { policy: LOOSE, ..row.clone() };
+        call(&warm, row.checks / 10).await?;
+        flush.exec_async(connection).await?;
+    }
+    let start = Instant::now();
+    let mut seen = tokio::time::timeout(MOST_TIME, call(row, row.checks)).await??;
+    let elapsed = start.elapsed();
+    if seen.allowed != row.allowed {
+        let Row { label, checks, allowed, .. } = row;
+        return Err(format!("{label}: {} of {checks} allowed, not {allowed}", seen.allowed).into());
+    }
+    seen.took.sort_unstable();
+    let rank = |percent: usize| seen.took[(seen.took.len() * percent).div_ceil(100) - 1];
+    let per_second = row.checks as f64 / elapsed.as_secs_f64();
+    Ok(Figures { per_second, p50: rank(50), p99: rank(99), known: seen.known })
+}
+
+/// Each row's median by throughput of so many rounds.
+async fn medians(
+    rows: &[Row],
+    rounds: usize,
+    connection: &mut MultiplexedConnection,
+) -> Result<Vec<Figures>> {
+    let mut figures = vec![Vec::new(); rows.len()];
+    for round in 1..=rounds {
+        eprintln!("  round {round} of {rounds} …");
+        for (row, figures) in rows.iter().zip(&mut figures) {
+            figures.push(measure(&Row { round, ..row.clone() }, connection).await?);
+        }
+    }
+    Ok(figures.into_iter().map(median).collect())
+}
+
+fn median(mut rounds: Vec<Figures>) -> Figures {
+    rounds.sort_unstable_by(|a, b| a.per_second.total_cmp(&b.per_second));
+    rounds[rounds.len() / 2]
+}
+
+fn backend_rows(backends: &[(&'static str, &'static str, Backend)], checks: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for callers in CALLERS {
+        // One caller waits for each round trip.
+        let checks = if callers == 1 { checks.div_ceil(5) } else { checks };
+        for (allowed, denied, backend) in backends {
+            let row = |label, policy, primed, allowed| {
+                let backend = backend.clone();
+                Row {
+                    label,
+                    backend,
+                    policy,
+                    callers,
+                    checks,
+                    keys: KEYS,
+                    primed,
+                    allowed,
+                    round: 0,
+                }
+            };
+            rows.push(row(*allowed, LOOSE, false, checks));
+            rows.push(row(*denied, TIGHT, true, 0));
+        }
+    }
+    rows
+}
+
+/// With a tenth, as a denial that is remembered takes less than one.
+fn micros(time: Duration) -> String {
+    format!("{:.1}", time.as_nanos() as f64 / 1_000.0)
+}
+
+fn print_backends(rows: &[Row], figures: &[Figures]) {
+    println!("| callers | check | checks/s | p50 µs | p99 µs | of common.lua |");
+    println!("| ---: | --- | ---: | ---: | ---: | ---: |");
+    for (row, figure) in rows.iter().zip(figures) {
+        let is_base = |other: &Row| {
+            let Backend::Common(..) = other.backend else { return false };
+            other.callers == row.callers && other.primed == row.primed
+        };
+        let base = rows.iter().position(is_base).expect("the common script has a row for each");
+        let ratio = figure.per_second / figures[base].per_second;
+        let Figures { per_second, p50, p99, .. } = figure;
+        let (p50, p99) = (micros(*p50), micros(*p99));
+        println!(
+            "| {} | {} | {per_second:.0} | {p50} | {p99} | {ratio:.2} |",
+            row.callers, row.label
+        );
+    }
+}
+
+fn print_flood(rows: &[Row], figures: &[Figures]) {
+    println!("| 99 % denied | checks/s | p50 µs | p99 µs | asked the server | ratio |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    for (row, figure) in rows.iter().zip(figures) {
+        let Figures { per_second, p50, p99, known } = figure;
+        let (p50, p99) = (micros(*p50), micros(*p99));
+        let asked = 100.0 * (row.checks - known) as f64 / row.checks as f64;
+        let ratio = per_second / figures[0].per_second;
+        let label = row.label;
+        println!("| {label} | {per_second:.0} | {p50} | {p99} | {asked:.1} % | {ratio:.2} |");
+    }
+}
+
+async fn flood_figures(
+    limiters: [Limiter; 2],
+    (rounds, checks): (usize, usize),
+    connection: &mut MultiplexedConnection,
+) -> Result<(Vec<Row>, Vec<Figures>)> {
+    let keys = checks / 100;
+    let labels = ["each asked of the server", "denials remembered"];
+    let row = |(label, limiter)| Row {
+        label,
+        backend: Backend::Limiter(limiter),
+        policy: TIGHT,
+        callers: FLOOD_CALLERS,
+        checks: keys * 100,
+        keys,
+        primed: false,
+        allowed: keys,
+        round: 0,
+    };
+    let rows: Vec<_> = labels.into_iter().zip(limiters).map(row).collect();
+    let figures = medians(&rows, rounds, connection).await?;
+    if figures[0].known != 0 || figures[1].known == 0 {
+        return Err(
+            "denials were not remembered where they should be, or where they should not".into()
+        );
+    }
+    Ok((rows, figures))
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let words: Vec<_> = env::args().collect();
+    let [_, url, common, rounds, checks] = &words[..] else {
+        return Err("usage: bench_client redis-url common.lua rounds checks".into());
+    };
+    let (rounds, checks): (usize, usize) = (rounds.parse()?, checks.parse()?);
+    if rounds == 0 || checks < 1_000 {
+        return Err("at least 1 round and 1000 checks".into());
+    }
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(MOST_TIME));
+    let client = redis::Client::open(&**url)?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let common = Script::new(&std::fs::read_to_string(common)?);
+    let digest = common.prepare_invoke().load_async(&mut connection).await?;
+    let limiter = || Limiter::redis(connection.clone(), OnFailure::closed_after(MOST_TIME));
+    let module = limiter().backend(Use::Module).build();
+    let script = limiter().backend(Use::Script).build();
+    let backends = [
+        ("module, allowed", "module, denied", Backend::Limiter(module.clone())),
+        ("Lua twin, allowed", "Lua twin, denied", Backend::Limiter(script)),
+        ("common.lua, allowed", "common.lua, denied", Backend::Common(connection.clone(), digest)),
+    ];
+    let remembers = limiter().backend(Use::Module).remember_denials(rounds * checks, DAY).build();
+    let rows = backend_rows(&backends, checks);
+    print_backends(&rows, &medians(&rows, rounds, &mut connection).await?);
+    let floods = [module, remembers];
+    let (rows, figures) = flood_figures(floods, (rounds, checks), &mut connection).await?;
+    println!("\n{FLOOD_CALLERS} callers, {} keys of limit 1\n", rows[0].keys);
+    print_flood(&rows, &figures);
+    Ok(())
+}

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Runs every snippet of docs/clients.md, each with its own client, against a real server.
+# usage: [SERVER=path] test-clients.sh [client...]      the clients are the folders of tests/clients/
+# Each is run six times on one key (five allowed, the sixth denied with its wait), with a cost that can never
+# pass, and where it gets no decision: a key of another type, no server, a server that hangs, and (the twin
+# excepted) a server without the module. Installs the clients: with apt-get by setup.sh, npm's and PyPI's
+# in target/clients/, pinned in tests/clients/.
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+help_if_asked "$@"
+cd "$root"
+built=$(target_dir)/clients
+passed=0 failed=0
+
+prepare() {
+  "$root/scripts/setup.sh" build redis-tools pip clients
+  build_module
+  mkdir -p "$built"
+  install_python
+  install_node
+  say "building the compiled snippets …"
+  cc -Wall -Wextra -Werror -o "$built/hiredis" tests/clients/hiredis/check.c -lhiredis
+  # Debian lays Go's libraries down as sources under this path.
+  GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$built/redigo" tests/clients/redigo/check.go
+  cargo build --quiet --locked -p ratelimit-client --example check_without_client
+}
+
+install_python() {
+  if cmp -s tests/clients/requirements.txt "$built/python/requirements.txt"; then return; fi
+  say "installing the Python clients …"
+  rm -rf "$built/python"
+  python3 -m pip install --quiet --disable-pip-version-check --require-hashes --target "$built/python" \
+    --requirement tests/clients/requirements.txt >&2 || die "pip could not install tests/clients/requirements.txt"
+  cp tests/clients/requirements.txt "$built/python/"
+}
+
+install_node() {
+  mkdir -p "$built/node"
+  if ! cmp -s tests/clients/package-lock.json "$built/node/installed"; then
+    say "installing the Node clients …"
+    cp tests/clients/package.json tests/clients/package-lock.json "$built/node/"
+    (cd "$built/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >&2) ||
+      die "npm could not install tests/clients/package-lock.json"
+    cp tests/clients/package-lock.json "$built/node/installed"
+  fi
+  # A module is searched for beside the file that imports it.
+  for client in node-redis ioredis; do cp "tests/clients/$client/check.mjs" "$built/node/$client.mjs"; done
+}
+
+# Sets `command` to what runs a client's snippet.
+command_of() { # client
+  local folder=$root/tests/clients/$1
+  case $1 in
+    redis-cli) command=(bash "$folder/check.sh") ;;
+    python-redis | python-valkey) command=(env PYTHONPATH="$built/python" python3 "$folder/check.py") ;;
+    twin-python) command=(env PYTHONPATH="$built/python" RATELIMIT_LUA="$root/crates/ratelimit-client/lua/ratelimit.lua" python3 "$folder/check.py") ;;
+    node-redis | ioredis) command=(node "$built/node/$1.mjs") ;;
+    phpredis) command=(php "$folder/check.php") ;;
+    redis-rb) command=(ruby "$folder/check.rb") ;;
+    hiredis | redigo) command=("$built/$1") ;;
+    rust-redis) command=("$(target_dir)/debug/examples/check_without_client") ;;
+    *) die "tests/clients/$1: scripts/test-clients.sh does not know how to run it" ;;
+  esac
+}
+
+# Runs it against a port; sets `printed` (stdout, then stderr) and `status`.
+run() { # port, word…
+  local port=$1
+  shift
+  export REDIS_HOST=127.0.0.1 REDIS_PORT=$port REDIS_URL=redis://127.0.0.1:$port
+  status=0
+  printed=$(timeout 30 "${command[@]}" "$@" 2>&1) || status=$?
+}
+
+expect() { # case, status, what is printed (a pattern)
+  if [ "$status" = "$2" ] && [[ $printed =~ ^$3$ ]]; then return; fi
+  problems+="
+        $1: expected \"$3\" and exit status $2, but got \"$printed\" and $status"
+}
+
+decides() { # client
+  local key=snippet:$1 remaining
+  for remaining in 4 3 2 1 0; do
+    if [ $remaining = 2 ]; then cli SCRIPT FLUSH >/dev/null; fi
+    run "$server_port" "$key"
+    expect "five calls" 0 "allowed, $remaining remaining"
+  done
+  run "$server_port" "$key"
+  expect "the sixth call" 0 'denied, retry in ([1-9][0-9]*) ms'
+  [[ ${BASH_REMATCH[1]-0} -le 60000 ]] || expect "the wait" 0 "at most 60000 ms"
+  run "$server_port" "$key:never" 6
+  expect "a cost of 6" 0 'denied, can never pass'
+}
+
+# Never taken for "allowed", and never waited for without end.
+tells_when_it_has_no_decision() { # client
+  cli LPUSH "list:$1" word >/dev/null
+  run "$server_port" "list:$1"
+  expect "a key of another type" 1 'unchecked: .+'
+  run "$(free_port)" "snippet:$1"
+  expect "no server" 1 'unchecked: .+'
+  kill -STOP "$server_pid"
+  run "$server_port" "snippet:$1"
+  kill -CONT "$server_pid"
+  expect "a server that hangs" 1 'unchecked: .+'
+}
+
+tells_that_the_command_is_missing() { # client
+  run "$server_port" "snippet:$1"
+  expect "a server without the module" 1 'unchecked: .*unknown command.*'
+}
+
+try_client() { # client, case…
+  local client=$1 problems='' what
+  shift
+  command_of "$client"
+  for what in "$@"; do "$what" "$client"; done
+  if [ -z "$problems" ]; then passed=$((passed + 1)); echo "ok      $client"
+  else failed=$((failed + 1)); echo "FAILED  $client$problems"; fi
+}
+
+cli() { "$cli_path" -p "$server_port" "$@"; }
+
+clients=("$@")
+if [ $# = 0 ]; then
+  for folder in tests/clients/*/; do clients+=("$(basename "$folder")"); done
+fi
+for client in "${clients[@]}"; do command_of "$client"; done
+prepare
+server=$("$root/scripts/servers.sh" one)
+cli_path=$(tool_beside "$server" cli)
+trap stop_server EXIT
+
+start_server "$server" --loadmodule "$(module_in "$(target_dir)")"
+say "running the snippets on $(server_name "$server") …"
+for client in "${clients[@]}"; do
+  case $client in twin-*) ;; *) try_client "$client" decides tells_when_it_has_no_decision ;; esac
+done
+start_server "$server"
+say "the same server without the module …"
+for client in "${clients[@]}"; do
+  case $client in
+    twin-*) try_client "$client" decides tells_when_it_has_no_decision ;;
+    *) try_client "$client" tells_that_the_command_is_missing ;;
+  esac
+done
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

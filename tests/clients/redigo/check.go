@@ -1,0 +1,42 @@
+// check key [cost]: 5 calls a minute, with redigo.
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+func check(key, cost string) ([]int64, error) {
+	url := os.Getenv("REDIS_URL")
+	if url == "" {
+		url = "redis://127.0.0.1:6379"
+	}
+	conn, err := redis.DialURL(url, redis.DialConnectTimeout(time.Second), redis.DialReadTimeout(time.Second))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return redis.Int64s(conn.Do("RATELIMIT.CHECK", key, 5, 60, "COST", cost))
+}
+
+func main() {
+	cost := "1"
+	if len(os.Args) > 2 {
+		cost = os.Args[2]
+	}
+	reply, err := check(os.Args[1], cost)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "unchecked:", err) // let it pass or refuse it: your choice
+		os.Exit(1)
+	}
+	if allowed, remaining, retryAfterMs := reply[0], reply[2], reply[3]; allowed == 1 {
+		fmt.Println("allowed,", remaining, "remaining")
+	} else if retryAfterMs == -1 {
+		fmt.Println("denied, can never pass")
+	} else {
+		fmt.Println("denied, retry in", retryAfterMs, "ms")
+	}
+}
