@@ -1,0 +1,77 @@
+//! What every request needs, made once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ratelimit_client::{Answer, Call, Error, Limiter};
+use tokio::sync::watch;
+
+use crate::denied::Denied;
+use crate::health::Health;
+use crate::metrics::{Decisions, Metrics};
+use crate::policies::Source;
+use crate::settings::Settings;
+use crate::{backend, policies};
+
+/// The service.
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    /// What this instance is called.
+    pub(crate) instance: String,
+    pub(crate) limiter: Limiter,
+    pub(crate) policies: Source,
+    pub(crate) metrics: Metrics,
+    pub(crate) denied: Arc<Denied>,
+    pub(crate) health: Health,
+    /// The counters of POST /v1/check.
+    pub(crate) v1: Decisions,
+    /// Becomes true when the process is to end.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    /// `Err`: the settings cannot be used.
+    pub(crate) fn new(
+        settings: Settings,
+        address: SocketAddr,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, String> {
+        let limiter = backend::limiter(&settings)?;
+        let denied = Arc::new(Denied::new(settings.hash_keys, settings.hash_secret.clone()));
+        let health = Health::default();
+        let metrics = Metrics::new(limiter.clone(), Arc::clone(&denied), health.is_up());
+        let policies = policies::Source::open(&settings, &metrics)?;
+        let instance = settings.instance.clone();
+        Ok(Self {
+            instance: instance.unwrap_or_else(|| format!("ratelimit-{}", address.port())),
+            v1: metrics.of_policy(crate::decisions::POLICY_NAME),
+            settings,
+            limiter,
+            policies,
+            metrics,
+            denied,
+            health,
+            stopping,
+        })
+    }
+
+    /// Checks, and counts and notes what came of it.
+    pub(crate) async fn check(
+        &self,
+        call: Call<'_>,
+        key: &str,
+        policy: &str,
+        decisions: &Decisions,
+    ) -> Result<Answer, Error> {
+        let start = Instant::now();
+        let result = self.limiter.check_call(call).await;
+        self.metrics.count(decisions, &result, start.elapsed());
+        match &result {
+            Ok(answer) if !answer.is_allowed() => self.denied.note(key, policy, answer.retry()),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, policy, "not decided"),
+        }
+        result
+    }
+}

@@ -1,0 +1,76 @@
+//! Errors of the API, as problem details (RFC 9457).
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Response, StatusCode};
+use ratelimit_client::Error;
+use serde_json::{json, Value};
+
+use crate::limits::Wrong;
+
+/// A status, and why.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: String,
+    field: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), field: None }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let mut problem = json!({
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(field) = &self.field {
+            problem["field"] = json!(field);
+        }
+        problem
+    }
+
+    pub(crate) fn response(&self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.json().to_string()));
+        *response.status_mut() = self.status;
+        let content_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+impl From<Wrong> for Problem {
+    fn from(Wrong { field, rule }: Wrong) -> Self {
+        let field = Some(field).filter(|field| !field.is_empty());
+        Self { status: StatusCode::BAD_REQUEST, detail: rule, field }
+    }
+}
+
+/// What the server says of a key goes out; what it says of this service's rights stays in the log.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (status, detail) = match &error {
+            Error::Cost => (StatusCode::BAD_REQUEST, error.to_string()),
+            Error::Unavailable(_) | Error::MemoryFull(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            Error::Refused(text) => match text.strip_prefix("ERR ").unwrap_or(text) {
+                rule if rule.starts_with("key ") => (StatusCode::CONFLICT, rule.to_owned()),
+                rule if rule.starts_with("WRONGTYPE ") => {
+                    (StatusCode::CONFLICT, "key holds another type of value".to_owned())
+                }
+                _ => refused(&error),
+            },
+            _ => refused(&error),
+        };
+        Self::new(status, detail)
+    }
+}
+
+fn refused(error: &Error) -> (StatusCode, String) {
+    tracing::error!(%error, "the server refused");
+    (StatusCode::BAD_GATEWAY, "the server refused; its words are in the log".to_owned())
+}
