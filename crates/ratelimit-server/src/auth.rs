@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Extension, Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::app::App;
@@ -18,6 +18,8 @@ use crate::problem::Problem;
 /// Of the request that nginx holds, which it hands on in fields.
 const URI: &str = "x-original-uri";
 const METHOD: &str = "x-original-method";
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const MOST_KEY_BYTES: usize = 1024;
 
 /// Instead of the original request's route and headers.
@@ -89,5 +91,17 @@ fn empty(status: StatusCode, fields: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     *response.headers_mut() = fields;
+    for name in [RATELIMIT_POLICY, RATELIMIT] {
+        join(response.headers_mut(), &name);
+    }
     response
+}
+
+/// Lines of one field as one line, of which older versions of nginx hand on the first alone.
+fn join(headers: &mut HeaderMap, name: &HeaderName) {
+    let lines: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1 {
+        let line = HeaderValue::from_bytes(&lines.join(&b", "[..]));
+        headers.insert(name, line.expect("values between commas are a value"));
+    }
 }

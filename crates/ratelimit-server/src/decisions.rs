@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use futures_util::future::join_all;
 use ratelimit_client::{Algorithm, Answer, Call, Error, Failure, Policy, Quota, Retry, Source};
-use serde_json::{json, Value};
+use serde::Serialize;
 
 use crate::app::App;
 use crate::body::{self, Json};
@@ -49,9 +49,9 @@ pub(crate) async fn check(
 ) -> Response<Body> {
     let decided = async {
         let asked = asked(read(&app, &headers, body).await?)?;
-        Ok(decision(&asked.check(&app).await?, &app.instance))
+        Ok(asked.check(&app).await?)
     };
-    respond(decided.await)
+    respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
 }
 
 pub(crate) async fn peek(
@@ -61,9 +61,9 @@ pub(crate) async fn peek(
 ) -> Response<Body> {
     let decided = async {
         let asked = asked(read(&app, &headers, body).await?)?;
-        Ok(decision(&app.limiter.peek_call(asked.call()).await?, &app.instance))
+        Ok(app.limiter.peek_call(asked.call()).await?)
     };
-    respond(decided.await)
+    respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
 }
 
 /// All are judged before the first is asked; each is decided for itself.
@@ -76,10 +76,10 @@ pub(crate) async fn batch(
         let checks = checks(read(&app, &headers, body).await?)?;
         let answers = join_all(checks.iter().map(|asked| asked.check(&app))).await;
         let result = |answer: Result<Answer, Error>| match answer {
-            Ok(answer) => decision(&answer, &app.instance),
-            Err(error) => json!({ "problem": Problem::from(error).json() }),
+            Ok(answer) => BatchResult::Decided(Decided::new(&answer, &app.instance)),
+            Err(error) => BatchResult::Failed { problem: error.into() },
         };
-        Ok(json!({ "results": answers.into_iter().map(result).collect::<Vec<_>>() }))
+        Ok(Results { results: answers.into_iter().map(result).collect() })
     };
     respond(decided.await)
 }
@@ -88,10 +88,11 @@ async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Json, Proble
     body::read(headers, body, app.settings.request_deadline).await
 }
 
-fn respond(decided: Result<Value, Problem>) -> Response<Body> {
+fn respond(decided: Result<impl Serialize, Problem>) -> Response<Body> {
     let mut response = match decided {
         Ok(value) => {
-            let mut response = Response::new(Body::from(value.to_string()));
+            let text = serde_json::to_string(&value).expect("numbers and names are JSON");
+            let mut response = Response::new(Body::from(text));
             let content_type = HeaderValue::from_static("application/json");
             response.headers_mut().insert(CONTENT_TYPE, content_type);
             response
@@ -102,34 +103,73 @@ fn respond(decided: Result<Value, Problem>) -> Response<Body> {
     response
 }
 
-/// As in the reply of the command: −1 where waiting does not help.
-fn decision(answer: &Answer, instance: &str) -> Value {
-    let mut decision = standing(answer.quota(), answer.retry());
-    decision["allowed"] = json!(answer.is_allowed());
-    decision["source"] = json!(source_name(answer.source));
-    decision["instance"] = json!(instance);
-    if let Source::Local(failure) | Source::FailedOpen(failure) = answer.source {
-        decision["failure"] = json!(failure_name(failure));
-    }
-    if !answer.windows.is_empty() {
-        let windows = answer.windows.iter().map(|window| standing(&window.quota, window.retry));
-        decision["windows"] = windows.collect();
-    }
-    decision
+/// The decision as it is written.
+#[derive(Serialize)]
+struct Decided<'a> {
+    allowed: bool,
+    #[serde(flatten)]
+    binding: Standing,
+    source: &'static str,
+    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<Standing>,
 }
 
-fn standing(quota: &Quota, retry: Retry) -> Value {
-    let retry_after_ms = match retry {
-        Retry::Now => 0,
-        Retry::After(wait) => wait.as_millis() as i64,
-        Retry::Never => -1,
-    };
-    json!({
-        "limit": quota.limit,
-        "remaining": quota.remaining,
-        "retry_after_ms": retry_after_ms,
-        "reset_after_ms": quota.reset_after.as_millis() as u64,
-    })
+/// As in the reply of the command: a wait of −1 where waiting does not help.
+#[derive(Serialize)]
+struct Standing {
+    limit: u64,
+    remaining: u64,
+    retry_after_ms: i64,
+    reset_after_ms: u64,
+}
+
+impl<'a> Decided<'a> {
+    fn new(answer: &Answer, instance: &'a str) -> Self {
+        let windows =
+            answer.windows.iter().map(|window| Standing::new(&window.quota, window.retry));
+        Self {
+            allowed: answer.is_allowed(),
+            binding: Standing::new(answer.quota(), answer.retry()),
+            source: source_name(answer.source),
+            instance,
+            failure: match answer.source {
+                Source::Local(failure) | Source::FailedOpen(failure) => Some(failure_name(failure)),
+                _ => None,
+            },
+            windows: windows.collect(),
+        }
+    }
+}
+
+impl Standing {
+    fn new(quota: &Quota, retry: Retry) -> Self {
+        Self {
+            limit: quota.limit,
+            remaining: quota.remaining,
+            retry_after_ms: match retry {
+                Retry::Now => 0,
+                Retry::After(wait) => wait.as_millis() as i64,
+                Retry::Never => -1,
+            },
+            reset_after_ms: quota.reset_after.as_millis() as u64,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Results<'a> {
+    results: Vec<BatchResult<'a>>,
+}
+
+/// Of one check in a batch.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum BatchResult<'a> {
+    Decided(Decided<'a>),
+    Failed { problem: Problem },
 }
 
 fn failure_name(failure: Failure) -> &'static str {

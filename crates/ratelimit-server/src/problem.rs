@@ -4,38 +4,30 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Response, StatusCode};
 use ratelimit_client::Error;
-use serde_json::{json, Value};
+use serde::Serialize;
 
 use crate::limits::Wrong;
 
 /// A status, and why.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Problem {
-    status: StatusCode,
+    title: &'static str,
+    status: u16,
     detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None }
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        let mut problem = json!({
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(field) = &self.field {
-            problem["field"] = json!(field);
-        }
-        problem
+        let title = status.canonical_reason().unwrap_or("");
+        Self { title, status: status.as_u16(), detail: detail.into(), field: None }
     }
 
     pub(crate) fn response(&self) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.json().to_string()));
-        *response.status_mut() = self.status;
+        let text = serde_json::to_string(self).expect("numbers and texts are JSON");
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = StatusCode::from_u16(self.status).expect("it was a status");
         let content_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         response
@@ -45,7 +37,7 @@ impl Problem {
 impl From<Wrong> for Problem {
     fn from(Wrong { field, rule }: Wrong) -> Self {
         let field = Some(field).filter(|field| !field.is_empty());
-        Self { status: StatusCode::BAD_REQUEST, detail: rule, field }
+        Self { field, ..Self::new(StatusCode::BAD_REQUEST, rule) }
     }
 }
 

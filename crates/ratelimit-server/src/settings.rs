@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use ratelimit_client::http::Addresses;
 use ratelimit_client::Policy;
@@ -131,7 +132,7 @@ pub struct Settings {
     pub(crate) addresses: Addresses,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
-    pub(crate) peers: Vec<String>,
+    pub(crate) peers: Vec<Uri>,
     pub log: Log,
     pub(crate) hash_keys: bool,
     pub(crate) hash_secret: Option<String>,
@@ -326,17 +327,13 @@ fn addresses(text: &str) -> Result<Addresses, String> {
     Ok(Addresses::behind(list(text).map(judge).collect::<Result<Vec<_>, _>>()?))
 }
 
-fn peers(text: &str) -> Result<Vec<String>, String> {
-    let judge = |item: &str| {
-        let uri: Option<axum::http::Uri> = item.parse().ok();
-        let is_base = uri.is_some_and(|uri| {
-            uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none()
-        });
-        let rule = "must be a list of base URLs such as http://127.0.0.1:3000";
-        is_base
-            .then(|| item.trim_end_matches('/').to_owned())
-            .ok_or_else(|| said("PEERS", rule, item))
+fn peers(text: &str) -> Result<Vec<Uri>, String> {
+    let is_base = |uri: &Uri| {
+        uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none()
     };
+    let rule = "must be a list of base URLs such as http://127.0.0.1:3000";
+    let judge =
+        |item: &str| item.parse().ok().filter(is_base).ok_or_else(|| said("PEERS", rule, item));
     list(text).map(judge).collect()
 }
 
