@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use axum::body::{to_bytes, Body};
+use axum::body::{Body, HttpBody};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
@@ -13,6 +14,8 @@ use crate::problem::Problem;
 
 /// A hundred checks with the longest keys, and some.
 pub(crate) const MOST_BYTES: usize = 1024 * 1024;
+
+const MOST_DISCARDED: u64 = 8 * 1024 * 1024;
 
 /// A JSON value whose objects keep what they were given, in order.
 #[derive(Debug)]
@@ -37,12 +40,13 @@ pub(crate) async fn read(
         let rule = "content-type must be application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, rule));
     }
-    let bytes = match tokio::time::timeout(within, to_bytes(body, MOST_BYTES)).await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(error)) if is_too_long(&error) => {
-            let rule = format!("the body must have at most {MOST_BYTES} bytes");
-            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, rule));
-        }
+    if body.size_hint().lower() > MOST_DISCARDED {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    match tokio::time::timeout(within, collect(body, &mut bytes)).await {
+        _ if bytes.len() > MOST_BYTES => return Err(too_long()),
+        Ok(Ok(())) => {}
         Ok(Err(_)) => {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "the body did not arrive whole"));
         }
@@ -56,9 +60,27 @@ pub(crate) async fn read(
     })
 }
 
-fn is_too_long(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+/// At most a chunk more than [`MOST_BYTES`]; what comes then is discarded, because a client that is
+/// still sending may not see an answer before which the connection ends.
+async fn collect(mut body: Body, bytes: &mut Vec<u8>) -> Result<(), axum::Error> {
+    let mut discarded = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame?.into_data() else { continue };
+        if bytes.len() <= MOST_BYTES {
+            bytes.extend_from_slice(&chunk);
+            continue;
+        }
+        discarded += chunk.len() as u64;
+        if discarded > MOST_DISCARDED {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn too_long() -> Problem {
+    let rule = format!("the body must have at most {MOST_BYTES} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, rule)
 }
 
 impl<'de> Deserialize<'de> for Json {

@@ -27,7 +27,8 @@ use crate::app::App;
 /// The request's first line and fields together; more is answered by 431.
 const MOST_HEADER_BYTES: usize = 16 * 1024;
 /// So long after the signal, connections are still accepted and answered, each answer saying that it
-/// is the last: who sends on a kept connection at that moment is answered, not cut off.
+/// is the last: who sends on a kept connection at that moment is answered, not cut off. And so long
+/// again, those that are open may still begin.
 const LAST_CALL: Duration = Duration::from_millis(500);
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -86,11 +87,14 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, router: Router) 
             () = connections.accept(&listener) => {}
         }
     }
-    connections.accept_waiting(&listener).await;
-    drop(listener);
+    if let Err(error) = connections.accept_waiting(listener) {
+        tracing::error!(%error, "connections that waited are lost");
+    }
+    // Who has just connected is about to send.
+    let all = most as u32;
+    let _ = tokio::time::timeout(LAST_CALL.min(deadline), permits.acquire_many(all)).await;
     close.send_replace(true);
-    let ended = tokio::time::timeout(deadline, permits.acquire_many(most as u32)).await;
-    ended.is_ok()
+    tokio::time::timeout(deadline, permits.acquire_many(all)).await.is_ok()
 }
 
 async fn becomes_true(told: &mut watch::Receiver<bool>) {
@@ -110,13 +114,21 @@ impl Connections {
         }
     }
 
-    /// Those that are in the system's queue already: closing the listener would reset them.
-    async fn accept_waiting(&self, listener: &TcpListener) {
+    /// Those that are in the system's queue already: closing the listener would reset them. Asked of
+    /// the system itself, as tokio may not have heard of them yet. Closes the listener.
+    fn accept_waiting(&self, listener: TcpListener) -> io::Result<()> {
+        let listener = listener.into_std()?;
         while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            let waiting = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
-            let Ok(Ok((stream, peer))) = waiting else { return };
-            self.start(stream, peer, permit);
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    self.start(TcpStream::from_std(stream)?, peer, permit);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
         }
+        Ok(())
     }
 
     fn start(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
@@ -161,6 +173,8 @@ async fn converse(
         .serve_connection(TokioIo::new(stream), answer);
     let mut pinned = Pin::new(&mut connection);
     let ended = tokio::select! {
+        // What has arrived is read before idle connections close.
+        biased;
         ended = pinned.as_mut() => ended,
         () = becomes_true(&mut closing) => {
             pinned.as_mut().graceful_shutdown();

@@ -12,20 +12,24 @@ fn helped() -> BTreeMap<String, (String, String)> {
     let help = Settings::bare().flag("--help").output();
     let help = String::from_utf8(help.stdout).expect("text");
     let mut found = BTreeMap::new();
-    let mut flag = String::new();
+    let (mut flag, mut variable) = (String::new(), String::new());
     for line in help.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("--") {
             flag = format!("--{}", rest.split([' ', ',']).next().expect("a name"));
         }
-        if let Some((_, rest)) = line.split_once("[env: ") {
-            let name = rest.split(']').next().expect("a name");
-            let default =
-                line.split_once("[default: ").map_or("", |(_, rest)| rest.trim_end_matches(']'));
-            let default = default.split(']').next().unwrap_or("");
-            found.insert(name.trim_end_matches('=').to_owned(), (flag.clone(), default.to_owned()));
+        if let Some(name) = bracketed(line, "[env: ") {
+            variable = name.trim_end_matches('=').to_owned();
+            found.insert(variable.clone(), (flag.clone(), String::new()));
+        }
+        if let Some(default) = bracketed(line, "[default: ") {
+            found.get_mut(&variable).expect("behind its variable").1 = default.to_owned();
         }
     }
     found
+}
+
+fn bracketed<'a>(line: &'a str, opening: &str) -> Option<&'a str> {
+    line.split_once(opening)?.1.split(']').next()
 }
 
 #[test]

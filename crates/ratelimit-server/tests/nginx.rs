@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 use crate::service::{agent, get, read, repository, server, Answer, Service, Settings};
 
+/// Nginx's own, so that it is another than its clients'.
+const ADDRESS: &str = "127.0.0.5";
+
 /// Ends with its handle.
 struct Nginx {
     process: Child,
@@ -85,7 +88,7 @@ fn main_config(dir: &str, http: &str) -> String {
     let temporary = temporary.map(|kind| format!("{kind}_temp_path {dir}/{kind};")).join("\n");
     format!(
         "daemon off;\nworker_processes 1;\npid {dir}/pid;\nerror_log {dir}/log;\n\
-        events {{ worker_connections 512; }}\nhttp {{\naccess_log off;\n{temporary}\n{http}\n}}\n"
+        events {{ worker_connections 512; }}\nhttp {{\naccess_log off;\nproxy_bind {ADDRESS};\n{temporary}\n{http}\n}}\n"
     )
 }
 
@@ -139,7 +142,7 @@ fn guarded(service: &Service, upstream: &Upstream) -> Vec<(&'static str, String)
 #[test]
 fn auth_request_lets_exactly_the_limit_through_and_answers_429_after_it() {
     let (server, upstream) = (server(), Upstream::start());
-    let service = Settings::on(&server).set("TRUSTED_PROXIES", "127.0.0.1").start();
+    let service = Settings::on(&server).set("TRUSTED_PROXIES", ADDRESS).start();
     let nginx = Nginx::start("auth_request.conf", &guarded(&service, &upstream));
     for remaining in (0..5).rev() {
         let answer = nginx.get("/", &[]);
@@ -194,7 +197,7 @@ fn balanced_over_two_instances_the_limit_is_one_and_each_client_has_its_own() {
     let server = server();
     let instance = |name| {
         let settings = Settings::on(&server).set("INSTANCE", name).set("REMEMBER_DENIALS", 0);
-        settings.set("RATE_LIMIT", 6).set("TRUSTED_PROXIES", "127.0.0.1").start()
+        settings.set("RATE_LIMIT", 6).set("TRUSTED_PROXIES", ADDRESS).start()
     };
     let (a, b) = (instance("a"), instance("b"));
     let nginx = Nginx::start(
