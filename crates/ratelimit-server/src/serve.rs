@@ -94,7 +94,8 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, router: Router) 
     let all = most as u32;
     let _ = tokio::time::timeout(LAST_CALL.min(deadline), permits.acquire_many(all)).await;
     close.send_replace(true);
-    tokio::time::timeout(deadline, permits.acquire_many(all)).await.is_ok()
+    let ended = tokio::time::timeout(deadline, permits.acquire_many(all)).await;
+    ended.is_ok()
 }
 
 async fn becomes_true(told: &mut watch::Receiver<bool>) {
