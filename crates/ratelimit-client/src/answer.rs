@@ -68,11 +68,11 @@ impl Decision {
 pub enum Failure {
     /// It did not answer before the deadline.
     Deadline,
-    /// The connection failed, or there was none.
+    /// The connection failed, or none could be made.
     Connection,
     /// It answered that it cannot decide now: it loads, fails over, is read-only or out of memory.
     Server,
-    /// Too many attempts have failed: it was not asked.
+    /// It did not answer, again and again: it was not asked.
     CircuitOpen,
 }
 
@@ -82,7 +82,9 @@ impl fmt::Display for Failure {
             Self::Deadline => "no answer before the deadline",
             Self::Connection => "the connection failed",
             Self::Server => "the server cannot decide now",
-            Self::CircuitOpen => "it failed again and again, and is left alone for a while",
+            Self::CircuitOpen => {
+                "the server did not answer, again and again, and is left alone for a while"
+            }
         })
     }
 }

@@ -1,9 +1,13 @@
-//! A circuit breaker: a server that fails again and again is left alone for a while.
+//! A circuit breaker: a server that does not answer, again and again, is left alone for a while.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Closed until so many attempts in a row have failed; then open for a pause, after which one
 /// attempt a pause goes through, until one succeeds.
+///
+/// Callers at the same time may see one step of another late: then an attempt more or less is made,
+/// and nothing worse.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     failures_to_open: u32,
@@ -13,10 +17,10 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    pub(crate) fn new(failures_to_open: u32, pause_ms: u64) -> Self {
+    pub(crate) fn new(failures_to_open: u32, pause: Duration) -> Self {
         Self {
             failures_to_open: failures_to_open.max(1),
-            pause_ms,
+            pause_ms: pause.as_millis().try_into().unwrap_or(u64::MAX),
             failures: AtomicU32::new(0),
             open_until_ms: AtomicU64::new(0),
         }
@@ -28,12 +32,10 @@ impl Breaker {
             return true;
         }
         let until = self.open_until_ms.load(Relaxed);
+        let next = now_ms.saturating_add(self.pause_ms);
         // Of those that come when the pause is over, the one that starts the next one goes through.
         now_ms >= until
-            && self
-                .open_until_ms
-                .compare_exchange(until, now_ms + self.pause_ms, Relaxed, Relaxed)
-                .is_ok()
+            && self.open_until_ms.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
     }
 
     pub(crate) fn succeeded(&self) {
@@ -43,24 +45,24 @@ impl Breaker {
     }
 
     pub(crate) fn failed(&self, now_ms: u64) {
-        let before = self.failures.fetch_add(1, Relaxed);
-        if before + 1 == self.failures_to_open {
-            self.open_until_ms.store(now_ms + self.pause_ms, Relaxed);
-        }
-        // Stays where it is far from overflowing.
-        if before > self.failures_to_open {
-            self.failures.store(self.failures_to_open, Relaxed);
+        let one_more = |failures: u32| failures.checked_add(1);
+        let before = self.failures.fetch_update(Relaxed, Relaxed, one_more);
+        if before == Ok(self.failures_to_open - 1) {
+            self.open_until_ms.store(now_ms.saturating_add(self.pause_ms), Relaxed);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
     use super::*;
 
     #[test]
     fn opens_after_failures_in_a_row_and_lets_one_attempt_through_a_pause() {
-        let breaker = Breaker::new(3, 100);
+        let breaker = Breaker::new(3, Duration::from_millis(100));
         breaker.failed(0);
         breaker.failed(0);
         breaker.succeeded();
@@ -76,5 +78,38 @@ mod tests {
         assert!(!breaker.permits(202) && breaker.permits(203) && !breaker.permits(204));
         breaker.succeeded();
         assert!(breaker.permits(204) && breaker.permits(204));
+    }
+
+    #[test]
+    fn an_endless_pause_and_no_failures_to_open_are_no_trouble() {
+        let breaker = Breaker::new(0, Duration::MAX);
+        assert!(breaker.permits(5), "closed at first");
+        breaker.failed(5);
+        assert!(!breaker.permits(5) && !breaker.permits(u64::MAX - 1));
+        breaker.succeeded();
+        assert!(breaker.permits(6));
+    }
+
+    #[test]
+    fn of_many_at_once_one_goes_through_and_all_that_fail_late_keep_it_open() {
+        let breaker = Breaker::new(5, Duration::from_millis(100));
+        let through = AtomicUsize::new(0);
+        for round in 1..=50u64 {
+            let now_ms = round * 100;
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        (0..50).for_each(|_| breaker.failed(0));
+                        if breaker.permits(now_ms + 100) {
+                            through.fetch_add(1, Relaxed);
+                        }
+                    });
+                }
+            });
+            assert!(!breaker.permits(now_ms + 100));
+        }
+        // The first round may also see the moment in which it opens.
+        let through = through.into_inner();
+        assert!((50..=53).contains(&through), "{through}");
     }
 }

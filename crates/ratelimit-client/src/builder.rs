@@ -8,7 +8,7 @@ use redis::aio::ConnectionLike;
 use crate::breaker::Breaker;
 use crate::denials::Denials;
 use crate::limiter::{Backend, Guard, Limiter};
-use crate::memory::{system_micros, Memory};
+use crate::memory::{micros_running, Memory};
 use crate::server::{Connection, Server, Twin, Use};
 
 /// How long a check may take, and what happens to those that the server did not answer in time.
@@ -50,7 +50,8 @@ impl OnFailure {
     }
 }
 
-/// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`].
+/// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`]. What concerns a server is
+/// without effect on the memory backend.
 #[must_use]
 pub struct Builder {
     target: Target,
@@ -91,7 +92,7 @@ impl Builder {
             denials: None,
             failures_to_open: 5,
             pause: Duration::from_secs(1),
-            clock: system_micros,
+            clock: micros_running,
         }
     }
 
@@ -116,17 +117,19 @@ impl Builder {
 
     /// Denies a denied key here, without asking, until its wait is over: for the same policy and a
     /// cost not below the denied one, for at most `most_keys` keys, and none longer than `longest`.
+    /// A peek is always asked of the server.
     ///
-    /// What it can get wrong: a key that somebody else resets, or a limit raised by another policy
-    /// on the same key, is seen up to `longest` late. A wait is told true for the denied cost; a
-    /// larger one may have to wait longer.
+    /// What it can get wrong, and never for longer than `longest`: a key that is reset by somebody
+    /// else (or here, while it is being checked), or that another policy has written to, may pass
+    /// already. It never lets pass what the server would deny. A wait is told true for the denied
+    /// cost; a larger one may have to wait longer, and is then told so.
     pub fn remember_denials(mut self, most_keys: usize, longest: Duration) -> Self {
         self.denials = Some(Denials::new(most_keys, longest));
         self
     }
 
-    /// After so many failures in a row (5) the server is left alone for `pause` (1 s); then one call
-    /// a pause tries it, until one succeeds.
+    /// After so many calls in a row (5) that found no connection or no answer before the deadline, the
+    /// server is left alone for `pause` (1 s); then one call a pause tries it, until one is answered.
     pub fn circuit_breaker(mut self, failures: u32, pause: Duration) -> Self {
         self.failures_to_open = failures;
         self.pause = pause;
@@ -140,7 +143,7 @@ impl Builder {
         self
     }
 
-    /// For tests: the memory's clock, in microseconds since 1970.
+    /// For tests: the memory's clock, in microseconds.
     #[doc(hidden)]
     pub fn memory_clock(mut self, clock: fn() -> i64) -> Self {
         self.clock = clock;
@@ -152,7 +155,6 @@ impl Builder {
         let backend = match self.target {
             Target::Memory(most_keys) => Backend::Memory(Memory::new(most_keys, self.clock)),
             Target::Server(connection, on_failure) => {
-                let pause_ms = self.pause.as_millis().try_into().unwrap_or(u64::MAX);
                 let local = match on_failure.then {
                     Then::Local { most_keys, .. } => Some(Memory::new(most_keys, self.clock)),
                     Then::Open | Then::Closed => None,
@@ -160,7 +162,7 @@ impl Builder {
                 Backend::Server(Box::new(Guard {
                     server: Server::new(connection, self.which, self.twin),
                     on_failure,
-                    breaker: Breaker::new(self.failures_to_open, pause_ms),
+                    breaker: Breaker::new(self.failures_to_open, self.pause),
                     denials: self.denials,
                     local,
                 }))

@@ -1,7 +1,7 @@
 //! Not asking when the answer is known: a denied key is denied here until its wait is over.
 //!
-//! Safe in every algorithm, because nothing but a reset, a raised limit or a changed policy
-//! shortens a wait: counts fall by the clock alone.
+//! Safe in every algorithm, because nothing but a reset, another policy on the same key or a step
+//! of the server's clock shortens a wait: counts fall by the clock alone.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Why there is no answer. Never to be taken for "allowed".
 
+use std::fmt::{self, Write};
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::Failure;
@@ -52,34 +54,76 @@ impl From<RedisError> for Asked {
     fn from(error: RedisError) -> Self {
         use ServerErrorKind::{CrossSlot, NoPerm, NoScript, ResponseError};
         match error.kind() {
+            ErrorKind::Server(ResponseError) if has_no_room_for_clients(&error) => {
+                Self::Failed(Failure::Connection)
+            }
             ErrorKind::Server(ResponseError | CrossSlot | NoPerm | NoScript) => refused(&error),
             ErrorKind::Extension if error.code() == Some("WRONGTYPE") => refused(&error),
+            ErrorKind::Extension | ErrorKind::Server(_) => Self::Failed(Failure::Server),
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::Wrong(Error::Reply {
                 expected: "a reply in the server's protocol",
-                got: shortened(error.to_string()),
+                got: beginning(format_args!("{error}")),
             }),
-            ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => refused(&error),
-            ErrorKind::Extension | ErrorKind::Server(_) => Self::Failed(Failure::Server),
             _ if error.is_timeout() => Self::Failed(Failure::Deadline),
             _ => Self::Failed(Failure::Connection),
         }
     }
 }
 
-fn refused(error: &RedisError) -> Asked {
-    let text = match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        _ => error.to_string(),
-    };
-    Asked::Wrong(Error::Refused(shortened(text)))
+/// The answer to a connection, before it is closed, at the setting `maxclients`.
+fn has_no_room_for_clients(error: &RedisError) -> bool {
+    error.detail().is_some_and(|text| text.starts_with("max number of clients"))
 }
 
-/// An answer may be as long as it likes.
-pub(crate) fn shortened(mut text: String) -> String {
-    const MOST: usize = 200;
-    if let Some((end, _)) = text.char_indices().nth(MOST) {
-        text.truncate(end);
-        text.push('…');
+fn refused(error: &RedisError) -> Asked {
+    Asked::Wrong(Error::Refused(match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => beginning(format_args!("{code} {detail}")),
+        _ => beginning(format_args!("{error}")),
+    }))
+}
+
+/// As much of a text as one wants to read: an answer may be as long as it likes.
+pub(crate) fn beginning(text: fmt::Arguments) -> String {
+    let mut beginning = Beginning(String::new());
+    if beginning.write_fmt(text).is_err() {
+        beginning.0.push('…');
     }
-    text
+    beginning.0
+}
+
+/// Takes 200 bytes, and then no more.
+struct Beginning(String);
+
+impl Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = 200 - self.0.len();
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        let end = (0..=room).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        self.0.push_str(&text[..end]);
+        Err(fmt::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_answered_is_shown_up_to_a_bound() {
+        assert_eq!(beginning(format_args!("{}", "short")), "short");
+        let exact = "x".repeat(200);
+        assert_eq!(beginning(format_args!("{exact}")), exact);
+        assert_eq!(beginning(format_args!("{exact}y")), format!("{exact}…"));
+        let wide = beginning(format_args!("x{}", "é".repeat(500)));
+        assert_eq!(wide, format!("x{}…", "é".repeat(99)));
+    }
+
+    #[test]
+    fn the_text_of_a_wrong_cost_is_the_servers() {
+        let text = format!("ERR {}", Error::Cost);
+        assert_eq!(text, ratelimit_harness::error_text("Cost"));
+    }
 }

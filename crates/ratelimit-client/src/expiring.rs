@@ -1,15 +1,16 @@
 //! A map that is bounded in keys, and whose entries end.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Full, it forgets what has ended, and takes nothing new as long as nothing has.
+/// Full, it takes a new key only in the place of one that has ended. What has ended goes bit by bit
+/// with what comes, so that no call pays for all.
 #[derive(Debug)]
 pub(crate) struct ExpiringMap<V> {
-    entries: HashMap<Box<[u8]>, (V, u64)>,
+    entries: HashMap<Arc<[u8]>, (V, u64)>,
+    /// The same keys, the next to end first.
+    ends: BTreeSet<(u64, Arc<[u8]>)>,
     most: usize,
-    /// Nothing ends before, so that a full map is not searched in vain at each call.
-    first_end: u64,
 }
 
 /// There is no room, and nothing has ended.
@@ -18,7 +19,7 @@ pub(crate) struct Full;
 
 impl<V> ExpiringMap<V> {
     pub(crate) fn new(most: usize) -> Self {
-        Self { entries: HashMap::new(), most, first_end: u64::MAX }
+        Self { entries: HashMap::new(), ends: BTreeSet::new(), most }
     }
 
     /// The value and its end, if it has not come.
@@ -28,35 +29,42 @@ impl<V> ExpiringMap<V> {
     }
 
     pub(crate) fn insert(&mut self, key: &[u8], value: V, end: u64, now: u64) -> Result<(), Full> {
-        self.first_end = self.first_end.min(end);
-        if let Some(entry) = self.entries.get_mut(key) {
-            *entry = (value, end);
+        if let Some((key, (_, old_end))) = self.entries.get_key_value(key) {
+            let key = Arc::clone(key);
+            if *old_end != end {
+                self.ends.remove(&(*old_end, Arc::clone(&key)));
+                self.ends.insert((end, Arc::clone(&key)));
+            }
+            self.entries.insert(key, (value, end));
             return Ok(());
         }
-        if self.entries.len() >= self.most {
-            self.forget_ended(now);
-        }
+        self.forget_two_that_ended(now);
         if self.entries.len() >= self.most {
             return Err(Full);
         }
-        self.entries.insert(key.into(), (value, end));
+        let key: Arc<[u8]> = key.into();
+        self.ends.insert((end, Arc::clone(&key)));
+        self.entries.insert(key, (value, end));
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) {
-        self.entries.remove(key);
+        if let Some((key, (_, end))) = self.entries.remove_entry(key) {
+            self.ends.remove(&(end, key));
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    fn forget_ended(&mut self, now: u64) {
-        if now < self.first_end {
-            return;
+    /// One for the place that is needed, one more so that the map shrinks.
+    fn forget_two_that_ended(&mut self, now: u64) {
+        for _ in 0..2 {
+            let Some((_, key)) = self.ends.first().filter(|(end, _)| *end <= now) else { return };
+            let key = Arc::clone(key);
+            self.remove(&key);
         }
-        self.entries.retain(|_, (_, end)| now < *end);
-        self.first_end = self.entries.values().map(|(_, end)| *end).min().unwrap_or(u64::MAX);
     }
 }
 
@@ -88,5 +96,33 @@ mod tests {
         assert_eq!((map.get(b"a", 0), map.get(b"b", 10), map.len()), (None, Some((&4, 20)), 2));
         assert_eq!(map.insert(b"d", 5, 30, 19), Err(Full));
         assert_eq!(map.insert(b"d", 5, 30, 20), Ok(()));
+    }
+
+    #[test]
+    fn an_end_that_moved_is_the_one_that_counts() {
+        let mut map = ExpiringMap::new(2);
+        map.insert(b"later", 1, 10, 0).unwrap();
+        map.insert(b"later", 1, 30, 0).unwrap();
+        map.insert(b"earlier", 2, 40, 0).unwrap();
+        map.insert(b"earlier", 2, 20, 0).unwrap();
+        assert_eq!(map.insert(b"new", 3, 50, 19), Err(Full));
+        assert_eq!(map.insert(b"new", 3, 50, 20), Ok(()));
+        assert_eq!(map.get(b"later", 20), Some((&1, 30)));
+    }
+
+    #[test]
+    fn what_has_ended_goes_bit_by_bit_and_nothing_of_it_is_left_behind() {
+        let mut map = ExpiringMap::new(9);
+        for key in 0..9u8 {
+            map.insert(&[key], (), 10, 0).unwrap();
+        }
+        for (key, left) in [(10, 8), (11, 7), (12, 6)] {
+            map.insert(&[key], (), 99, 10).unwrap();
+            assert_eq!(map.len(), left);
+        }
+        for key in 0..20u8 {
+            map.remove(&[key]);
+        }
+        assert!(map.entries.is_empty() && map.ends.is_empty());
     }
 }

@@ -13,6 +13,8 @@ mod limiter;
 mod memory;
 mod policy;
 mod reply;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod server;
 
 pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Window};
@@ -22,7 +24,9 @@ pub use counts::Counts;
 pub use error::Error;
 pub use limiter::Limiter;
 pub use policy::{Policy, PolicyError};
-pub use ratelimit_core::Algorithm;
+pub use ratelimit_core::{Algorithm, Pair};
 /// The crate of the connections, in the version that a [`Limiter`] takes.
 pub use redis;
+#[cfg(feature = "sentinel")]
+pub use sentinel::SentinelConnection;
 pub use server::Use;

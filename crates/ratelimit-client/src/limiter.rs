@@ -1,6 +1,7 @@
 //! The limiter: from a call to an answer, whatever happens to the server.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -117,6 +118,12 @@ impl Limiter {
     }
 }
 
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Limiter").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
     async fn ask(&self, verb: Verb, call: Call<'_>) -> Result<Answer, Error> {
         let core = call.to_core()?;
@@ -163,8 +170,7 @@ impl Guard {
         shared: &Shared,
     ) -> Result<Answer, Error> {
         let asked_ms = shared.now_ms();
-        let known = self.denials.as_ref().and_then(|denials| denials.get(key, &call, asked_ms));
-        if let Some(known) = known {
+        if let Some(known) = self.known_denial(verb, key, &call, asked_ms) {
             return Ok(known);
         }
         match self.guarded(self.server.ask(verb, key, call, asked_ms), shared).await {
@@ -177,6 +183,12 @@ impl Guard {
             Err(Asked::Wrong(error)) => Err(error),
             Err(Asked::Failed(failure)) => self.without_server(verb, key, call, failure),
         }
+    }
+
+    /// A PEEK asks how the key stands, so that it is always asked of the server.
+    fn known_denial(&self, verb: Verb, key: &[u8], call: &Call, now_ms: u64) -> Option<Answer> {
+        let denials = self.denials.as_ref().filter(|_| verb == Verb::Check)?;
+        denials.get(key, call, now_ms)
     }
 
     async fn reset(&self, key: &[u8], shared: &Shared) -> Result<(), Error> {
@@ -205,7 +217,11 @@ impl Guard {
             let answered = tokio::time::timeout(self.on_failure.deadline, asking).await;
             let result = answered.unwrap_or(Err(Asked::Failed(Failure::Deadline)));
             match &result {
-                Err(Asked::Failed(_)) => self.breaker.failed(shared.now_ms()),
+                Err(Asked::Failed(Failure::Deadline | Failure::Connection)) => {
+                    self.breaker.failed(shared.now_ms());
+                }
+                // A server that answers costs nobody the deadline, and may decide the next call: out
+                // of memory it refuses new keys alone.
                 _ => self.breaker.succeeded(),
             }
             result

@@ -1,9 +1,9 @@
 //! The same decisions in the memory of this process: the module's core, bounded in keys.
 
-use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{LazyLock, Mutex};
+use std::time::Instant;
 
-use ratelimit_core::{check, peek, Call, Now, Outcome, StateError, Stored};
+use ratelimit_core::{check, peek, Call, Now, Outcome, Stored};
 
 use crate::call::Verb;
 use crate::expiring::{lock, ExpiringMap};
@@ -13,7 +13,7 @@ use crate::{Answer, Error, Source};
 #[derive(Debug)]
 pub(crate) struct Memory {
     states: Mutex<ExpiringMap<Box<[u8]>>>,
-    /// Microseconds since 1970.
+    /// Microseconds, from any moment on.
     clock: fn() -> i64,
 }
 
@@ -54,17 +54,62 @@ fn decide(
         Verb::Check => check(call, stored, now),
         Verb::Peek => peek(call, stored, now),
     };
-    // Only this wrote the states, so that they can be another algorithm's and nothing worse.
-    outcome.map_err(|error| match error {
-        StateError::OtherAlgorithm => {
-            Error::Refused("ERR key holds the state of another algorithm".into())
-        }
-        other => Error::Refused(format!("ERR {other:?}")),
-    })
+    // Only this wrote the states: what it cannot read is another algorithm's.
+    outcome.map_err(|_| Error::Refused("ERR key holds the state of another algorithm".into()))
 }
 
-/// The system's clock; before 1970 it is 0.
-pub(crate) fn system_micros() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+/// Since it was first asked, by a clock that does not step.
+pub(crate) fn micros_running() -> i64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    i64::try_from(START.elapsed().as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Policy, Retry};
+
+    fn ask(memory: &Memory, key: &[u8], policy: Policy) -> Result<Answer, Error> {
+        memory.ask(Verb::Check, key, &Call { policy: policy.core(), cost: 1 })
+    }
+
+    const ONCE: Policy = Policy::fixed(1, Duration::from_secs(60));
+
+    #[test]
+    fn a_full_memory_says_so_until_a_key_has_ended_and_goes_on_with_those_it_has() {
+        static CLOCK: AtomicI64 = AtomicI64::new(0);
+        let memory = Memory::new(1, || CLOCK.load(Relaxed));
+        assert!(ask(&memory, b"a", ONCE).unwrap().is_allowed());
+        assert!(matches!(ask(&memory, b"b", ONCE), Err(Error::MemoryFull(1))));
+        assert!(!ask(&memory, b"a", ONCE).unwrap().is_allowed());
+        CLOCK.store(60_000_000, Relaxed);
+        assert!(ask(&memory, b"b", ONCE).unwrap().is_allowed());
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_refunds_nothing_and_prolongs_the_wait_by_its_step() {
+        static CLOCK: AtomicI64 = AtomicI64::new(100_000_000);
+        let memory = Memory::new(9, || CLOCK.load(Relaxed));
+        assert!(ask(&memory, b"a", ONCE).unwrap().is_allowed());
+        CLOCK.store(90_000_000, Relaxed);
+        let retry = ask(&memory, b"a", ONCE).unwrap().retry();
+        assert_eq!(retry, Retry::After(Duration::from_secs(70)));
+    }
+
+    #[test]
+    fn its_errors_are_those_of_the_server() {
+        let refused = |result: Result<Answer, Error>| match result {
+            Err(Error::Refused(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        let memory = Memory::new(9, micros_running);
+        ask(&memory, b"a", ONCE).unwrap();
+        let other = ask(&memory, b"a", Policy::bucket(1, Duration::from_secs(60)));
+        assert_eq!(refused(other), ratelimit_harness::error_text("OtherAlgorithm"));
+        let early = Memory::new(9, || -1);
+        assert_eq!(refused(ask(&early, b"a", ONCE)), ratelimit_harness::error_text("Clock"));
+    }
 }

@@ -233,3 +233,101 @@ const fn whole_millis(window: Duration) -> Option<Window> {
     }
     Window::from_millis(window.as_millis() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_rules_are_told_in_the_words_of_the_server() {
+        let cases = [
+            (PolicyError::Limit, "Limit"),
+            (PolicyError::TooManyWindows, "TooManyPairs"),
+            (PolicyError::SameWindow, "SameWindow"),
+            (PolicyError::Burst, "Burst"),
+            (PolicyError::BurstAlgorithm, "BurstAlgorithm"),
+            (PolicyError::BurstWindows, "BurstPairs"),
+            (PolicyError::BurstRefill, "BurstRefill"),
+        ];
+        for (error, name) in cases {
+            assert_eq!(format!("ERR {error}"), ratelimit_harness::error_text(name));
+        }
+    }
+
+    #[test]
+    fn a_policy_out_of_bounds_does_not_exist() {
+        let second = Duration::from_secs(1);
+        let most = Policy::fixed(MAX_LIMIT, Duration::from_secs(366 * 86_400));
+        let seconds = |n| Duration::from_secs(n);
+        let eight = (2..9).fold(Policy::fixed(1, second), |policy, n| policy.and(1, seconds(n)));
+        let cases = [
+            (Policy::try_fixed(MAX_LIMIT + 1, MINUTE), Some(PolicyError::Limit)),
+            (Policy::try_fixed(1, Duration::ZERO), Some(PolicyError::Window)),
+            (Policy::try_sliding(1, Duration::from_micros(999)), Some(PolicyError::Window)),
+            (Policy::try_bucket(1, Duration::from_millis(1)), None),
+            (
+                Policy::try_fixed(1, Duration::from_secs(366 * 86_400 + 1)),
+                Some(PolicyError::Window),
+            ),
+            (Policy::try_fixed(1, Duration::MAX), Some(PolicyError::Window)),
+            (most.try_and(1, MINUTE), None),
+            (most.try_and(MAX_LIMIT + 1, MINUTE), Some(PolicyError::Limit)),
+            (Policy::fixed(1, MINUTE).try_and(2, MINUTE), Some(PolicyError::SameWindow)),
+            (eight.try_and(1, MINUTE), Some(PolicyError::TooManyWindows)),
+            (Policy::fixed(1, MINUTE).try_burst(2), Some(PolicyError::BurstAlgorithm)),
+            (Policy::bucket(1, MINUTE).try_burst(0), Some(PolicyError::Burst)),
+            (Policy::bucket(0, MINUTE).try_burst(1), Some(PolicyError::BurstRefill)),
+            (
+                Policy::bucket(1, MINUTE).and(2, second).try_burst(3),
+                Some(PolicyError::BurstWindows),
+            ),
+            (
+                Policy::bucket(1, MINUTE).burst(3).try_and(2, second),
+                Some(PolicyError::BurstWindows),
+            ),
+        ];
+        for (i, (policy, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(policy.err(), expected, "case {i}");
+        }
+    }
+
+    /// Limits and bursts.
+    fn numbers(policy: Policy) -> Vec<(u64, u64)> {
+        policy.windows().iter().map(|pair| (pair.limit, pair.burst)).collect()
+    }
+
+    #[test]
+    fn a_share_is_the_nth_part_and_not_below_one() {
+        let cases = [
+            (Policy::fixed(100, MINUTE), 3, vec![(33, 33)]),
+            (Policy::fixed(100, MINUTE), 0, vec![(100, 100)]),
+            (Policy::fixed(2, MINUTE), 3, vec![(1, 1)]),
+            (Policy::fixed(0, MINUTE), 3, vec![(0, 0)]),
+            (Policy::sliding(9, MINUTE).and(100, 60 * MINUTE), 10, vec![(1, 1), (10, 10)]),
+            (Policy::bucket(10, MINUTE).burst(20), 4, vec![(2, 5)]),
+            (Policy::bucket(10, MINUTE).burst(1), 4, vec![(2, 1)]),
+            (Policy::fixed(u64::from(u32::MAX), MINUTE), u32::MAX, vec![(1, 1)]),
+        ];
+        for (policy, instances, expected) in cases {
+            let share = policy.share(instances);
+            assert_eq!(numbers(share), expected, "{policy:?} of {instances}");
+            assert_eq!(share.algorithm(), policy.algorithm());
+        }
+    }
+
+    #[test]
+    fn the_share_of_a_burst_refills_within_the_bounds() {
+        // Half of 3 is 1, which refills no more than 10 in ten of the longest windows; half of 30 is 15.
+        let year = Duration::from_secs(366 * 86_400);
+        for limit in [1, 2, 3, 19] {
+            for burst in [1, 5, 10, 10 * limit] {
+                let share = Policy::bucket(limit, year).burst(burst).share(2);
+                let (share_limit, share_burst) = numbers(share)[0];
+                assert!(share_limit >= 1 && (1..=burst).contains(&share_burst), "{share:?}");
+            }
+        }
+        assert_eq!(numbers(Policy::bucket(3, year).burst(30).share(2)), [(1, 10)]);
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use crate::error::shortened;
+use crate::error::beginning;
 use crate::{Answer, Error, Policy, Quota, Retry, Source, Window};
 
 const EXPECTED: &str =
@@ -13,7 +13,7 @@ const EXPECTED: &str =
 
 /// Later versions may append to what is read here.
 pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<Answer, Error> {
-    let wrong = || Error::Reply { expected: EXPECTED, got: shortened(format!("{reply:?}")) };
+    let wrong = || Error::Reply { expected: EXPECTED, got: beginning(format_args!("{reply:?}")) };
     answer(reply, policy, source).ok_or_else(wrong)
 }
 

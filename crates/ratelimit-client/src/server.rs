@@ -14,7 +14,8 @@ use crate::{reply, Answer, Source};
 /// Which of the two to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Use {
-    /// The module; for five seconds after a server did not know its command, the Lua twin.
+    /// The module; where the server does not know its command, the Lua twin, and every five seconds
+    /// one call tries the module again.
     #[default]
     Either,
     /// The module alone. A server without it is an error.
@@ -60,13 +61,13 @@ pub(crate) struct Server {
     connection: Arc<dyn Connection>,
     which: Use,
     twin: Twin,
-    /// Until then the module is taken to be missing.
-    script_until_ms: AtomicU64,
+    /// 0 while the module is taken to be there; else when it is tried again.
+    try_module_ms: AtomicU64,
 }
 
 impl Server {
     pub(crate) fn new(connection: Arc<dyn Connection>, which: Use, twin: Twin) -> Self {
-        Self { connection, which, twin, script_until_ms: AtomicU64::new(0) }
+        Self { connection, which, twin, try_module_ms: AtomicU64::new(0) }
     }
 
     /// `now_ms`: of any clock that does not step back.
@@ -92,15 +93,28 @@ impl Server {
         call: Call<'_>,
         now_ms: u64,
     ) -> RedisResult<(Value, Source)> {
-        if self.script_until_ms.load(Relaxed) <= now_ms {
+        if self.tries_module(now_ms) {
             match self.ask_module(verb, key, call).await {
                 Err(error) if is_unknown_command(&error) => {
-                    self.script_until_ms.store(now_ms + TRY_MODULE_AGAIN_MS, Relaxed);
+                    self.try_module_ms.store(now_ms + TRY_MODULE_AGAIN_MS, Relaxed);
                 }
-                reply => return Ok((reply?, Source::Module)),
+                Err(error) => return Err(error),
+                Ok(reply) => {
+                    self.try_module_ms.store(0, Relaxed);
+                    return Ok((reply, Source::Module));
+                }
             }
         }
         Ok((self.ask_script(verb, key, call).await?, Source::Script))
+    }
+
+    /// Where it was missing, of those that come when it is to be tried again, one does.
+    fn tries_module(&self, now_ms: u64) -> bool {
+        let at = self.try_module_ms.load(Relaxed);
+        let next = now_ms + TRY_MODULE_AGAIN_MS;
+        at == 0
+            || now_ms >= at
+                && self.try_module_ms.compare_exchange(at, next, Relaxed, Relaxed).is_ok()
     }
 
     async fn ask_module(&self, verb: Verb, key: &[u8], call: Call<'_>) -> RedisResult<Value> {
@@ -140,6 +154,7 @@ fn script_command(how: &str, script: &str, verb: Verb, key: &[u8], call: Call) -
     command
 }
 
+/// The words of Redis and Valkey alike. A user who may not call it is told NOPERM instead.
 fn is_unknown_command(error: &RedisError) -> bool {
     let unknown = |text: &str| text.starts_with("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)

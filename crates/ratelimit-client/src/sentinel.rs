@@ -1,0 +1,171 @@
+//! A connection to the master that the sentinels name, and after a failover to the next one.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::{BoxFuture, FutureExt, Shared};
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::sentinel::SentinelClient;
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, ServerErrorKind,
+    Value,
+};
+
+use crate::expiring::lock;
+
+/// A connection to the master that the sentinels name. Cheap to clone; clones share it.
+///
+/// The sentinels are asked at first, and again when the connection fails, when the master answers
+/// READONLY, and when a call is given up (as at the deadline of a limiter) while nobody was
+/// answered. No call is tried twice. It can be made before any of the servers is up.
+///
+/// ```no_run
+/// # use ratelimit_client::{redis, SentinelConnection};
+/// use redis::sentinel::{SentinelClient, SentinelServerType};
+///
+/// # fn example() -> redis::RedisResult<SentinelConnection> {
+/// let sentinels = vec!["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+/// let client = SentinelClient::build(sentinels, String::from("mymaster"), None, SentinelServerType::Master)?;
+/// let connection = SentinelConnection::new(client, Default::default());
+/// # Ok(connection)
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SentinelConnection(Arc<Inner>);
+
+struct Inner {
+    client: Arc<tokio::sync::Mutex<SentinelClient>>,
+    config: AsyncConnectionConfig,
+    link: Mutex<Link>,
+}
+
+/// A master, found or being looked for.
+#[derive(Clone)]
+struct Link {
+    connection: Shared<BoxFuture<'static, RedisResult<MultiplexedConnection>>>,
+    answers: Arc<AtomicU64>,
+}
+
+impl SentinelConnection {
+    /// Over connections to the master that are made with this configuration.
+    pub fn new(client: SentinelClient, config: AsyncConnectionConfig) -> Self {
+        let client = Arc::new(tokio::sync::Mutex::new(client));
+        let link = Mutex::new(Link::look(&client, &config));
+        Self(Arc::new(Inner { client, config, link }))
+    }
+
+    fn attempt(&self) -> Attempt {
+        let link = lock(&self.0.link).clone();
+        let answers_before = link.answers.load(Relaxed);
+        Attempt { inner: Arc::clone(&self.0), link, answers_before, is_answered: false }
+    }
+}
+
+impl Link {
+    /// Goes on by itself, also when the call that waits for it is given up.
+    fn look(
+        client: &Arc<tokio::sync::Mutex<SentinelClient>>,
+        config: &AsyncConnectionConfig,
+    ) -> Self {
+        let (client, config) = (Arc::clone(client), config.clone());
+        let connecting =
+            async move { client.lock().await.get_async_connection_with_config(&config).await };
+        let connection = connecting.boxed().shared();
+        // Outside a runtime it begins with the first call.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(connection.clone());
+        }
+        Self { connection, answers: Arc::default() }
+    }
+}
+
+/// One call, over the link that was there when it began.
+struct Attempt {
+    inner: Arc<Inner>,
+    link: Link,
+    answers_before: u64,
+    is_answered: bool,
+}
+
+impl Attempt {
+    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        let connection = self.link.connection.clone().await;
+        if connection.is_err() {
+            self.look_again();
+        }
+        connection
+    }
+
+    /// Takes note of what came back.
+    fn judge<T>(&mut self, result: &RedisResult<T>, is_read_only: impl Fn(&T) -> bool) {
+        let is_lost = match result {
+            Ok(reply) => is_read_only(reply),
+            Err(error) => {
+                error.is_unrecoverable_error()
+                    || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+            }
+        };
+        if is_lost {
+            self.look_again();
+        } else if !result.as_ref().is_err_and(redis::RedisError::is_io_error) {
+            self.is_answered = true;
+            self.link.answers.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Unless another call has done so.
+    fn look_again(&self) {
+        let mut link = lock(&self.inner.link);
+        if Arc::ptr_eq(&link.answers, &self.link.answers) {
+            *link = Link::look(&self.inner.client, &self.inner.config);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    /// Given up: if nobody was answered in the meantime, the master may be gone without a word.
+    fn drop(&mut self) {
+        let is_connected = self.link.connection.peek().is_some();
+        let nobody_is = self.link.answers.load(Relaxed) == self.answers_before;
+        if !self.is_answered && is_connected && nobody_is {
+            self.look_again();
+        }
+    }
+}
+
+fn is_read_only(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ReadOnly))
+}
+
+impl ConnectionLike for SentinelConnection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut attempt = self.attempt();
+            let mut connection = attempt.connect().await?;
+            let reply = connection.req_packed_command(command).await;
+            attempt.judge(&reply, is_read_only);
+            reply
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        commands: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let mut attempt = self.attempt();
+            let mut connection = attempt.connect().await?;
+            let replies = connection.req_packed_commands(commands, offset, count).await;
+            attempt.judge(&replies, |replies| replies.iter().any(is_read_only));
+            replies
+        })
+    }
+
+    /// That of the connection, and 0 while there is none.
+    fn get_db(&self) -> i64 {
+        let link = lock(&self.0.link).clone();
+        link.connection.peek().and_then(|found| found.as_ref().ok()).map_or(0, |c| c.get_db())
+    }
+}
