@@ -31,7 +31,7 @@ RATELIMIT_FAKETIME=$(faketime_library || true)
 export RATELIMIT_MODULE RATELIMIT_TEST_MODULE RATELIMIT_FAKETIME
 
 say "testing (cargo test) …"
-if cargo test --workspace --locked --no-fail-fast; then
+if cargo test --workspace --all-features --locked --no-fail-fast; then
   say "
 all tests passed on $names, in $SECONDS s"
 else

@@ -1,0 +1,61 @@
+//! Around a gRPC service of tonic, asked by a client of tonic.
+
+use ratelimit_client::http::{Addresses, Key, RateLimitLayer, Rule};
+use ratelimit_client::Policy;
+use ratelimit_harness::{Server, Setup};
+use tonic::transport::server::{TcpConnectInfo, TcpIncoming};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::HealthCheckRequest;
+
+use crate::instance::{limiter, on_every_server, HOUR};
+
+async fn serve(server: &Server, policy: Policy) -> HealthClient<Channel> {
+    let key = Key::address(Addresses::direct(), |request| {
+        Some(request.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip())
+    });
+    let layer = RateLimitLayer::new(limiter(server).await, Rule::new("grpc", policy), key);
+    let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = incoming.local_addr().expect("its port");
+    let (_, health) = tonic_health::server::health_reporter();
+    let service = tonic::transport::Server::builder().layer(layer).add_service(health);
+    tokio::spawn(service.serve_with_incoming(incoming));
+    let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
+    HealthClient::new(endpoint.connect().await.expect("it accepts a connection"))
+}
+
+async fn check(client: &mut HealthClient<Channel>) -> Result<String, Status> {
+    let response = client.check(HealthCheckRequest::default()).await?;
+    Ok(response.metadata().get("ratelimit").expect("a field").to_str().expect("ASCII").to_owned())
+}
+
+#[test]
+fn a_denied_grpc_call_is_resource_exhausted() {
+    on_every_server(|binary| async move {
+        let server = Setup::module(binary).start();
+        let mut client = serve(&server, Policy::fixed(2, HOUR)).await;
+        assert_eq!(check(&mut client).await.unwrap(), r#""grpc";r=1;t=3600"#);
+        check(&mut client).await.unwrap();
+        let denied = check(&mut client).await.unwrap_err();
+        assert_eq!(
+            (denied.code(), denied.message()),
+            (Code::ResourceExhausted, "rate limit exceeded")
+        );
+        let retry_after = denied.metadata().get("retry-after").expect("a field").to_str().unwrap();
+        assert!((1..=3600).contains(&retry_after.parse::<u64>().unwrap()));
+        assert_eq!(server.connect().must("EXISTS grpc:ip:127.0.0.1").integer(), 1);
+    });
+}
+
+#[test]
+fn a_grpc_call_that_cannot_be_checked_is_unavailable() {
+    on_every_server(|binary| async move {
+        let server = Setup::module(binary).start();
+        server.connect().must("RPUSH grpc:ip:127.0.0.1 x");
+        let mut client = serve(&server, Policy::fixed(2, HOUR)).await;
+        let status = check(&mut client).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.message(), "the rate limit could not be checked");
+    });
+}

@@ -1,0 +1,10 @@
+//! The layer around real HTTP and gRPC services, with real clients and real servers of limits.
+
+mod denials;
+mod fields;
+mod grpc;
+mod instance;
+mod plain_hyper;
+mod readiness;
+mod rules;
+mod without_server;
