@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use ratelimit_client::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use ratelimit_client::redis::cluster::ClusterClientBuilder;
-use ratelimit_client::redis::{
-    Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
+use ratelimit_client::redis::sentinel::{
+    SentinelClient, SentinelNodeConnectionInfo, SentinelServerType,
 };
-use ratelimit_client::{Limiter, OnFailure};
+use ratelimit_client::redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
+    RedisError, RedisFuture, RedisResult, TlsMode, Value,
+};
+use ratelimit_client::{Limiter, OnFailure, SentinelConnection};
 
 use crate::settings::{OnRedisFailure, Settings};
-use crate::target::{self, Target};
+use crate::target::{self, Sentinels, Target};
 
 /// Longer than a check may take: a new connection has more to do.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -31,7 +35,9 @@ pub(crate) fn limiter(settings: &Settings) -> Result<Limiter, String> {
         Target::Cluster(nodes) => {
             Limiter::redis(cluster(nodes).map_err(|error| refused(&error))?, on_failure(settings))
         }
-        Target::Sentinel(_) => return Err("sentinels are not built in".to_owned()),
+        Target::Sentinel(named) => {
+            Limiter::redis(sentinel(named).map_err(|error| refused(&error))?, on_failure(settings))
+        }
     };
     let builder = builder.prefix(&settings.key_prefix).suffix_by_algorithm();
     Ok(match settings.remember_denials {
@@ -77,6 +83,29 @@ fn cluster(nodes: &[ConnectionInfo]) -> RedisResult<Late<impl ConnectionLike + C
         let client = client.clone();
         async move { client.get_async_connection().await }
     }))
+}
+
+fn sentinel(named: &Sentinels) -> RedisResult<SentinelConnection> {
+    let master = named.server.redis_settings();
+    let tls = match named.server.addr() {
+        ConnectionAddr::TcpTls { insecure: true, .. } => Some(TlsMode::Insecure),
+        ConnectionAddr::TcpTls { .. } => Some(TlsMode::Secure),
+        _ => None,
+    };
+    let info = SentinelNodeConnectionInfo::default()
+        .set_redis_connection_info(master.clone())
+        .set_tcp_settings(target::tcp_settings());
+    let info = tls.into_iter().fold(info, SentinelNodeConnectionInfo::set_tls_mode);
+    let client = SentinelClient::build(
+        named.sentinels.clone(),
+        named.master.clone(),
+        Some(info),
+        SentinelServerType::Master,
+    )?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_WITHIN))
+        .set_response_timeout(None);
+    Ok(SentinelConnection::new(client, config))
 }
 
 /// A connection that cannot be made without its server: until it is there every call fails at once.
