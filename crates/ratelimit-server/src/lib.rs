@@ -51,6 +51,8 @@ pub use settings::{Log, Settings};
 
 /// Serves until the process is asked to end. `Err`: why it could not start, or not end in time.
 pub async fn run(settings: Settings) -> Result<(), String> {
+    // An error is that there is one already, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| format!("BIND, PORT {}: {error}", settings.listen))?;

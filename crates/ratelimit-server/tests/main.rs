@@ -14,3 +14,4 @@ mod policies;
 mod service;
 mod settings;
 mod shutdown;
+mod targets;
