@@ -23,7 +23,8 @@ say "building the service; the first time this takes some minutes …"
 server=$("$root/scripts/servers.sh" one)
 name=$(server_name "$server")
 
-# A second signal while this waits changes nothing: the instances end within their deadline.
+# A further Ctrl-C while this waits changes nothing: the instances end within their deadline.
+# shellcheck disable=SC2317 # it is called by a trap
 end() {
   trap '' INT TERM HUP
   local pid
@@ -65,5 +66,5 @@ $name with the module answers on port $server_port, and two instances share its 
 Ctrl-C ends it all.
 
 END
-wait -n "${instances[@]}" || true
+while kill -0 "${instances[0]}" 2>/dev/null && kill -0 "${instances[1]}" 2>/dev/null; do sleep 0.5; done
 die "an instance has ended; its own words stand above"

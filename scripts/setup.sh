@@ -36,10 +36,10 @@ apt_install() { # package
 }
 
 # Debian starts a web server as soon as it is installed, unless a file says no.
+says_no=/usr/sbin/policy-rc.d
 install_nginx() {
-  local says_no=/usr/sbin/policy-rc.d
   if have apt-get && [ ! -e "$says_no" ]; then
-    trap "as_root rm -f $says_no" EXIT
+    trap 'as_root rm -f "$says_no"' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root env install -m 755 /dev/stdin "$says_no"
   fi
   install "a proxy for the tests" nginx nginx
