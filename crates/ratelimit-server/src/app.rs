@@ -1,15 +1,17 @@
 //! What every request needs, made once.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::http::Uri;
 use ratelimit_client::{Answer, Call, Error, Limiter};
 use tokio::sync::watch;
 
 use crate::denied::Denied;
 use crate::health::Health;
 use crate::metrics::{Decisions, Metrics};
+use crate::page::Page;
 use crate::policies::Source;
 use crate::settings::Settings;
 use crate::{backend, policies};
@@ -24,6 +26,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) denied: Arc<Denied>,
     pub(crate) health: Health,
+    pub(crate) page: Page,
     /// The counters of POST /v1/check.
     pub(crate) v1: Decisions,
     /// Becomes true when the process is to end.
@@ -42,6 +45,7 @@ impl App {
         let health = Health::default();
         let metrics = Metrics::new(limiter.clone(), Arc::clone(&denied), health.is_up());
         let policies = policies::Source::open(&settings, &metrics)?;
+        let page = Page::new(&peers(&settings, address), stopping.clone());
         let instance = settings.instance.clone();
         Ok(Self {
             instance: instance.unwrap_or_else(|| format!("ratelimit-{}", address.port())),
@@ -52,6 +56,7 @@ impl App {
             metrics,
             denied,
             health,
+            page,
             stopping,
         })
     }
@@ -74,4 +79,15 @@ impl App {
         }
         result
     }
+}
+
+/// The instances that the page sends its requests to; this one where none is named.
+fn peers(settings: &Settings, mut address: SocketAddr) -> Vec<Uri> {
+    if !settings.peers.is_empty() {
+        return settings.peers.clone();
+    }
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    vec![format!("http://{address}").parse().expect("an address and its port")]
 }

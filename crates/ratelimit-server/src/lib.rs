@@ -9,6 +9,7 @@
 //! | `GET /metrics` | `metrics.rs` |
 //! | `GET /healthz`, `/readyz` | `health.rs` |
 //! | `GET /openapi.json` | `openapi.rs` |
+//! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 
 mod api;
 mod app;
@@ -24,6 +25,7 @@ mod limits;
 mod log;
 mod metrics;
 mod openapi;
+mod page;
 mod policies;
 mod problem;
 mod serve;
@@ -108,6 +110,7 @@ fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(Arc::clone(app))
+        .merge(app.page.clone().router())
 }
 
 async fn metrics_text(State(app): State<Arc<App>>) -> impl IntoResponse {

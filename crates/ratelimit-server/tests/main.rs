@@ -2,6 +2,8 @@
 
 mod api;
 mod auth;
+mod browser;
+mod dashboard;
 mod decisions;
 mod documents;
 mod failure;
