@@ -27,8 +27,7 @@ pub(crate) async fn welcome(app: &App, parts: &Parts, peer: IpAddr) -> Response<
         Verdict::Denied(fields) => {
             respond(StatusCode::TOO_MANY_REQUESTS, "application/json", DENIED, fields)
         }
-        Verdict::Failed(error) => {
-            tracing::debug!(%error, "answered 503");
+        Verdict::Failed(_) => {
             let retry = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]);
             respond(StatusCode::SERVICE_UNAVAILABLE, "application/json", FAILED, retry)
         }

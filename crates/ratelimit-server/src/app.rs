@@ -13,6 +13,7 @@ use crate::health::Health;
 use crate::metrics::{Decisions, Metrics};
 use crate::page::Page;
 use crate::policies::Source;
+use crate::sampler::Sampler;
 use crate::settings::Settings;
 use crate::{backend, policies};
 
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) denied: Arc<Denied>,
     pub(crate) health: Health,
     pub(crate) page: Page,
+    /// Which errors are logged.
+    errors: Sampler,
     /// The counters of POST /v1/check.
     pub(crate) v1: Decisions,
     /// Becomes true when the process is to end.
@@ -50,6 +53,7 @@ impl App {
         Ok(Self {
             instance: instance.unwrap_or_else(|| format!("ratelimit-{}", address.port())),
             v1: metrics.of_policy(crate::decisions::POLICY_NAME),
+            errors: Sampler::default(),
             settings,
             limiter,
             policies,
@@ -75,9 +79,17 @@ impl App {
         match &result {
             Ok(answer) if !answer.is_allowed() => self.denied.note(key, policy, answer.retry()),
             Ok(_) => {}
-            Err(error) => tracing::debug!(%error, policy, "not decided"),
+            Err(error) => self.note_error(error, policy),
         }
         result
+    }
+
+    /// What the caller or a lost server is to blame for is seen elsewhere.
+    pub(crate) fn note_error(&self, error: &Error, policy: &str) {
+        let is_known = matches!(error, Error::Cost | Error::Unavailable(_));
+        if !is_known && self.errors.permits() {
+            tracing::error!(%error, policy, "not decided");
+        }
     }
 }
 

@@ -61,7 +61,8 @@ pub(crate) async fn peek(
 ) -> Response<Body> {
     let decided = async {
         let asked = asked(read(&app, &headers, body).await?)?;
-        Ok(app.limiter.peek_call(asked.call()).await?)
+        let answer = app.limiter.peek_call(asked.call()).await;
+        Ok(answer.inspect_err(|error| app.note_error(error, POLICY_NAME))?)
     };
     respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
 }

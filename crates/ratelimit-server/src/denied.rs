@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use ratelimit_client::Retry;
 
-/// More lines a second than that tell nobody more.
-const MOST_LINES_A_SECOND: u64 = 10;
+use crate::sampler::Sampler;
+
 /// Keys that are counted; a new one takes the place of the least.
 const COUNTED_KEYS: usize = 200;
 /// Keys that are shown.
@@ -21,10 +20,7 @@ const MOST_CHARACTERS: usize = 128;
 pub(crate) struct Denied {
     /// Goes into the digests, if keys are not to be read.
     secret: Option<String>,
-    start: Instant,
-    /// The current second since the start, and its lines.
-    second: AtomicU64,
-    lines: AtomicU64,
+    sampler: Sampler,
     left_out: AtomicU64,
     /// Of these, those that no line has told yet.
     untold: AtomicU64,
@@ -36,9 +32,7 @@ impl Denied {
         let secret = hash_keys.then(|| secret.unwrap_or_else(random));
         Self {
             secret,
-            start: Instant::now(),
-            second: AtomicU64::new(0),
-            lines: AtomicU64::new(0),
+            sampler: Sampler::default(),
             left_out: AtomicU64::new(0),
             untold: AtomicU64::new(0),
             counts: Mutex::new(HashMap::with_capacity(COUNTED_KEYS)),
@@ -47,7 +41,7 @@ impl Denied {
 
     pub(crate) fn note(&self, key: &str, policy: &str, retry: Retry) {
         self.count(key);
-        if !self.may_write() {
+        if !self.sampler.permits() {
             self.left_out.fetch_add(1, Relaxed);
             self.untold.fetch_add(1, Relaxed);
             return;
@@ -67,7 +61,7 @@ impl Denied {
 
     /// To be called each second: a flood that has ended leaves no next line to tell it.
     pub(crate) fn tell_left_out(&self) {
-        if self.start.elapsed().as_secs() == self.second.load(Relaxed) {
+        if !self.sampler.is_quiet() {
             return;
         }
         let left_out = self.untold.swap(0, Relaxed);
@@ -88,14 +82,6 @@ impl Denied {
         let mut top: Vec<_> = counts.iter().map(|(key, count)| (&**key, *count)).collect();
         top.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         top.into_iter().take(TOP_KEYS).map(|(key, count)| (self.shown(key), count)).collect()
-    }
-
-    fn may_write(&self) -> bool {
-        let now = self.start.elapsed().as_secs();
-        if self.second.swap(now, Relaxed) != now {
-            self.lines.store(0, Relaxed);
-        }
-        self.lines.fetch_add(1, Relaxed) < MOST_LINES_A_SECOND
     }
 
     fn count(&self, key: &str) {

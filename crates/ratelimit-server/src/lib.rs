@@ -28,6 +28,7 @@ mod openapi;
 mod page;
 mod policies;
 mod problem;
+mod sampler;
 mod serve;
 mod settings;
 mod target;

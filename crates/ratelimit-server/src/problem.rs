@@ -54,15 +54,14 @@ impl From<Error> for Problem {
                 rule if rule.starts_with("WRONGTYPE ") => {
                     (StatusCode::CONFLICT, "key holds another type of value".to_owned())
                 }
-                _ => refused(&error),
+                _ => refused(),
             },
-            _ => refused(&error),
+            _ => refused(),
         };
         Self::new(status, detail)
     }
 }
 
-fn refused(error: &Error) -> (StatusCode, String) {
-    tracing::error!(%error, "the server refused");
+fn refused() -> (StatusCode, String) {
     (StatusCode::BAD_GATEWAY, "the server refused; its words are in the log".to_owned())
 }

@@ -81,3 +81,16 @@ fn the_policies_of_the_documents_can_be_used() {
     let service = Settings::memory().file("p.toml", example).set("POLICIES", "p.toml").start();
     assert_eq!(service.get("/").status, 200);
 }
+
+#[test]
+fn the_decision_and_the_error_of_the_documents_are_those_of_the_service() {
+    let page = repository(SERVER);
+    let (_, rest) = page.split_once("$ curl -s --json '").expect("an example");
+    let (request, rest) = rest.split_once("' http://127.0.0.1:3000/v1/check\n").expect("its path");
+    let server = crate::service::server();
+    let service = Settings::on(&server).set("INSTANCE", "ratelimit-3000").start();
+    let told = service.post("/v1/check", request).body;
+    assert_eq!(rest.lines().next(), Some(&*told));
+    let wrong = service.post("/v1/check", r#"{"key":"k","limit":-1,"window":60}"#).body;
+    assert!(page.contains(&format!("```\n{wrong}\n```")), "{SERVER} lacks {wrong}");
+}

@@ -41,6 +41,12 @@ fn a_request_that_is_none_is_400() {
     for case in cases {
         assert_eq!(send(&service, case), 400, "{}", String::from_utf8_lossy(case));
     }
+    let others = ["OPTIONS * HTTP/1.1", "CONNECT h:80 HTTP/1.1", "BREW / HTTP/1.1"];
+    for line in others {
+        let status = send(&service, format!("{line}\r\nhost: h\r\n\r\n").as_bytes());
+        assert!((400..500).contains(&status), "{line}: {status}");
+    }
+    assert_eq!(send(&service, b"GET http://h/ HTTP/1.1\r\nhost: h\r\n\r\n"), 200);
     is_well(&service);
 }
 

@@ -71,15 +71,42 @@ fn a_key_cannot_forge_a_line() {
     eventually("a line", || json.log("denied").len() == 1);
     assert_eq!(json.log("denied")[0]["key"], "a\nforged level=ERROR \u{1b}[31m\" x=\"");
 
-    let text = Settings::memory().flag("--log-format=json").start();
-    text.check(check);
-    eventually("a line", || text.log("denied").len() == 1);
-    let metrics = text.get("/metrics").body;
+    let metrics = json.get("/metrics").body;
     let top: Vec<_> =
         metrics.lines().filter(|line| line.starts_with("ratelimit_denied_top{")).collect();
     assert_eq!(
         top,
-        [r#"ratelimit_denied_top{key="a\nforged level=ERROR [31m\" x=\""} 1"#
-            .replace(" [31m", " \u{1b}[31m")]
+        ["ratelimit_denied_top{key=\"a\\nforged level=ERROR \u{1b}[31m\\\" x=\\\"\"} 1"]
     );
+
+    let text = Settings::memory().set("LOG_FORMAT", "text").start();
+    text.check(check);
+    eventually("a line", || text.raw_log().iter().any(|line| line.contains("denied")));
+    let lines = text.raw_log();
+    assert!(
+        lines.iter().all(|line| line.starts_with("20") && !line.contains('\u{1b}')),
+        "{lines:?}"
+    );
+    let line = lines.iter().find(|line| line.contains("denied")).expect("a line");
+    let key = r#"key="a\nforged level=ERROR \u{1b}[31m\" x=\"" policy="v1" wait_ms=-1"#;
+    assert!(line.contains(key), "{line}");
+}
+
+#[test]
+fn what_the_server_refuses_is_an_error_in_the_log_and_not_in_the_answer() {
+    let server = crate::service::server();
+    server.connect().must("ACL SETUSER weak on >x ~nothing +@all");
+    let weak = Settings::at(&format!("redis://weak:x@127.0.0.1:{}", server.port())).start();
+    let answer = weak.post("/v1/check", r#"{"key":"k","limit":1,"window":1}"#);
+    assert_eq!(answer.status, 502);
+    assert!(!answer.body.contains("weak") && !answer.body.contains("NOPERM"), "{}", answer.body);
+    assert_eq!(weak.get("/").status, 503);
+    eventually("a line each", || weak.log("not decided").len() == 2);
+    let line = &weak.log("not decided")[0];
+    assert_eq!(line["level"], "ERROR");
+    assert!(line["error"].as_str().expect("text").contains("NOPERM"), "{line}");
+    for _ in 0..100 {
+        weak.get("/");
+    }
+    assert!(weak.log("not decided").len() < 100, "a flood is thinned out");
 }

@@ -106,9 +106,11 @@ impl Settings {
         eventually("the service listens", || {
             let ended = service.process.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "the service did not start: {ended:?}");
-            let listening = service.log("listening");
-            let address = listening.first().and_then(|line| line["address"].as_str());
-            let port = address.and_then(|address| address.rsplit(':').next()?.parse().ok());
+            let lines = service.raw_log();
+            let listening = lines.iter().find(|line| line.contains("listening"));
+            let address = listening.and_then(|line| line.split_once("127.0.0.1:"));
+            let port = address.map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()));
+            let port = port.and_then(|mut numbers| numbers.next()?.parse().ok());
             service.port = port.unwrap_or(0);
             port.is_some()
         });
