@@ -18,3 +18,4 @@ mod loading;
 mod memory;
 mod reply;
 mod silence;
+mod vectors;

@@ -8,13 +8,16 @@ mod binaries;
 mod cluster;
 mod connection;
 mod errors;
+mod faked;
 mod frozen;
 mod limiter;
 mod random;
+mod replay;
 mod replica;
 mod reply;
 mod samples;
 mod server;
+mod vectors;
 mod wait;
 
 pub use binaries::{
@@ -23,11 +26,14 @@ pub use binaries::{
 pub use cluster::{Cluster, ClusterClient};
 pub use connection::Connection;
 pub use errors::{error_names, error_text};
+pub use faked::Faked;
 pub use frozen::{Frozen, T0_MICROS, T0_MILLIS};
 pub use limiter::{twin_source, Limiter};
 pub use random::Random;
+pub use replay::{replay, Subject};
 pub use replica::{catch_up, follow, resyncs, ReplicationStream};
 pub use reply::Reply;
 pub use samples::{fill, next_decisions, snapshots, SAMPLES};
 pub use server::{Server, Setup};
+pub use vectors::{cases, Action, Ask, Case, Held, Step, VECTORS};
 pub use wait::eventually;

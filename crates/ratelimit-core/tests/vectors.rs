@@ -1,0 +1,105 @@
+//! `tests/vectors.txt` against the core, with room for one pair and for eight.
+
+use ratelimit_core::command::opens_pair;
+use ratelimit_core::{check, peek, ArgumentError, CallOf, Now, OutcomeOf, RetryAfter};
+use ratelimit_core::{Standing, StateError, Stored};
+use ratelimit_harness::{
+    cases, error_names, error_text, replay, Ask, Held, Reply, Subject, VECTORS,
+};
+
+#[test]
+fn the_core_keeps_the_contract_in_examples() {
+    replay(&mut Key(None), &cases());
+}
+
+/// Those that a test of the shell provokes: they have no place in a decision.
+const SHELL_ERRORS: [&str; 4] = ["WrongType", "OutOfMemory", "Replication", "Panic"];
+
+#[test]
+fn every_error_of_arguments_and_state_has_an_example() {
+    for name in error_names().into_iter().filter(|name| !SHELL_ERRORS.contains(name)) {
+        assert!(VECTORS.lines().any(|line| line.ends_with(&format!("| error {name}"))), "{name}");
+    }
+}
+
+struct Key(Option<Held>);
+
+impl Subject for Key {
+    fn plant(&mut self, _: i64, held: Option<&Held>) {
+        self.0 = held.cloned();
+    }
+
+    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+        let (reply, next) = decide::<8>(self.0.as_ref(), now_micros, ask);
+        if !ask.words.get(2).is_some_and(|word| opens_pair(word)) {
+            let alone = decide::<1>(self.0.as_ref(), now_micros, ask);
+            assert_eq!(alone, (reply.clone(), next.clone()), "with room for one pair");
+        }
+        self.0 = next.or(self.0.take());
+        reply
+    }
+
+    fn held(&mut self) -> Option<Held> {
+        self.0.clone()
+    }
+
+    fn expires(&self) -> bool {
+        false
+    }
+}
+
+/// The reply, and what is to be stored if anything is.
+fn decide<const N: usize>(
+    held: Option<&Held>,
+    now_micros: i64,
+    ask: &Ask,
+) -> (Reply, Option<Held>) {
+    match outcome::<N>(held, now_micros, ask) {
+        Err(name) => (Reply::Error(error_text(&name).to_owned()), None),
+        Ok(outcome) => {
+            let next = outcome.next().map(|next| Held {
+                value: next.value().to_vec(),
+                expiry_ms: Some(next.expiry_ms.try_into().expect("an expiry fits")),
+            });
+            (reply(&outcome), next)
+        }
+    }
+}
+
+/// `Err` holds an error's name.
+fn outcome<const N: usize>(
+    held: Option<&Held>,
+    now_micros: i64,
+    ask: &Ask,
+) -> Result<OutcomeOf<N>, String> {
+    let words = ask.words.iter().map(Vec::as_slice);
+    let call = CallOf::<N>::parse(words).map_err(|error: ArgumentError| format!("{error:?}"))?;
+    let now = Now::from_micros(now_micros).ok_or("Clock")?;
+    let stored = held.map(|held| Stored {
+        value: &held.value,
+        expiry_ms: held.expiry_ms.map(|ms| ms.try_into().expect("an expiry fits")),
+    });
+    let decide = if ask.verb == "CHECK" { check } else { peek };
+    decide(&call, stored, now).map_err(|error: StateError| format!("{error:?}"))
+}
+
+fn reply<const N: usize>(outcome: &OutcomeOf<N>) -> Reply {
+    let mut reply = vec![Reply::Integer(outcome.allowed().into())];
+    reply.extend(numbers(outcome.binding()));
+    if let standings @ [_, _, ..] = outcome.standings() {
+        let each = |standing| Reply::Array(numbers(standing).to_vec());
+        reply.push(Reply::Array(standings.iter().map(each).collect()));
+    }
+    Reply::Array(reply)
+}
+
+fn numbers(standing: &Standing) -> [Reply; 4] {
+    let retry_after_ms = match standing.retry_after {
+        RetryAfter::Now => 0,
+        RetryAfter::Millis(ms) => ms.try_into().expect("a wait fits"),
+        RetryAfter::Never => -1,
+    };
+    let number = |n: u64| n.try_into().expect("a number fits");
+    let Standing { limit, remaining, reset_after_ms, .. } = *standing;
+    [number(limit), number(remaining), retry_after_ms, number(reset_after_ms)].map(Reply::Integer)
+}

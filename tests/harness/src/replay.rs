@@ -1,0 +1,87 @@
+//! Runs the vectors against whoever is to keep the contract.
+
+use super::{Action, Ask, Case, Held, Reply, Step};
+
+/// Whoever decides on the one key of a case.
+pub trait Subject {
+    fn plant(&mut self, now_micros: i64, held: Option<&Held>);
+    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply;
+    fn held(&mut self) -> Option<Held>;
+    /// Whether a key goes by itself when its time has come.
+    fn expires(&self) -> bool;
+}
+
+/// Fails with every case that went otherwise, at the step where it did.
+#[track_caller]
+pub fn replay(subject: &mut impl Subject, cases: &[Case]) {
+    assert!(!cases.is_empty(), "no case to run");
+    let failures: Vec<_> = cases.iter().filter_map(|case| first_failure(subject, case)).collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+fn first_failure(subject: &mut impl Subject, case: &Case) -> Option<String> {
+    let mut expected = None;
+    subject.plant(case.steps[0].now_micros, None);
+    case.steps.iter().find_map(|step| {
+        let difference = match &step.action {
+            Action::Plant(held) => {
+                subject.plant(step.now_micros, held.as_ref());
+                expected = held.clone();
+                None
+            }
+            Action::Ask(ask) => difference(subject, step, ask, &mut expected),
+        };
+        difference.map(|difference| {
+            let Step { line, text, .. } = step;
+            format!("tests/vectors.txt:{line}: {}\n  step      {text}\n{difference}", case.title)
+        })
+    })
+}
+
+/// What was expected and what came, if that is not the same. `expected` is what the key holds.
+fn difference(
+    subject: &mut impl Subject,
+    step: &Step,
+    ask: &Ask,
+    expected: &mut Option<Held>,
+) -> Option<String> {
+    let reply = subject.ask(step.now_micros, ask);
+    let held = subject.held();
+    if ask.leaves.is_some() {
+        expected.clone_from(&ask.leaves);
+    }
+    let end_ms = expected.as_ref().and_then(|held| held.expiry_ms);
+    let is_over = end_ms.is_some_and(|end_ms| end_ms <= step.now_micros.div_euclid(1000));
+    let went = held.is_none() && is_over && subject.expires();
+    if reply == ask.expected && (held == *expected || went) {
+        return None;
+    }
+    let show =
+        |reply, held: &Option<_>| format!("{}, leaving {}", show_reply(reply), show_held(held));
+    let (wanted, came) = (show(&ask.expected, expected), show(&reply, &held));
+    Some(format!("  expected  {wanted}\n  got       {came}"))
+}
+
+fn show_reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Integer(n) => n.to_string(),
+        Reply::Array(items) => items.iter().map(show_item).collect::<Vec<_>>().join(" "),
+        Reply::Error(text) => format!("error \"{text}\""),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Each pair's numbers stand in brackets, as in the file.
+fn show_item(item: &Reply) -> String {
+    match item {
+        Reply::Array(pairs) if matches!(pairs[..], [Reply::Array(_), ..]) => show_reply(item),
+        Reply::Array(_) => format!("[{}]", show_reply(item)),
+        _ => show_reply(item),
+    }
+}
+
+fn show_held(held: &Option<Held>) -> String {
+    let Some(Held { value, expiry_ms }) = held else { return "no key".to_owned() };
+    let end = expiry_ms.map_or("for ever".to_owned(), |end_ms| format!("until {end_ms}"));
+    format!("\"{}\" {end}", value.escape_ascii())
+}

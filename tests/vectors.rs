@@ -1,0 +1,104 @@
+//! `tests/vectors.txt` on real servers: the native commands, the twin in Lua, and both in turn on one
+//! key, where a frozen clock decides; and as they ship, on servers whose whole clock can be frozen.
+
+use std::iter::Cycle;
+use std::vec::IntoIter;
+
+use ratelimit_harness::{
+    cases, not_applicable, on_every_server, replay, Ask, Case, Connection, Faked, Frozen, Held,
+    Limiter, Reply, Subject,
+};
+
+#[test]
+fn the_module_and_the_twin_keep_the_contract_in_examples() {
+    on_every_server(|binary| {
+        let mut frozen = Frozen::start(binary);
+        let connection = frozen.server.connect();
+        let twin = frozen.twin.clone();
+        let clock = move |micros| frozen.set_clock(micros);
+        for_each_order(Key::new(connection, clock, false), twin, &cases());
+    });
+}
+
+#[test]
+fn as_they_ship_the_module_and_the_twin_keep_the_contract_in_examples() {
+    on_every_server(|binary| {
+        let mut faked = match Faked::start(binary) {
+            Ok(faked) => faked,
+            Err(why) => return not_applicable(binary, "a frozen clock as they ship", why),
+        };
+        let (cases, before_1970): (Vec<_>, Vec<_>) = cases().into_iter().partition(is_since_1970);
+        for case in before_1970 {
+            not_applicable(binary, case.title, "libfaketime fakes no time before 1970");
+        }
+        let mut connection = faked.server.connect();
+        let twin = Limiter::twin(&mut connection);
+        let clock = move |micros| faked.set_clock(micros);
+        for_each_order(Key::new(connection, clock, true), twin, &cases);
+    });
+}
+
+fn is_since_1970(case: &Case) -> bool {
+    case.steps.iter().all(|step| step.now_micros >= 0)
+}
+
+/// The module alone, the twin alone, and both in turn, either beginning.
+fn for_each_order<C: FnMut(i64)>(mut key: Key<C>, twin: Limiter, cases: &[Case]) {
+    for order in [
+        vec![Limiter::Module],
+        vec![twin.clone()],
+        vec![Limiter::Module, twin.clone()],
+        vec![twin, Limiter::Module],
+    ] {
+        println!("asked: {}", order.iter().map(Limiter::name).collect::<Vec<_>>().join(", "));
+        key.order = order.into_iter().cycle();
+        replay(&mut key, cases);
+    }
+}
+
+/// The key of all cases.
+struct Key<C> {
+    connection: Connection,
+    set_clock: C,
+    expires: bool,
+    /// Who is asked, from call to call.
+    order: Cycle<IntoIter<Limiter>>,
+}
+
+impl<C: FnMut(i64)> Key<C> {
+    fn new(connection: Connection, set_clock: C, expires: bool) -> Self {
+        Self { connection, set_clock, expires, order: Vec::new().into_iter().cycle() }
+    }
+}
+
+impl<C: FnMut(i64)> Subject for Key<C> {
+    fn plant(&mut self, now_micros: i64, held: Option<&Held>) {
+        (self.set_clock)(now_micros);
+        self.connection.must("DEL k");
+        let Some(Held { value, expiry_ms }) = held else { return };
+        let mut call: Vec<&[u8]> = vec![b"SET", b"k", value];
+        let end = expiry_ms.map(|end_ms| end_ms.to_string());
+        call.extend(end.iter().flat_map(|end| [b"PXAT", end.as_bytes()]));
+        assert_eq!(self.connection.call(&call).text(), "OK");
+    }
+
+    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+        (self.set_clock)(now_micros);
+        let limiter = self.order.next().expect("somebody is asked");
+        limiter.ask(&mut self.connection, ask.verb, b"k", &ask.words)
+    }
+
+    fn held(&mut self) -> Option<Held> {
+        let replies = self.connection.pipeline(&["GET k", "PEXPIRETIME k"]);
+        let [value, end_ms] = &replies[..] else { panic!("two replies: {replies:?}") };
+        if *value == Reply::Nil {
+            return None;
+        }
+        let expiry_ms = Some(end_ms.integer()).filter(|&end_ms| end_ms != -1);
+        Some(Held { value: value.bytes().to_vec(), expiry_ms })
+    }
+
+    fn expires(&self) -> bool {
+        self.expires
+    }
+}
