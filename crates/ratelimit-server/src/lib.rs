@@ -45,11 +45,13 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
 use app::App;
 pub use log::start as start_log;
 use problem::Problem;
+use serve::{Ends, Signals};
 pub use settings::{Log, Settings};
 
 /// Serves until the process is asked to end. `Err`: why it could not start, or not end in time.
@@ -62,19 +64,26 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App::new(settings, address, stopping)?);
+    // From here on: a signal that nobody listens for would end the process at once.
+    let mut ends = Ends::listen();
+    let hangup = match &app.settings.policies {
+        Some(_) => serve::signal(SignalKind::hangup()),
+        // It ends the process, as it does others.
+        None => Signals::never(),
+    };
     tracing::info!(
         address = %address,
         instance = app.instance,
         backend = app.settings.target.name(),
         "listening"
     );
-    tokio::spawn(keep_house(Arc::clone(&app)));
+    tokio::spawn(keep_house(Arc::clone(&app), hangup));
     tokio::spawn(async move {
-        serve::asked_to_end().await;
+        ends.next().await;
         tracing::info!("ending: finishing what was begun");
         stop.send_replace(true);
         // Whoever asks twice does not want to wait.
-        serve::asked_to_end().await;
+        ends.next().await;
         std::process::exit(1);
     });
     let router = router(&app);
@@ -86,14 +95,14 @@ pub async fn run(settings: Settings) -> Result<(), String> {
 }
 
 /// What goes on beside the requests.
-async fn keep_house(app: Arc<App>) {
+async fn keep_house(app: Arc<App>, hangup: Signals) {
     let denials = async {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             app.denied.tell_left_out();
         }
     };
-    let policies = app.policies.keep_current(&app.settings, &app.metrics);
+    let policies = app.policies.keep_current(&app.settings, &app.metrics, hangup);
     tokio::join!(health::keep_looking(&app), policies, denials);
 }
 

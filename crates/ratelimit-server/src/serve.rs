@@ -41,6 +41,10 @@ pub(crate) fn signal(kind: SignalKind) -> Signals {
 }
 
 impl Signals {
+    pub(crate) fn never() -> Self {
+        Self(None)
+    }
+
     pub(crate) async fn next(&mut self) {
         match &mut self.0 {
             Some(signal) => drop(signal.recv().await),
@@ -49,13 +53,19 @@ impl Signals {
     }
 }
 
-/// SIGTERM or SIGINT.
-pub(crate) async fn asked_to_end() {
-    let mut terminate = signal(SignalKind::terminate());
-    let mut interrupt = signal(SignalKind::interrupt());
-    tokio::select! {
-        () = terminate.next() => {}
-        () = interrupt.next() => {}
+/// SIGTERM and SIGINT.
+pub(crate) struct Ends(Signals, Signals);
+
+impl Ends {
+    pub(crate) fn listen() -> Self {
+        Self(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    }
+
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            () = self.0.next() => {}
+            () = self.1.next() => {}
+        }
     }
 }
 

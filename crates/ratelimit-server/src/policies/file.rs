@@ -13,6 +13,7 @@ use super::{Policies, Route, Rule, DEFAULT};
 use crate::key_by::{Finder, KeyBy};
 use crate::limits::{self, Wrong, ALGORITHM_RULE};
 use crate::metrics::Metrics;
+use crate::serve::Signals;
 use crate::settings::{Settings, MAX_LIMIT};
 use crate::window;
 
@@ -191,9 +192,13 @@ impl Source {
     }
 
     /// Reads the file again whenever it has changed, or at SIGHUP. A bad file changes nothing.
-    pub(crate) async fn keep_current(&self, settings: &Settings, metrics: &Metrics) {
+    pub(crate) async fn keep_current(
+        &self,
+        settings: &Settings,
+        metrics: &Metrics,
+        mut hangup: Signals,
+    ) {
         let Some(file) = &self.file else { return };
-        let mut hangup = crate::serve::signal(tokio::signal::unix::SignalKind::hangup());
         let mut seen = self.stamp;
         loop {
             let asked = tokio::select! {
