@@ -1,13 +1,16 @@
 # Each target is one script; `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-matrix test-clients bench bench-instructions bench-memory bench-client fuzz lint clean
+.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client fuzz lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
 
 run: ## build, find or install a server, run it with the module until Ctrl-C (SERVER=path, PORT=6379)
 	@scripts/run.sh
+
+demo: ## a server, two instances of the service and the live page, until Ctrl-C (SERVER=path, PORT=3000)
+	@scripts/demo.sh
 
 build: ## build the module: target/release/libratelimit.so
 	@scripts/setup.sh build

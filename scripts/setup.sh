@@ -3,6 +3,8 @@
 # usage: setup.sh NEED...
 #   build        cargo, a C compiler and libclang (bindgen reads the server's header with it)
 #   redis-tools  redis-cli and redis-benchmark; on Debian the server's binary too
+#   nginx        the tests put it before the service; it is installed without being started
+#   chromium     the browser, with its driver, in which the tests open the live page
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
 #   pip          fetches the further servers of the test matrix
@@ -22,18 +24,27 @@ install() { # what it is for, Debian package, Homebrew formula
   fi
 }
 
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
 apt_install() { # package
-  local log as_root=()
-  if [ "$(id -u)" != 0 ]; then
-    have sudo || die "$1 is missing; install it as root: apt-get install $1"
-    as_root=(sudo)
-  fi
+  local log
+  [ "$(id -u)" = 0 ] || have sudo || die "$1 is missing; install it as root: apt-get install $1"
   log=$(mktemp)
-  { ${as_root[@]+"${as_root[@]}"} apt-get update -q &&
-    ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -qy \
+  { as_root apt-get update -q &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy \
       --no-install-recommends -o DPkg::Lock::Timeout=300 "$1"; } >"$log" 2>&1 ||
     { tail -20 "$log" >&2; die "apt-get could not install $1; the whole log: $log"; }
   rm -f "$log"
+}
+
+# Debian starts a web server as soon as it is installed, unless a file says no.
+says_no=/usr/sbin/policy-rc.d
+install_nginx() {
+  if have apt-get && [ ! -e "$says_no" ]; then
+    trap 'as_root rm -f "$says_no"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root env install -m 755 /dev/stdin "$says_no"
+  fi
+  install "a proxy for the tests" nginx nginx
 }
 
 cc_works() { echo '#include <stdio.h>' | cc -x c -c -o /dev/null - 2>/dev/null; }
@@ -80,6 +91,10 @@ for need in "$@"; do
     redis-tools)
       { have redis-cli && have redis-benchmark; } || { have valkey-cli && have valkey-benchmark; } ||
         install "a server's tools" redis-tools redis ;;
+    nginx) have nginx || install_nginx ;;
+    chromium)
+      { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
+      have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;
     faketime) faketime_library >/dev/null || install "a clock that tests can freeze" faketime libfaketime ;;
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;

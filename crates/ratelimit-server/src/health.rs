@@ -1,0 +1,118 @@
+//! Whether the process lives, and whether it can decide.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Response, StatusCode};
+use ratelimit_client::{Policy, Source};
+use serde_json::json;
+
+use crate::app::App;
+use crate::settings::OnRedisFailure;
+
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+const PROBE: Policy = Policy::fixed(1, Duration::from_secs(1));
+/// Behind the prefix; only looked at, never written.
+const PROBE_KEY: &str = "probe";
+
+/// What the last look at the backend said.
+#[derive(Default)]
+pub(crate) struct Health {
+    /// 1 or 0, for the metrics.
+    is_up: Arc<AtomicU64>,
+    has_been_up: AtomicBool,
+    /// `None` before the first look.
+    last: Mutex<Option<Result<(), String>>>,
+}
+
+impl Health {
+    pub(crate) fn is_up(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.is_up)
+    }
+
+    /// Whether it is another state than the last.
+    fn set(&self, state: Result<(), String>) -> bool {
+        self.is_up.store(state.is_ok().into(), Relaxed);
+        self.has_been_up.fetch_or(state.is_ok(), Relaxed);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_ok = last.as_ref().map(Result::is_ok);
+        let changed = was_ok != Some(state.is_ok());
+        *last = Some(state);
+        changed
+    }
+
+    fn why_not(&self) -> Option<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            None => Some("not asked yet".to_owned()),
+            Some(state) => state.as_ref().err().cloned(),
+        }
+    }
+}
+
+/// Asks the backend each second for what it must be able to do: a decision.
+pub(crate) async fn keep_looking(app: &App) {
+    loop {
+        look(app).await;
+        tokio::time::sleep(PROBE_EVERY).await;
+    }
+}
+
+async fn look(app: &App) {
+    let state = match app.limiter.peek(PROBE_KEY, &PROBE).await {
+        Ok(answer) => match answer.source {
+            Source::Local(failure) | Source::FailedOpen(failure) => Err(failure.to_string()),
+            _ => Ok(()),
+        },
+        Err(error) => Err(error.to_string()),
+    };
+    let why = state.as_ref().err().cloned();
+    if !app.health.set(state) {
+        return;
+    }
+    let backend = app.settings.target.name();
+    match why {
+        None => tracing::info!(backend, "the backend answers"),
+        Some(why) => {
+            let meanwhile = meanwhile(app.settings.on_failure);
+            tracing::warn!(backend, why, meanwhile, "the backend does not answer");
+        }
+    }
+}
+
+fn meanwhile(on_failure: OnRedisFailure) -> &'static str {
+    match on_failure {
+        OnRedisFailure::Local => "this instance's share of each limit",
+        OnRedisFailure::Open => "all pass",
+        OnRedisFailure::Closed => "none passes",
+    }
+}
+
+/// The process lives.
+pub(crate) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// It can decide as configured: the backend answers; or it has answered, and what the settings say
+/// for its failure decides. An instance that would deny all by 503 is not ready, nor one that ends.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
+    let why_not = app.health.why_not();
+    let goes_on = app.settings.on_failure != OnRedisFailure::Closed;
+    let can_decide = why_not.is_none() || (goes_on && app.health.has_been_up.load(Relaxed));
+    let is_ready = can_decide && !*app.stopping.borrow();
+    let mut state = json!({ "ready": is_ready, "backend": app.settings.target.name() });
+    if let Some(why) = why_not {
+        state["why"] = json!(why);
+        state["meanwhile"] = json!(meanwhile(app.settings.on_failure));
+    }
+    let mut response = Response::new(Body::from(state.to_string()));
+    if !is_ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,146 @@
+//! The rate limiter over HTTP. A request enters at [`serve`], is routed here, and is decided by the
+//! limiter that [`backend`] has made of the settings.
+//!
+//! | path | file |
+//! | --- | --- |
+//! | `GET /` | `api.rs`: the rate-limited API; `guard.rs` and `policies.rs` decide |
+//! | `POST /v1/check`, `/v1/peek`, `/v1/check/batch` | `decisions.rs` |
+//! | `/v1/auth` | `auth.rs`, for nginx |
+//! | `GET /metrics` | `metrics.rs` |
+//! | `GET /healthz`, `/readyz` | `health.rs` |
+//! | `GET /openapi.json` | `openapi.rs` |
+//! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
+
+mod api;
+mod app;
+mod auth;
+mod backend;
+mod body;
+mod decisions;
+mod denied;
+mod guard;
+mod health;
+mod key_by;
+mod limits;
+mod log;
+mod metrics;
+mod openapi;
+mod page;
+mod policies;
+mod problem;
+mod sampler;
+mod serve;
+mod settings;
+mod target;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post};
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::signal::unix::SignalKind;
+use tokio::sync::watch;
+
+use app::App;
+pub use log::start as start_log;
+use problem::Problem;
+use serve::{Ends, Signals};
+pub use settings::{Log, Settings};
+
+/// Serves until the process is asked to end. `Err`: why it could not start, or not end in time.
+pub async fn run(settings: Settings) -> Result<(), String> {
+    // An error is that there is one already, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|error| format!("BIND, PORT {}: {error}", settings.listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (stop, stopping) = watch::channel(false);
+    let app = Arc::new(App::new(settings, address, stopping)?);
+    // From here on: a signal that nobody listens for would end the process at once.
+    let mut ends = Ends::listen();
+    let hangup = match &app.settings.policies {
+        Some(_) => serve::signal(SignalKind::hangup()),
+        // It ends the process, as it does others.
+        None => Signals::never(),
+    };
+    tracing::info!(
+        address = %address,
+        instance = app.instance,
+        backend = app.settings.target.name(),
+        "listening"
+    );
+    tokio::spawn(keep_house(Arc::clone(&app), hangup));
+    tokio::spawn(async move {
+        ends.next().await;
+        tracing::info!("ending: finishing what was begun");
+        stop.send_replace(true);
+        // Whoever asks twice does not want to wait.
+        ends.next().await;
+        std::process::exit(1);
+    });
+    let router = router(&app);
+    if !serve::serve(listener, Arc::clone(&app), router).await {
+        return Err("ended by the deadline, with requests unanswered".to_owned());
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// What goes on beside the requests.
+async fn keep_house(app: Arc<App>, hangup: Signals) {
+    let denials = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            app.denied.tell_left_out();
+        }
+    };
+    let policies = app.policies.keep_current(&app.settings, &app.metrics, hangup);
+    tokio::join!(health::keep_looking(&app), policies, denials);
+}
+
+fn router(app: &Arc<App>) -> Router {
+    Router::new()
+        .route("/", any(welcome_is_got))
+        .route("/v1/check", post(decisions::check))
+        .route("/v1/peek", post(decisions::peek))
+        .route("/v1/check/batch", post(decisions::batch))
+        .route("/v1/auth", any(auth::auth))
+        .route("/metrics", get(metrics_text))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::document))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_such_path)
+        .with_state(Arc::clone(app))
+        .merge(app.page.clone().router())
+}
+
+async fn metrics_text(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, METRICS_TYPE)], app.metrics.text())
+}
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// GET and HEAD of it do not come here.
+async fn welcome_is_got() -> Response<Body> {
+    let mut response = wrong_method().await;
+    response.headers_mut().insert(ALLOW, "GET, HEAD".parse().expect("a value"));
+    response
+}
+
+async fn wrong_method() -> Response<Body> {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods, see Allow")
+        .response()
+}
+
+async fn no_such_path() -> Response<Body> {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json").response()
+}

@@ -1,0 +1,216 @@
+//! What happens here, for Prometheus: counted by atomics, written out when asked.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+use ratelimit_client::{Answer, Counts, Error, Limiter, Source};
+
+use crate::denied::Denied;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// All counters.
+pub(crate) struct Metrics {
+    registry: Registry,
+    decisions: Family<Labels, Counter>,
+    sources: [Counter; SOURCES.len()],
+    duration: Arc<Histogram>,
+}
+
+/// The counters of one policy, looked up once.
+#[derive(Clone, Debug)]
+pub(crate) struct Decisions {
+    allowed: Counter,
+    denied: Counter,
+    failed: Counter,
+}
+
+const SOURCES: [&str; 6] = ["module", "script", "memory", "known_denial", "local", "open"];
+
+fn source_index(source: Source) -> usize {
+    match source {
+        Source::Module => 0,
+        Source::Script => 1,
+        Source::Memory => 2,
+        Source::KnownDenial => 3,
+        Source::Local(_) => 4,
+        Source::FailedOpen(_) => 5,
+    }
+}
+
+/// What a decision's source is called, in metrics and answers.
+pub(crate) fn source_name(source: Source) -> &'static str {
+    SOURCES[source_index(source)]
+}
+
+impl Metrics {
+    pub(crate) fn new(limiter: Limiter, denied: Arc<Denied>, is_up: Arc<AtomicU64>) -> Self {
+        let mut registry = Registry::with_prefix("ratelimit");
+        let decisions = Family::<Labels, Counter>::default();
+        registry.register("decisions", "Decisions, by policy and outcome", decisions.clone());
+        let sources = Family::<Labels, Counter>::default();
+        registry.register("answers", "Decisions, by who decided", sources.clone());
+        let source = |name: &&'static str| {
+            sources.get_or_create(&vec![("source", (*name).to_owned())]).clone()
+        };
+        let sources = SOURCES.each_ref().map(source);
+        let duration = Arc::new(Histogram::default());
+        registry.register_collector(Box::new(Durations(Arc::clone(&duration))));
+        registry.register_collector(Box::new(Backend { limiter, denied, is_up }));
+        Self { registry, decisions, sources, duration }
+    }
+
+    pub(crate) fn of_policy(&self, policy: &str) -> Decisions {
+        let counter = |outcome: &str| {
+            let labels = vec![("policy", policy.to_owned()), ("outcome", outcome.to_owned())];
+            self.decisions.get_or_create(&labels).clone()
+        };
+        Decisions {
+            allowed: counter("allowed"),
+            denied: counter("denied"),
+            failed: counter("failed"),
+        }
+    }
+
+    pub(crate) fn count(
+        &self,
+        decisions: &Decisions,
+        result: &Result<Answer, Error>,
+        took: Duration,
+    ) {
+        self.duration.observe(took);
+        match result {
+            Ok(answer) => {
+                let counter =
+                    if answer.is_allowed() { &decisions.allowed } else { &decisions.denied };
+                counter.inc();
+                self.sources[source_index(answer.source)].inc();
+            }
+            Err(_) => drop(decisions.failed.inc()),
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry).expect("a string has room");
+        out
+    }
+}
+
+/// Upper bounds in seconds: from a neighbour's answer to a lost one.
+const BOUNDS: [f64; 13] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// How long checks took; the library's own takes a lock each time.
+#[derive(Debug, Default)]
+struct Histogram {
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    sum_ns: AtomicU64,
+}
+
+impl Histogram {
+    fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        self.counts[bucket].fetch_add(1, Relaxed);
+        self.sum_ns.fetch_add(took.as_nanos() as u64, Relaxed);
+    }
+}
+
+#[derive(Debug)]
+struct Durations(Arc<Histogram>);
+
+impl Collector for Durations {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let counts = self.0.counts.each_ref().map(|count| count.load(Relaxed));
+        let sum = self.0.sum_ns.load(Relaxed) as f64 / 1e9;
+        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let buckets: Vec<_> = bounds.zip(counts).collect();
+        let (help, kind) = ("Time that checks took", MetricType::Histogram);
+        let mut metric =
+            encoder.encode_descriptor("check_duration", help, Some(&Unit::Seconds), kind)?;
+        metric.encode_histogram::<Labels>(sum, counts.iter().sum(), &buckets, None)
+    }
+}
+
+/// What the limiter knows of its server, and whom it denied most.
+struct Backend {
+    limiter: Limiter,
+    denied: Arc<Denied>,
+    is_up: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Backend")
+    }
+}
+
+impl Collector for Backend {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let counts = self.limiter.counts();
+        let help = "1 if the server (or memory, where that is the backend) can decide";
+        let up = ConstGauge::new(self.is_up.load(Relaxed) as i64);
+        up.encode(encoder.encode_descriptor("backend_up", help, None, MetricType::Gauge)?)?;
+        let help = "Failures of the server, by kind";
+        let failures = encoder.encode_descriptor("failures", help, None, MetricType::Counter)?;
+        family(failures, &failures_of(&counts))?;
+        let help = "Decisions without the server because it had failed, by what was done";
+        let fallbacks = encoder.encode_descriptor("fallbacks", help, None, MetricType::Counter)?;
+        family(fallbacks, &fallbacks_of(&counts))?;
+        let help = "Denials that were known here, so that the server was not asked";
+        let known = ConstCounter::new(counts.known_denials);
+        let kind = MetricType::Counter;
+        known.encode(encoder.encode_descriptor("known_denials", help, None, kind)?)?;
+        let help = "Denial log lines left out because of a flood";
+        let left_out = ConstCounter::new(self.denied.left_out());
+        left_out.encode(encoder.encode_descriptor("denial_logs_left_out", help, None, kind)?)?;
+        let help = "The keys denied most, at most ten, by an estimate that is never too low";
+        let mut top = encoder.encode_descriptor("denied_top", help, None, MetricType::Gauge)?;
+        for (key, count) in self.denied.top() {
+            let gauge = ConstGauge::new(count as i64);
+            gauge.encode(top.encode_family(&vec![("key", escaped(&key))])?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The library writes label values as they are, and a key is a stranger's choice.
+fn escaped(label: &str) -> String {
+    label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+fn failures_of(counts: &Counts) -> [(&'static str, &'static str, u64); 4] {
+    [
+        ("kind", "deadline", counts.deadlines),
+        ("kind", "connection", counts.connection_failures),
+        ("kind", "server", counts.server_failures),
+        ("kind", "circuit_open", counts.circuit_open),
+    ]
+}
+
+fn fallbacks_of(counts: &Counts) -> [(&'static str, &'static str, u64); 3] {
+    [
+        ("mode", "local", counts.local),
+        ("mode", "open", counts.failed_open),
+        ("mode", "closed", counts.unavailable),
+    ]
+}
+
+fn family(mut encoder: MetricEncoder, values: &[(&'static str, &'static str, u64)]) -> fmt::Result {
+    for (label, name, value) in values {
+        let labels = vec![(*label, *name)];
+        ConstCounter::new(*value).encode(encoder.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! What a simulation has seen: verdicts go in, and every 100 ms a tick for the page comes out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::peers::Verdict;
+
+/// So many blocked requests of a tick are told one by one, the others by their number.
+const MAX_BLOCKED: usize = 20;
+
+/// One simulated request to one algorithm.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub series: usize,
+    pub client: usize,
+    pub sent_at_ms: u64,
+}
+
+/// Since the tick before, but for what its field says.
+#[derive(Debug, Default, Serialize)]
+pub struct Tick {
+    /// Since the start.
+    pub at_ms: u64,
+    /// One for each algorithm.
+    pub series: Vec<Series>,
+    /// Answers by the instance that gave them.
+    pub instances: BTreeMap<String, u64>,
+    /// Answers by who decided: the module, the script, an instance alone …
+    pub sources: BTreeMap<String, u64>,
+    /// Requests without an answer.
+    pub failed: u64,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Series {
+    pub allowed: u64,
+    pub denied: u64,
+    pub blocked: Vec<Blocked>,
+    pub blocked_left_out: u64,
+    pub clients: Vec<Client>,
+}
+
+/// A denial.
+#[derive(Debug, Serialize)]
+pub struct Blocked {
+    pub at_ms: u64,
+    pub client: usize,
+    /// -1: for ever.
+    pub wait_ms: i64,
+    pub instance: String,
+}
+
+/// How a client stands, since the start.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Client {
+    /// As last answered; `None` before the first answer.
+    pub remaining: Option<u64>,
+    /// Counted down from the last answer.
+    pub reset_after_ms: u64,
+    /// Allowed within the last window.
+    pub in_window: usize,
+    /// The most that was ever allowed within one length of the window.
+    pub most_in_window: usize,
+    pub instance: String,
+}
+
+pub struct Board {
+    window_ms: u64,
+    /// By algorithm, then by client.
+    clients: Vec<Vec<History>>,
+    tick: Tick,
+}
+
+#[derive(Clone, Default)]
+struct History {
+    client: Client,
+    reset_at_ms: u64,
+    /// When those were sent that were allowed within the last window.
+    ///
+    /// Each was decided between its sending and its answer. So that a slow answer never shows more
+    /// in one window than there was, a window reaches from a sending to an answer.
+    allowed_at_ms: VecDeque<u64>,
+}
+
+impl Board {
+    pub fn new(algorithms: usize, clients: usize, window: Duration) -> Self {
+        let clients = vec![vec![History::default(); clients]; algorithms];
+        Self { window_ms: window.as_millis() as u64, tick: empty_tick(algorithms), clients }
+    }
+
+    pub fn record(&mut self, at_ms: u64, call: Call, verdict: Option<Verdict>) {
+        let Some(verdict) = verdict else {
+            self.tick.failed += 1;
+            return;
+        };
+        let series = &mut self.tick.series[call.series];
+        if verdict.allowed {
+            series.allowed += 1;
+        } else {
+            series.denied += 1;
+            series.block(Blocked {
+                at_ms,
+                client: call.client,
+                wait_ms: verdict.retry_after_ms,
+                instance: verdict.instance.clone(),
+            });
+        }
+        *self.tick.instances.entry(verdict.instance.clone()).or_default() += 1;
+        *self.tick.sources.entry(verdict.source.clone()).or_default() += 1;
+        self.clients[call.series][call.client].record(
+            call.sent_at_ms,
+            at_ms,
+            self.window_ms,
+            verdict,
+        );
+    }
+
+    /// Everything since the last tick; begins the next one.
+    pub fn take_tick(&mut self, at_ms: u64) -> Tick {
+        let empty = empty_tick(self.clients.len());
+        let mut tick = std::mem::replace(&mut self.tick, empty);
+        tick.at_ms = at_ms;
+        for (series, histories) in tick.series.iter_mut().zip(&mut self.clients) {
+            let now = |history: &mut History| history.at(at_ms, self.window_ms);
+            series.clients = histories.iter_mut().map(now).collect();
+        }
+        tick
+    }
+}
+
+fn empty_tick(algorithms: usize) -> Tick {
+    let series = (0..algorithms).map(|_| Series::default()).collect();
+    Tick { series, ..Tick::default() }
+}
+
+impl Series {
+    fn block(&mut self, blocked: Blocked) {
+        if self.blocked.len() < MAX_BLOCKED {
+            self.blocked.push(blocked);
+        } else {
+            self.blocked_left_out += 1;
+        }
+    }
+}
+
+impl History {
+    fn record(&mut self, sent_at_ms: u64, at_ms: u64, window_ms: u64, verdict: Verdict) {
+        self.forget(at_ms, window_ms);
+        if verdict.allowed {
+            self.allowed_at_ms.push_back(sent_at_ms);
+        }
+        self.reset_at_ms = at_ms.saturating_add(verdict.reset_after_ms);
+        self.client.remaining = Some(verdict.remaining);
+        self.client.instance = verdict.instance;
+        self.client.most_in_window = self.client.most_in_window.max(self.allowed_at_ms.len());
+    }
+
+    fn at(&mut self, at_ms: u64, window_ms: u64) -> Client {
+        self.forget(at_ms, window_ms);
+        let mut client = self.client.clone();
+        client.reset_after_ms = self.reset_at_ms.saturating_sub(at_ms);
+        client.in_window = self.allowed_at_ms.len();
+        client
+    }
+
+    fn forget(&mut self, at_ms: u64, window_ms: u64) {
+        while self.allowed_at_ms.front().is_some_and(|then| then + window_ms <= at_ms) {
+            self.allowed_at_ms.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: Call = Call { series: 0, client: 1, sent_at_ms: 0 };
+
+    fn board() -> Board {
+        Board::new(2, 2, Duration::from_secs(1))
+    }
+
+    fn verdict(allowed: bool) -> Option<Verdict> {
+        Some(Verdict {
+            allowed,
+            remaining: 4,
+            retry_after_ms: if allowed { 0 } else { 300 },
+            reset_after_ms: 500,
+            source: "module".into(),
+            instance: "a".into(),
+        })
+    }
+
+    #[test]
+    fn a_tick_counts_what_came_since_the_one_before() {
+        let mut board = board();
+        board.record(10, CALL, verdict(true));
+        board.record(20, CALL, verdict(false));
+        board.record(30, CALL, None);
+        let tick = board.take_tick(100);
+        let [first, second] = &tick.series[..] else { panic!("two algorithms") };
+        assert_eq!((first.allowed, first.denied, tick.failed), (1, 1, 1));
+        assert_eq!((second.allowed, second.denied), (0, 0));
+        assert_eq!((tick.instances["a"], tick.sources["module"]), (2, 2));
+        assert_eq!((first.blocked[0].at_ms, first.blocked[0].wait_ms), (20, 300));
+        let tick = board.take_tick(200);
+        assert_eq!((tick.series[0].allowed, tick.failed, tick.instances.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_time_to_reset_counts_down() {
+        let mut board = board();
+        board.record(10, CALL, verdict(true));
+        for (at_ms, reset_after_ms) in [(10, 500), (100, 410), (600, 0)] {
+            let client = board.take_tick(at_ms).series[0].clients[1].clone();
+            assert_eq!((client.remaining, client.reset_after_ms), (Some(4), reset_after_ms));
+        }
+        assert_eq!(board.take_tick(700).series[0].clients[0].remaining, None);
+    }
+
+    #[test]
+    fn the_window_moves_and_its_highest_count_stays() {
+        let mut board = board();
+        for sent_at_ms in [0, 400, 800] {
+            board.record(sent_at_ms + 5, Call { sent_at_ms, ..CALL }, verdict(true));
+        }
+        for (at_ms, in_window) in [(999, 3), (1_000, 2), (1_400, 1), (1_800, 0)] {
+            let client = board.take_tick(at_ms).series[0].clients[1].clone();
+            assert_eq!((client.in_window, client.most_in_window), (in_window, 3), "{at_ms}");
+        }
+    }
+
+    #[test]
+    fn a_late_answer_does_not_show_more_in_one_window_than_there_was() {
+        let mut board = board();
+        // Decided at 0 and at 1000, which are a window apart; the first answer comes late.
+        board.record(200, CALL, verdict(true));
+        board.record(1_001, Call { sent_at_ms: 1_000, ..CALL }, verdict(true));
+        assert_eq!(board.take_tick(1_100).series[0].clients[1].most_in_window, 1);
+    }
+
+    #[test]
+    fn a_flood_of_denials_is_told_by_number() {
+        let mut board = board();
+        for _ in 0..MAX_BLOCKED + 5 {
+            board.record(0, CALL, verdict(false));
+        }
+        let tick = board.take_tick(100);
+        assert_eq!((tick.series[0].blocked.len(), tick.series[0].blocked_left_out), (20, 5));
+    }
+}

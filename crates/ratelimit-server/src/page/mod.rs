@@ -1,0 +1,163 @@
+//! The live page under `/dashboard`: simulated clients send requests to the real API, and the page
+//! shows by server-sent events what becomes of them. Nothing on it comes from another site.
+
+mod board;
+mod parameters;
+mod peers;
+mod simulation;
+mod traffic;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{header, HeaderMap, HeaderName, StatusCode, Uri};
+use axum::response::sse::{self, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::stream::{self, Stream};
+use serde_json::json;
+use tokio::sync::{mpsc, watch, OwnedSemaphorePermit, Semaphore};
+
+use parameters::Parameters;
+use peers::Peers;
+use simulation::{Event, Position};
+
+use crate::problem::Problem;
+
+/// How many simulations one instance runs at once.
+const MAX_SIMULATIONS: usize = 8;
+/// What a page that lost its connection waits before it comes back.
+const RETRY: Duration = Duration::from_secs(1);
+/// Events that wait for a slow page.
+const EVENTS: usize = 4;
+
+/// The page, and what it needs: cloned cheaply.
+#[derive(Clone)]
+pub struct Page {
+    peers: Peers,
+    free: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Page {
+    /// Sends its requests to these instances in turn, by addresses such as `http://127.0.0.1:3000`,
+    /// until `stopping` becomes true.
+    pub fn new(peers: &[Uri], stopping: watch::Receiver<bool>) -> Self {
+        let free = Arc::new(Semaphore::new(MAX_SIMULATIONS));
+        Self { peers: Peers::new(peers), free, stopping }
+    }
+
+    /// How many simulations run now.
+    pub fn running(&self) -> usize {
+        MAX_SIMULATIONS - self.free.available_permits()
+    }
+
+    /// `/dashboard` and everything below it.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/dashboard", get(|| file(HTML, include_str!("static/index.html"))))
+            .route("/dashboard/page.css", get(|| file(CSS, include_str!("static/page.css"))))
+            .route("/dashboard/page.js", get(|| file(JS, include_str!("static/page.js"))))
+            .route("/dashboard/chart.js", get(|| file(JS, include_str!("static/chart.js"))))
+            .route("/dashboard/simulation", get(simulate))
+            .route("/dashboard/simulations", get(count))
+            .with_state(self)
+    }
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+async fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {
+    let policy = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+    let fields: [(HeaderName, &str); 4] = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (fields, text)
+}
+
+async fn count(State(page): State<Page>) -> Json<serde_json::Value> {
+    Json(json!({ "running": page.running(), "most": MAX_SIMULATIONS }))
+}
+
+/// Runs a simulation for as long as its stream of events is open.
+async fn simulate(
+    State(page): State<Page>,
+    headers: HeaderMap,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Response {
+    if is_from_another_site(&headers) {
+        return refuse(StatusCode::FORBIDDEN, "a simulation is started from this page alone");
+    }
+    let Ok(Query(query)) = query else {
+        return refuse(StatusCode::BAD_REQUEST, "the query must be pairs of UTF-8 text");
+    };
+    let parameters = match Parameters::read(&query) {
+        Ok(parameters) => parameters,
+        Err(wrong) => return Problem::from(wrong).response(),
+    };
+    let Ok(permit) = page.free.clone().try_acquire_owned() else {
+        let why = format!("{MAX_SIMULATIONS} simulations run, which is the most; try again later");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, &why);
+    };
+    let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let position = last_id.and_then(Position::parse).unwrap_or_else(Position::start);
+    let (sender, receiver) = mpsc::channel(EVENTS);
+    tokio::spawn(run(page, parameters, position.clone(), sender, permit));
+    let fields =
+        [(header::CACHE_CONTROL, "no-store"), (HeaderName::from_static("x-accel-buffering"), "no")];
+    (fields, Sse::new(stream_of(receiver, position))).into_response()
+}
+
+/// The permit is held for as long as it runs. A process that is to end does not wait for it.
+async fn run(
+    mut page: Page,
+    parameters: Parameters,
+    position: Position,
+    events: mpsc::Sender<Event>,
+    _permit: OwnedSemaphorePermit,
+) {
+    tokio::select! {
+        _ = page.stopping.wait_for(|stopping| *stopping) => {}
+        () = simulation::run(parameters, position, page.peers, events) => {}
+    }
+}
+
+fn stream_of(
+    receiver: mpsc::Receiver<Event>,
+    position: Position,
+) -> impl Stream<Item = Result<sse::Event, Infallible>> {
+    stream::unfold((receiver, position), |(mut receiver, position)| async move {
+        let event = receiver.recv().await?;
+        let told = to_sse(&event, &position);
+        Some((Ok(told), (receiver, position)))
+    })
+}
+
+fn to_sse(event: &Event, position: &Position) -> sse::Event {
+    let told = sse::Event::default().event(event.name());
+    let told = match event {
+        Event::Start { .. } => told.retry(RETRY),
+        Event::Tick(tick) => told.id(position.id(tick.at_ms)),
+        Event::End {} => told,
+    };
+    told.json_data(event).expect("numbers and names are JSON")
+}
+
+/// Browsers say where a request comes from; other programs may do as they like.
+fn is_from_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    site.is_some_and(|site| site != "same-origin" && site != "none")
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response {
+    Problem::new(status, why).response()
+}

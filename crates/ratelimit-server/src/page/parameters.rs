@@ -1,0 +1,296 @@
+//! What a simulation is asked for in the query of its address; nothing else reads that text.
+
+use std::time::Duration;
+
+use ratelimit_client::{Algorithm, PolicyError};
+
+use super::traffic::{Shape, Traffic};
+use crate::limits::{self, Wrong};
+use crate::window;
+
+/// At most so many simulated requests a second are sent, by a simulation as a whole.
+pub const MAX_RATE: u64 = 1_000;
+pub const MAX_CLIENTS: u64 = 20;
+pub const MAX_SECONDS: u64 = 120;
+
+/// A simulation that may run.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// From one to three, all different.
+    pub algorithms: Vec<Algorithm>,
+    pub limit: u64,
+    pub window: Duration,
+    /// For the bucket alone.
+    pub burst: Option<u64>,
+    pub traffic: Traffic,
+    pub length: Duration,
+}
+
+const FIELDS: [&str; 8] =
+    ["algorithms", "limit", "window", "burst", "clients", "traffic", "rate", "seconds"];
+
+impl Parameters {
+    /// Reads the pairs of a query; `Err` is the first rule that is broken.
+    pub fn read(query: &[(String, String)]) -> Result<Self, Wrong> {
+        refuse_strange_fields(query)?;
+        let field = |name: &str| {
+            let found = query.iter().find(|(field, _)| field == name);
+            found.map_or("", |(_, value)| value.as_str())
+        };
+        let algorithms = algorithms(field("algorithms"))?;
+        let limit = number(field("limit"), 0, u64::MAX)
+            .ok_or_else(|| Wrong::new("limit", PolicyError::Limit.rule()))?;
+        let window = window::parse(field("window"))
+            .ok_or_else(|| Wrong::new("window", limits::window_rule()))?;
+        let burst = burst(field("burst"), &algorithms)?;
+        for &algorithm in &algorithms {
+            let burst = burst.filter(|_| algorithm == Algorithm::Bucket);
+            limits::policy(algorithm, &[(limit, window)], burst)?;
+        }
+        let bounded = |name: &str, max| {
+            let rule =
+                || Wrong::new(name, format!("{name} must be an integer between 1 and {max}"));
+            number(field(name), 1, max).ok_or_else(rule)
+        };
+        let clients = bounded("clients", MAX_CLIENTS)?;
+        let shape = shape(field("traffic"))?;
+        let rate = bounded("rate", MAX_RATE)?;
+        let length = Duration::from_secs(bounded("seconds", MAX_SECONDS)?);
+        let keys = clients * algorithms.len() as u64;
+        match shape {
+            Shape::Boundary => fits_boundary(limit, window, keys, length)?,
+            Shape::Bursty => fits_rate("bursty", rate * keys, MAX_RATE / 2)?,
+            Shape::Steady => fits_rate("steady", rate * keys, MAX_RATE)?,
+        }
+        let traffic = Traffic {
+            shape,
+            clients: clients as u32,
+            rate: rate as u32,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            window,
+        };
+        Ok(Self { algorithms, limit, window, burst, traffic, length })
+    }
+}
+
+fn refuse_strange_fields(query: &[(String, String)]) -> Result<(), Wrong> {
+    for (i, (field, _)) in query.iter().enumerate() {
+        let Some(known) = FIELDS.iter().find(|known| *known == field) else {
+            return Err(Wrong::new("", format!("unknown field; known are {}", FIELDS.join(", "))));
+        };
+        if query[..i].iter().any(|(earlier, _)| earlier == field) {
+            return Err(Wrong::new(*known, format!("{known} is given twice")));
+        }
+    }
+    Ok(())
+}
+
+fn algorithms(words: &str) -> Result<Vec<Algorithm>, Wrong> {
+    let rule = || {
+        let rule =
+            "algorithms must be one to three of fixed, sliding and bucket, with commas between";
+        Wrong::new("algorithms", rule)
+    };
+    let mut algorithms = Vec::new();
+    for word in words.split(',') {
+        let algorithm = limits::algorithm(word).ok_or_else(rule)?;
+        if algorithms.contains(&algorithm) {
+            return Err(rule());
+        }
+        algorithms.push(algorithm);
+    }
+    Ok(algorithms)
+}
+
+fn burst(word: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
+    if word.is_empty() {
+        return Ok(None);
+    }
+    if !algorithms.contains(&Algorithm::Bucket) {
+        return Err(Wrong::new("burst", PolicyError::BurstAlgorithm.rule()));
+    }
+    let rule = || Wrong::new("burst", PolicyError::Burst.rule());
+    number(word, 1, u64::MAX).map(Some).ok_or_else(rule)
+}
+
+fn shape(word: &str) -> Result<Shape, Wrong> {
+    match word {
+        "steady" => Ok(Shape::Steady),
+        "bursty" => Ok(Shape::Bursty),
+        "boundary" => Ok(Shape::Boundary),
+        _ => Err(Wrong::new("traffic", "traffic must be steady, bursty or boundary")),
+    }
+}
+
+/// A second of bursty traffic may have the calls of two.
+fn fits_rate(shape: &str, rate: u64, most: u64) -> Result<(), Wrong> {
+    if rate > most {
+        let rule =
+            format!("rate x clients x algorithms with {shape} traffic must be at most {most}");
+        return Err(Wrong::new("rate", rule));
+    }
+    Ok(())
+}
+
+/// Twice the limit comes within one second around the edge.
+fn fits_boundary(limit: u64, window: Duration, keys: u64, length: Duration) -> Result<(), Wrong> {
+    let most = MAX_RATE / 2;
+    let wrong = |field: &str, rule: &str| {
+        Err(Wrong::new(field, format!("{field} with boundary traffic {rule}")))
+    };
+    if limit == 0 || limit.saturating_mul(keys) > most {
+        let rule = format!("must be at least 1, and limit x clients x algorithms at most {most}");
+        return wrong("limit", &rule);
+    }
+    if window < Duration::from_secs(1) {
+        return wrong("window", "must be at least 1s");
+    }
+    if window >= length {
+        return wrong("seconds", "must be more than the window, or its edge is never seen");
+    }
+    Ok(())
+}
+
+/// `0|[1-9][0-9]*` within bounds.
+fn number(word: &str, min: u64, max: u64) -> Option<u64> {
+    let is_plain =
+        word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
+    word.parse().ok().filter(|n| is_plain && (min..=max).contains(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: [(&str, &str); 8] = [
+        ("algorithms", "fixed,bucket"),
+        ("limit", "10"),
+        ("window", "10s"),
+        ("burst", "20"),
+        ("clients", "5"),
+        ("traffic", "steady"),
+        ("rate", "4"),
+        ("seconds", "60"),
+    ];
+
+    /// The usual query with some fields replaced.
+    fn read(changes: &[(&str, &str)]) -> Result<Parameters, Wrong> {
+        let mut query = USUAL.map(|(field, value)| (field.to_owned(), value.to_owned())).to_vec();
+        for (field, value) in changes {
+            let found = query.iter_mut().find(|(known, _)| known == field);
+            found.expect("a known field").1 = (*value).to_owned();
+        }
+        Parameters::read(&query)
+    }
+
+    #[test]
+    fn reads_what_the_page_sends() {
+        let usual = read(&[]).unwrap();
+        assert_eq!(usual.algorithms, [Algorithm::Fixed, Algorithm::Bucket]);
+        assert_eq!((usual.limit, usual.burst), (10, Some(20)));
+        assert_eq!(usual.window, Duration::from_secs(10));
+        assert_eq!(usual.length, Duration::from_secs(60));
+        assert_eq!((usual.traffic.clients, usual.traffic.rate), (5, 4));
+        assert_eq!(read(&[("burst", "")]).unwrap().burst, None);
+    }
+
+    #[test]
+    fn each_field_is_held_to_its_bounds() {
+        let cases = [
+            ("limit", "0", true),
+            ("limit", "1000000000000", true),
+            ("limit", "1000000000001", false),
+            ("window", "1ms", true),
+            ("window", "0ms", false),
+            ("window", "366d", true),
+            ("window", "367d", false),
+            ("window", "10 s", false),
+            ("window", "10S", false),
+            ("window", "18446744073709551615d", false),
+            ("burst", "0", false),
+            ("burst", "1", true),
+            ("clients", "0", false),
+            ("clients", "20", true),
+            ("clients", "21", false),
+            ("rate", "0", false),
+            ("rate", "100", true),
+            ("rate", "101", false),
+            ("rate", "1001", false),
+            ("seconds", "0", false),
+            ("seconds", "1", true),
+            ("seconds", "120", true),
+            ("seconds", "121", false),
+            ("traffic", "flood", false),
+            ("algorithms", "", false),
+            ("algorithms", "fixed,fixed", false),
+            ("algorithms", "leaky", false),
+            ("algorithms", "bucket,sliding,fixed", true),
+        ];
+        for (field, value, is_valid) in cases {
+            // A burst refills in any window only if it is the limit.
+            let outcome = match field {
+                "limit" | "window" => read(&[("burst", ""), (field, value)]),
+                _ => read(&[(field, value)]),
+            };
+            assert_eq!(outcome.is_ok(), is_valid, "{field}={value}");
+            assert!(outcome.err().is_none_or(|wrong| wrong.field == field), "{field}={value}");
+        }
+    }
+
+    #[test]
+    fn hostile_numbers_are_refused() {
+        for value in ["", "-1", "+1", "01", " 1", "1e3", "0x10", "١", "99999999999999999999", "\0"]
+        {
+            for field in ["limit", "window", "clients", "rate", "seconds"] {
+                assert_eq!(read(&[(field, value)]).unwrap_err().field, field, "{value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn boundary_traffic_is_bounded_by_the_limit_and_reaches_the_edge() {
+        let boundary = |field, value| {
+            let rate_is_not_used = ("rate", "1000");
+            read(&[("traffic", "boundary"), ("burst", ""), rate_is_not_used, (field, value)])
+        };
+        let cases = [
+            ("limit", "50", None),
+            ("limit", "51", Some("limit")),
+            ("limit", "0", Some("limit")),
+            ("window", "1s", None),
+            ("window", "999ms", Some("window")),
+            ("window", "60", Some("seconds")),
+            ("seconds", "10", Some("seconds")),
+            ("seconds", "11", None),
+        ];
+        for (field, value, wrong) in cases {
+            let found = boundary(field, value).err().map(|wrong| wrong.field);
+            assert_eq!(found.as_deref(), wrong, "{field}={value}");
+        }
+    }
+
+    #[test]
+    fn a_second_of_bursty_traffic_is_held_to_the_bound_too() {
+        for (rate, is_valid) in [("50", true), ("51", false)] {
+            assert_eq!(read(&[("traffic", "bursty"), ("rate", rate)]).is_ok(), is_valid, "{rate}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_missing_strange_or_repeated_is_refused() {
+        let query = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(f, v)| ((*f).into(), (*v).into())).collect();
+            Parameters::read(&pairs).unwrap_err().field
+        };
+        assert_eq!(query(&[]), "algorithms");
+        assert_eq!(query(&[("<script>", "1")]), "");
+        assert_eq!(query(&[("limit", "1"), ("limit", "2")]), "limit");
+    }
+
+    #[test]
+    fn burst_is_for_the_bucket_and_must_refill() {
+        assert_eq!(read(&[("algorithms", "fixed")]).unwrap_err().field, "burst");
+        let slow = [("limit", "1"), ("window", "366d"), ("burst", "11")];
+        assert!(read(&slow).unwrap_err().rule.contains("must refill within"));
+    }
+}

@@ -1,0 +1,70 @@
+//! The instances that simulated requests are sent to, over HTTP as anybody would.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+
+/// Longer than any check takes, and shorter than a person waits.
+const DEADLINE: Duration = Duration::from_secs(2);
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// Which instances there are; cloned cheaply.
+#[derive(Clone)]
+pub struct Peers {
+    client: Client<HttpConnector, Full<Bytes>>,
+    checks: Vec<Uri>,
+}
+
+/// What an instance answered.
+#[derive(Debug, Deserialize)]
+pub struct Verdict {
+    pub allowed: bool,
+    pub remaining: u64,
+    /// -1: waiting does not help.
+    pub retry_after_ms: i64,
+    pub reset_after_ms: u64,
+    pub source: String,
+    pub instance: String,
+}
+
+impl Peers {
+    /// Of base addresses such as `http://127.0.0.1:3000`, which the settings have judged.
+    pub fn new(bases: &[Uri]) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Self { client, checks: bases.iter().map(check_address).collect() }
+    }
+
+    /// Asks one of them, the numbers going round. `None` where there is no decision in time.
+    pub async fn check(&self, turn: u64, body: Bytes) -> Option<Verdict> {
+        let peer = (turn % self.checks.len() as u64) as usize;
+        let request = Request::post(&self.checks[peer])
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .expect("its parts are valid");
+        tokio::time::timeout(DEADLINE, self.send(request)).await.ok()?
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Option<Verdict> {
+        let response = self.client.request(request).await.ok()?;
+        if !matches!(response.status(), StatusCode::OK | StatusCode::TOO_MANY_REQUESTS) {
+            return None;
+        }
+        let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await.ok()?;
+        serde_json::from_slice(&body.to_bytes()).ok()
+    }
+}
+
+fn check_address(base: &Uri) -> Uri {
+    let base = base.to_string();
+    let address = format!("{}/v1/check", base.trim_end_matches('/'));
+    address.parse().expect("a path behind a base address is an address")
+}

@@ -1,0 +1,117 @@
+//! The policies: which apply to a request, and what it counts against.
+
+mod file;
+
+use std::sync::Arc;
+
+use ratelimit_client::Policy;
+
+use crate::key_by::{Finder, From, KeyBy};
+use crate::metrics::Decisions;
+
+pub(crate) use file::Source;
+
+/// One policy: for which requests, whose limit, and what limit.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    pub(crate) policy: Policy,
+    pub(crate) decisions: Decisions,
+    route: Route,
+    methods: Vec<String>,
+    by: KeyBy,
+    finder: Finder,
+}
+
+/// A path, or all that begin with one.
+#[derive(Debug, PartialEq, Eq)]
+enum Route {
+    Exactly(String),
+    /// `/api/*`: `/api/` and all below. `*`: everything.
+    Below(String),
+}
+
+impl Route {
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('*') {
+            Some("") => Some(Self::Below(String::new())),
+            Some(path) => {
+                let is_path = path.starts_with('/') && path.ends_with('/') && !path.contains('*');
+                is_path.then(|| Self::Below(path.to_owned()))
+            }
+            None => {
+                let is_path = text.starts_with('/') && !text.contains(['*', '?', '#']);
+                is_path.then(|| Self::Exactly(text.to_owned()))
+            }
+        }
+    }
+
+    fn covers(&self, path: &str) -> bool {
+        match self {
+            Self::Exactly(route) => path == route,
+            Self::Below(route) => path.starts_with(route.as_str()),
+        }
+    }
+}
+
+impl Rule {
+    /// The value that a request counts against, if it has one of the policy's kind.
+    pub(crate) fn find(&self, from: &From) -> Option<String> {
+        self.finder.find(from)
+    }
+
+    fn covers(&self, method: &str, path: &str) -> bool {
+        let method_fits = self.methods.is_empty() || self.methods.iter().any(|m| m == method);
+        method_fits && self.route.covers(path)
+    }
+}
+
+/// All policies, in order; the last is that of the settings, for everything.
+#[derive(Debug)]
+pub(crate) struct Policies {
+    rules: Vec<Arc<Rule>>,
+}
+
+/// A policy that applies to a request, and the key that it counts against.
+pub(crate) struct Applied {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) key: String,
+}
+
+impl Policies {
+    /// Of each kind of key that the request has, the first policy for its method and path. If that is
+    /// none at all, the settings' policy by the client's address.
+    pub(crate) fn applied(&self, method: &str, path: &str, from: &From) -> Vec<Applied> {
+        let mut applied: Vec<Applied> = Vec::with_capacity(1);
+        for rule in self.rules.iter().filter(|rule| rule.covers(method, path)) {
+            if applied.iter().any(|earlier| earlier.rule.by == rule.by) {
+                continue;
+            }
+            if let Some(value) = rule.find(from) {
+                applied.push(Applied { rule: Arc::clone(rule), key: key(rule, &value) });
+            }
+        }
+        if applied.is_empty() {
+            applied.push(self.fallback(&from.address_key()));
+        }
+        applied
+    }
+
+    /// By its name, for a key that the caller knows.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    fn fallback(&self, value: &str) -> Applied {
+        let rule = self.rules.last().expect("the policy of the settings is always there");
+        Applied { rule: Arc::clone(rule), key: key(rule, value) }
+    }
+}
+
+/// Each policy counts for itself: `api:ip:203.0.113.7`.
+pub(crate) fn key(rule: &Rule, value: &str) -> String {
+    [&rule.name, ":", value].concat()
+}
+
+/// The name of the settings' policy.
+const DEFAULT: &str = "default";

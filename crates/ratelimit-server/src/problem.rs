@@ -1,0 +1,67 @@
+//! Errors of the API, as problem details (RFC 9457).
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Response, StatusCode};
+use ratelimit_client::Error;
+use serde::Serialize;
+
+use crate::limits::Wrong;
+
+/// A status, and why.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("");
+        Self { title, status: status.as_u16(), detail: detail.into(), field: None }
+    }
+
+    pub(crate) fn response(&self) -> Response<Body> {
+        let text = serde_json::to_string(self).expect("numbers and texts are JSON");
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = StatusCode::from_u16(self.status).expect("it was a status");
+        let content_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+impl From<Wrong> for Problem {
+    fn from(Wrong { field, rule }: Wrong) -> Self {
+        let field = Some(field).filter(|field| !field.is_empty());
+        Self { field, ..Self::new(StatusCode::BAD_REQUEST, rule) }
+    }
+}
+
+/// What the server says of a key goes out; what it says of this service's rights stays in the log.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (status, detail) = match &error {
+            Error::Cost => (StatusCode::BAD_REQUEST, error.to_string()),
+            Error::Unavailable(_) | Error::MemoryFull(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+            Error::Refused(text) => match text.strip_prefix("ERR ").unwrap_or(text) {
+                rule if rule.starts_with("key ") => (StatusCode::CONFLICT, rule.to_owned()),
+                rule if rule.starts_with("WRONGTYPE ") => {
+                    (StatusCode::CONFLICT, "key holds another type of value".to_owned())
+                }
+                _ => refused(),
+            },
+            _ => refused(),
+        };
+        Self::new(status, detail)
+    }
+}
+
+fn refused() -> (StatusCode, String) {
+    (StatusCode::BAD_GATEWAY, "the server refused; its words are in the log".to_owned())
+}

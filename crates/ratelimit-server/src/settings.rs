@@ -1,0 +1,346 @@
+//! What the service is told when it starts: flags, environment and `.env`, in one table.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::Uri;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use ratelimit_client::http::Addresses;
+use ratelimit_client::Policy;
+
+use crate::key_by::KeyBy;
+use crate::limits::{self, ALGORITHM_RULE};
+use crate::target::Target;
+use crate::window;
+
+/// A rate-limited API, decisions for any program, and metrics.
+///
+/// Every setting is a flag or an environment variable; a file .env in the working directory stands
+/// in for variables that are not set. A flag goes before the environment, the environment before
+/// .env. An empty variable counts as not set.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ratelimit-server", version, max_term_width = 100)]
+struct Words {
+    /// Where decisions are made: redis (or Valkey), or memory (in this process, for one instance)
+    #[arg(long, env, default_value = "redis", value_name = "redis|memory")]
+    backend: String,
+    /// The server's host
+    #[arg(long, env, default_value = "127.0.0.1", value_name = "HOST")]
+    redis_host: String,
+    /// The server's port
+    #[arg(long, env, default_value = "6379", value_name = "PORT")]
+    redis_port: String,
+    /// Instead of host and port: redis://user:password@host:port/db, rediss:// with TLS,
+    /// redis+unix:///path, redis-sentinel://host:26379,host/master, redis-cluster://host,host
+    /// (rediss-sentinel://, rediss-cluster:// with TLS)
+    #[arg(long, env, value_name = "URL")]
+    redis_url: Option<String>,
+    /// After so long without an answer of the server ON_REDIS_FAILURE decides
+    #[arg(long, env, default_value = "200ms", value_name = "TIME")]
+    redis_deadline: String,
+    /// Without the server: local (this instance's share of each limit), open (all pass), closed
+    /// (none passes: 503)
+    #[arg(long, env, default_value = "local", value_name = "local|open|closed")]
+    on_redis_failure: String,
+    /// How many instances share a limit, so that each knows its share
+    #[arg(long, env, default_value = "1", value_name = "N")]
+    instances: String,
+    /// The most keys in the memory of this process
+    #[arg(long, env, default_value = "1000000", value_name = "N")]
+    memory_keys: String,
+    /// A denied key is denied here without asking the server, at most so long; 0 asks always
+    #[arg(long, env, default_value = "1s", value_name = "TIME")]
+    remember_denials: String,
+    /// Stands before every key in the server
+    #[arg(long, env, default_value = "ratelimit:", value_name = "TEXT")]
+    key_prefix: String,
+
+    /// The address to listen on; 0.0.0.0 for all
+    #[arg(long, env, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    bind: String,
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, env, default_value = "3000", value_name = "PORT")]
+    port: String,
+    /// The limit of GET /, and of what no policy of POLICIES speaks of
+    #[arg(long, env, default_value = "5", value_name = "N")]
+    rate_limit: String,
+    /// Its window: seconds, or a number with the unit ms, s, m, h or d
+    #[arg(long, env, default_value = "60", value_name = "TIME")]
+    time_window: String,
+    /// How it is decided
+    #[arg(long, env, default_value = "fixed", value_name = "fixed|sliding|bucket")]
+    algorithm: String,
+    /// The most at once, with ALGORITHM=bucket; RATE_LIMIT if not set
+    #[arg(long, env, value_name = "N")]
+    burst: Option<String>,
+    /// Whose limit it is: address, bearer (the token, kept as a digest), api-key (X-API-Key, kept as
+    /// a digest), header:NAME
+    #[arg(long, env, default_value = "address", value_name = "KIND")]
+    key_by: String,
+    /// Addresses and networks of proxies whose X-Forwarded-For is believed: 10.0.0.0/8,127.0.0.1
+    #[arg(long, env, value_name = "LIST")]
+    trusted_proxies: Option<String>,
+    /// A file of policies by route and kind of key; read again when it changes, and at SIGHUP
+    #[arg(long, env, value_name = "FILE")]
+    policies: Option<String>,
+
+    /// What this instance is called in answers; ratelimit-PORT if not set
+    #[arg(long, env, value_name = "NAME")]
+    instance: Option<String>,
+    /// The instances that the dashboard sends its traffic to, as base URLs; this one if not set
+    #[arg(long, env, value_name = "LIST")]
+    peers: Option<String>,
+    /// The form of the log on standard output
+    #[arg(long, env, default_value = "text", value_name = "text|json")]
+    log_format: String,
+    /// The least level that is logged
+    #[arg(long, env, default_value = "info", value_name = "error|warn|info|debug")]
+    log_level: String,
+    /// Keys are written as digests in the log and in metrics: true or false
+    #[arg(long, env, default_value = "false", value_name = "true|false")]
+    hash_keys: String,
+    /// Goes into those digests, so that nobody finds a key by trying; a new one at each start if
+    /// not set
+    #[arg(long, env, value_name = "TEXT")]
+    hash_secret: Option<String>,
+
+    /// The most connections at a time; more wait
+    #[arg(long, env, default_value = "10000", value_name = "N")]
+    max_connections: String,
+    /// A request must have arrived, head and body each, within this time
+    #[arg(long, env, default_value = "10s", value_name = "TIME")]
+    request_deadline: String,
+    /// At the end of the process, what was begun has so long to finish
+    #[arg(long, env, default_value = "10s", value_name = "TIME")]
+    shutdown_deadline: String,
+}
+
+/// Valid, all of it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(crate) target: Target,
+    pub(crate) redis_deadline: Duration,
+    pub(crate) on_failure: OnRedisFailure,
+    pub(crate) instances: u32,
+    pub(crate) memory_keys: usize,
+    pub(crate) remember_denials: Option<Duration>,
+    pub(crate) key_prefix: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) policy: Policy,
+    pub(crate) key_by: KeyBy,
+    pub(crate) addresses: Addresses,
+    pub(crate) policies: Option<PathBuf>,
+    pub(crate) instance: Option<String>,
+    pub(crate) peers: Vec<Uri>,
+    pub log: Log,
+    pub(crate) hash_keys: bool,
+    pub(crate) hash_secret: Option<String>,
+    pub(crate) max_connections: usize,
+    pub(crate) request_deadline: Duration,
+    pub(crate) shutdown_deadline: Duration,
+}
+
+/// How the service goes on without its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnRedisFailure {
+    Local,
+    Open,
+    Closed,
+}
+
+/// What the log looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// Else text.
+    pub json: bool,
+    /// The least level.
+    pub level: tracing::Level,
+}
+
+/// Every flag, with the names of the variables and without their values.
+fn command() -> clap::Command {
+    Words::command().mut_args(|arg| arg.hide_env_values(true))
+}
+
+impl Settings {
+    /// Of the process: its arguments, its environment, and `.env`. `Err` is what to print; asked for
+    /// help or version, it prints and ends the process.
+    ///
+    /// To be called before any thread starts: it completes the environment.
+    pub fn of_process() -> Result<Self, String> {
+        match dotenvy::from_path(".env") {
+            Err(error) if !error.not_found() => return Err(dotenv_error(&error)),
+            _ => {}
+        }
+        for name in variables() {
+            if std::env::var_os(&name).is_some_and(|value| value.is_empty()) {
+                std::env::remove_var(&name);
+            }
+        }
+        let matches = command().try_get_matches().map_err(|error| {
+            if !error.use_stderr() {
+                error.exit();
+            }
+            error.render().to_string().trim_end().to_owned()
+        })?;
+        Words::from_arg_matches(&matches).map_err(|error| error.to_string())?.judge()
+    }
+}
+
+fn variables() -> Vec<String> {
+    let name = |arg: &clap::Arg| Some(arg.get_env()?.to_str()?.to_owned());
+    command().get_arguments().filter_map(name).collect()
+}
+
+/// The library quotes the line, in which a password may stand.
+fn dotenv_error(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::Io(error) => format!("error: .env cannot be read: {error}"),
+        _ => "error: .env must have lines NAME=value; a value with spaces stands in quotes"
+            .to_owned(),
+    }
+}
+
+impl Words {
+    fn judge(self) -> Result<Settings, String> {
+        let port = number("PORT", &self.port, 0, u16::MAX.into())? as u16;
+        let on_failure = one_of("ON_REDIS_FAILURE", &self.on_redis_failure, &ON_FAILURE)?;
+        Ok(Settings {
+            target: self.target()?,
+            redis_deadline: time("REDIS_DEADLINE", &self.redis_deadline)?,
+            on_failure,
+            instances: number("INSTANCES", &self.instances, 1, 10_000)? as u32,
+            memory_keys: number("MEMORY_KEYS", &self.memory_keys, 1, 1_000_000_000)? as usize,
+            remember_denials: match self.remember_denials.as_str() {
+                "0" => None,
+                text => Some(time("REMEMBER_DENIALS", text)?),
+            },
+            listen: SocketAddr::new(
+                self.bind.parse().map_err(|_| said("BIND", "must be an IP address", &self.bind))?,
+                port,
+            ),
+            policy: self.policy()?,
+            key_by: KeyBy::parse(&self.key_by)
+                .ok_or_else(|| said("KEY_BY", KeyBy::RULE, &self.key_by))?,
+            addresses: addresses(self.trusted_proxies.as_deref().unwrap_or(""))?,
+            policies: self.policies.map(PathBuf::from),
+            instance: self.instance.map(|name| instance("INSTANCE", name)).transpose()?,
+            peers: peers(self.peers.as_deref().unwrap_or(""))?,
+            log: Log {
+                json: one_of("LOG_FORMAT", &self.log_format, &[("text", false), ("json", true)])?,
+                level: one_of("LOG_LEVEL", &self.log_level, &LEVELS)?,
+            },
+            hash_keys: one_of("HASH_KEYS", &self.hash_keys, &[("true", true), ("false", false)])?,
+            hash_secret: self.hash_secret,
+            max_connections: number("MAX_CONNECTIONS", &self.max_connections, 1, 1_000_000)?
+                as usize,
+            request_deadline: time("REQUEST_DEADLINE", &self.request_deadline)?,
+            shutdown_deadline: time("SHUTDOWN_DEADLINE", &self.shutdown_deadline)?,
+            key_prefix: self.key_prefix,
+        })
+    }
+
+    fn target(&self) -> Result<Target, String> {
+        if one_of("BACKEND", &self.backend, &[("redis", false), ("memory", true)])? {
+            return Ok(Target::Memory);
+        }
+        if let Some(url) = &self.redis_url {
+            return Target::parse(url).map_err(|rule| format!("error: REDIS_URL {rule}"));
+        }
+        let port = number("REDIS_PORT", &self.redis_port, 1, u16::MAX.into())? as u16;
+        if self.redis_host.is_empty() || self.redis_host.contains(['/', '@', ' ']) {
+            let rule = "must be a host name or an IP address (REDIS_URL takes a URL)";
+            return Err(format!("error: REDIS_HOST {rule}"));
+        }
+        Target::host(&self.redis_host, port)
+            .map_err(|rule| format!("error: REDIS_HOST, REDIS_PORT {rule}"))
+    }
+
+    fn policy(&self) -> Result<Policy, String> {
+        let algorithm = limits::algorithm(&self.algorithm).ok_or_else(|| {
+            said("ALGORITHM", ALGORITHM_RULE.trim_start_matches("algorithm "), &self.algorithm)
+        })?;
+        let limit = number("RATE_LIMIT", &self.rate_limit, 0, MAX_LIMIT)?;
+        let window = time("TIME_WINDOW", &self.time_window)?;
+        let burst = self.burst.as_deref().map(|burst| number("BURST", burst, 1, MAX_LIMIT));
+        limits::policy(algorithm, &[(limit, window)], burst.transpose()?).map_err(|wrong| {
+            let variable = match wrong.field.as_str() {
+                "limit" => "RATE_LIMIT",
+                "window" => "TIME_WINDOW",
+                _ => "BURST",
+            };
+            format!("error: {variable}: {}", wrong.rule)
+        })
+    }
+}
+
+pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
+
+const ON_FAILURE: [(&str, OnRedisFailure); 3] = [
+    ("local", OnRedisFailure::Local),
+    ("open", OnRedisFailure::Open),
+    ("closed", OnRedisFailure::Closed),
+];
+
+const LEVELS: [(&str, tracing::Level); 4] = [
+    ("error", tracing::Level::ERROR),
+    ("warn", tracing::Level::WARN),
+    ("info", tracing::Level::INFO),
+    ("debug", tracing::Level::DEBUG),
+];
+
+fn said(variable: &str, rule: &str, value: &str) -> String {
+    format!("error: {variable} {rule}, not {value:?}")
+}
+
+fn number(variable: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|n| is_plain && (least..=most).contains(n));
+    let rule = || format!("must be an integer between {least} and {most}");
+    number.ok_or_else(|| said(variable, &rule(), text))
+}
+
+fn time(variable: &str, text: &str) -> Result<Duration, String> {
+    window::parse(text).ok_or_else(|| said(variable, window::RULE, text))
+}
+
+fn one_of<T: Copy>(variable: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {
+    let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+    let rule = || format!("must be {}", names.join(" or "));
+    found.map(|(_, value)| *value).ok_or_else(|| said(variable, &rule(), text))
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Behind these proxies. A single address is a network of its full length.
+fn addresses(text: &str) -> Result<Addresses, String> {
+    let network = |item: &str| match item.parse::<IpAddr>() {
+        Ok(address) => format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }),
+        Err(_) => item.to_owned(),
+    };
+    let rule = "must be a list of addresses and networks such as 10.0.0.0/8,127.0.0.1";
+    let judge = |item| network(item).parse().map_err(|_| said("TRUSTED_PROXIES", rule, item));
+    Ok(Addresses::behind(list(text).map(judge).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn peers(text: &str) -> Result<Vec<Uri>, String> {
+    let is_base = |uri: &Uri| {
+        uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none()
+    };
+    let rule = "must be a list of base URLs such as http://127.0.0.1:3000";
+    let judge =
+        |item: &str| item.parse().ok().filter(is_base).ok_or_else(|| said("PEERS", rule, item));
+    list(text).map(judge).collect()
+}
+
+fn instance(variable: &str, name: String) -> Result<String, String> {
+    let is_valid = name.len() <= 64 && name.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+    if !is_valid {
+        return Err(said(variable, "must be at most 64 printable ASCII characters", &name));
+    }
+    Ok(name)
+}

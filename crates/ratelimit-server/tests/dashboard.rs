@@ -1,0 +1,305 @@
+//! The live page in a real browser, on two instances and one real server.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+
+use ratelimit_harness::{eventually, servers, Server, Setup};
+use serde_json::Value;
+
+use crate::browser::{Browser, ENTER, SPACE};
+use crate::service::{Service, Settings};
+
+const LONG: &str =
+    "algorithms=fixed&limit=5&window=1s&clients=2&traffic=steady&rate=10&seconds=120";
+
+/// A server on a socket, which it keeps when it is started again, and two instances named api-1 and api-2.
+struct Stage {
+    server: Server,
+    a: Service,
+    b: Service,
+}
+
+impl Stage {
+    fn start() -> Self {
+        let server = Setup::module(&servers()[0]).with("unixsocket ./socket").start();
+        let url = format!("redis+unix://{}", server.dir().join("socket").display());
+        // Every decision is the server's, so that its count of calls can be compared.
+        let settings = || Settings::at(&url).set("REMEMBER_DENIALS", 0).set("INSTANCES", 2);
+        let b = settings().set("INSTANCE", "api-2").start();
+        let port = free_port();
+        let peers = format!("http://127.0.0.1:{port},http://127.0.0.1:{}", b.port());
+        let a = settings().set("INSTANCE", "api-1").set("PORT", port).set("PEERS", peers).start();
+        Self { server, a, b }
+    }
+
+    fn page(&self) -> String {
+        format!("http://127.0.0.1:{}/dashboard", self.a.port())
+    }
+
+    fn open(&self) -> Browser {
+        let browser = Browser::open(1360, 1240);
+        browser.go(&self.page());
+        browser
+    }
+
+    fn decisions(&self, outcome: &str) -> u64 {
+        let series = format!(r#"ratelimit_decisions_total{{policy="v1",outcome="{outcome}"}}"#);
+        (self.a.metric(&series) + self.b.metric(&series)) as u64
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it has an address").port()
+}
+
+fn running(service: &Service) -> u64 {
+    service.get("/dashboard/simulations").json()["running"].as_u64().expect("a number")
+}
+
+fn figure(algorithm: &str, name: &str) -> String {
+    format!("[data-algorithm={algorithm}] [data-figure={name}]")
+}
+
+#[test]
+fn a_simulation_by_keyboard_counts_what_instances_and_server_count() {
+    let mut stage = Stage::start();
+    let browser = stage.open();
+    browser.tab_to("[name=algorithms][value=bucket]");
+    browser.press(SPACE);
+    for (field, value) in [("limit", "3"), ("window", "1s")] {
+        browser.tab_to(&format!("[name={field}]"));
+        browser.type_over(value);
+    }
+    // The radio buttons are one stop; the arrow goes round from the last to the first.
+    browser.tab_to("[name=traffic]");
+    browser.press('\u{e014}');
+    for (field, value) in [("clients", "2"), ("rate", "5"), ("seconds", "4")] {
+        browser.tab_to(&format!("[name={field}]"));
+        browser.type_over(value);
+    }
+    browser.press(ENTER);
+    browser.shows("#state", "Finished");
+
+    let (mut allowed, mut denied) = (0, 0);
+    for algorithm in ["fixed", "sliding", "bucket"] {
+        let count = |name| browser.number(&figure(algorithm, name));
+        assert_eq!(count("allowed") + count("denied"), 2 * 5 * 4, "{algorithm}");
+        // Two clients, of whom each has its burst at once, and at least two thirds of what refills.
+        assert!((2 * 3..=2 * 3 * 5).contains(&count("allowed")), "{algorithm}");
+        allowed += count("allowed");
+        denied += count("denied");
+    }
+    assert_eq!((stage.decisions("allowed"), stage.decisions("denied")), (allowed, denied));
+    let calls = stage.server.connect().info("cmdstat_ratelimit.check");
+    assert!(calls.starts_with(&format!("calls={},", allowed + denied)), "{calls}");
+
+    let rows = "return document.querySelectorAll('#log tbody tr').length";
+    assert_eq!(browser.run(rows), denied.min(100), "the log has every denial, to its bound");
+    let served = |name: &str| browser.number(&format!("[data-instance={name}] :last-child"));
+    assert_eq!(served("api-1") + served("api-2"), allowed + denied);
+    assert!(served("api-1").abs_diff(served("api-2")) <= 12, "they take turns");
+    assert_eq!(browser.complaints(), [] as [Value; 0]);
+    stage.server.kill();
+}
+
+#[test]
+fn at_the_edge_of_its_window_fixed_lets_nearly_twice_the_limit_pass_and_sliding_does_not() {
+    let stage = Stage::start();
+    let browser = stage.open();
+    browser.tab_to("[data-preset=boundary]");
+    browser.press(ENTER);
+    let picture = "return document.querySelector('.rates').toDataURL()";
+    browser.shows("#state", "Running");
+    let early = browser.run(picture);
+    eventually("FIXED lets more pass", || browser.number(&figure("fixed", "most")) >= 15);
+    browser.shows(&figure("fixed", "verdict"), "times the limit");
+    browser.shows("#log tbody", "Sliding");
+    assert!(browser.number(&figure("sliding", "most")) <= 11);
+    assert_ne!(browser.run(picture), early, "the chart moves");
+    for name in ["api-1", "api-2"] {
+        assert!(browser.number(&format!("[data-instance={name}] :last-child")) > 0);
+    }
+    keep_picture(&browser);
+    browser.run("document.querySelector('#start').focus()");
+    browser.press(ENTER);
+    browser.shows("#state", "Stopped");
+    eventually("it ends with the page's wish", || running(&stage.a) == 0);
+}
+
+/// Under target/ in every run; RATELIMIT_SCREENSHOT names a second place, for a fuller picture.
+fn keep_picture(browser: &Browser) {
+    let mut places = vec![PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("live-page.png")];
+    if let Some(place) = std::env::var_os("RATELIMIT_SCREENSHOT") {
+        eventually("two cycles are seen", || browser.number(&figure("fixed", "allowed")) > 120);
+        places.push(place.into());
+    }
+    let picture = browser.screenshot();
+    for place in places {
+        std::fs::write(&place, from_base64(&picture)).expect("a file");
+    }
+}
+
+fn from_base64(text: &str) -> Vec<u8> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits: Vec<_> = text.chars().filter_map(|digit| DIGITS.find(digit)).collect();
+    let bytes = |four: &[usize]| {
+        let bits = four.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - four.len()));
+        let bytes = [(bits >> 16) as u8, (bits >> 8) as u8, bits as u8];
+        bytes[..four.len() - 1].to_vec()
+    };
+    digits.chunks(4).flat_map(bytes).collect()
+}
+
+#[test]
+fn the_page_says_when_the_server_is_gone_and_when_it_is_back() {
+    let mut stage = Stage::start();
+    let browser = stage.open();
+    browser.run("document.querySelector('[data-preset=shared]').click()");
+    browser.shows("#instances", "api-2");
+    assert_eq!(browser.text("#trouble"), "");
+    stage.server.kill();
+    browser.shows("#trouble", "Redis is gone");
+    let server = stage.server.restart();
+    browser.shows("#state", "Redis is back");
+    assert_eq!(browser.text("#trouble"), "");
+    drop(server);
+}
+
+#[test]
+fn the_page_goes_on_by_itself_when_its_instance_is_started_again() {
+    let Stage { server, a, b } = Stage::start();
+    let peers = format!("http://127.0.0.1:{},http://127.0.0.1:{}", a.port(), b.port());
+    let url = format!("redis+unix://{}", server.dir().join("socket").display());
+    let again =
+        Settings::at(&url).set("INSTANCE", "api-3").set("PORT", a.port()).set("PEERS", peers);
+    let browser = Browser::open(1360, 1240);
+    browser.go(&format!("http://127.0.0.1:{}/dashboard", a.port()));
+    browser.run("document.querySelector('[data-preset=shared]').click()");
+    browser.shows("#instances", "api-1");
+    drop(a);
+    browser.shows("#state", "does not answer");
+    let again = again.start();
+    browser.shows("#state", "Running again");
+    browser.shows("#instances", "api-3");
+    assert!(browser.text("#instances").contains("api-1"), "what was counted before is kept");
+    assert_eq!(running(&again), 1);
+}
+
+#[test]
+fn a_simulation_ends_with_its_page_and_with_its_instance() {
+    let mut stage = Stage::start();
+    let browser = stage.open();
+    browser.run("document.querySelector('[data-preset=shared]').click()");
+    eventually("it runs", || running(&stage.a) == 1);
+    drop(browser);
+    eventually("it ends with the page", || running(&stage.a) == 0);
+
+    let stream = stage.a.connect();
+    ask(&stream, LONG);
+    eventually("it runs", || running(&stage.a) == 1);
+    stage.a.signal("-TERM");
+    assert!(stage.a.ended().success(), "an open stream does not hold up the end");
+}
+
+#[test]
+fn at_most_eight_simulations_run_at_once() {
+    let service = Settings::memory().start();
+    let streams: Vec<_> = (0..8).map(|_| service.connect()).collect();
+    for stream in &streams {
+        ask(stream, LONG);
+    }
+    eventually("all run", || running(&service) == 8);
+    assert_eq!(service.get(&format!("/dashboard/simulation?{LONG}")).status, 503);
+    drop(streams);
+    eventually("none runs", || running(&service) == 0);
+}
+
+fn ask(mut stream: &std::net::TcpStream, query: &str) {
+    use std::io::Write;
+    write!(stream, "GET /dashboard/simulation?{query} HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+}
+
+#[test]
+fn hostile_parameters_are_answered_by_field_and_rule() {
+    let service = Settings::memory().start();
+    let cases = [
+        ("limit=5", "limit=-5", "limit", "limit must be an integer between 0 and 1000000000000"),
+        ("seconds=120", "seconds=121", "seconds", "seconds must be an integer between 1 and 120"),
+        ("clients=2", "clients=21", "clients", "clients must be an integer between 1 and 20"),
+        (
+            "rate=10",
+            "rate=501",
+            "rate",
+            "rate x clients x algorithms with steady traffic must be at most 1000",
+        ),
+        ("seconds=120", "seconds=1&seconds=1", "seconds", "seconds is given twice"),
+        ("window=1s", "window=%00", "window", "window must be an integer with an optional unit"),
+    ];
+    for (usual, hostile, field, rule) in cases {
+        let query = LONG.replace(usual, hostile);
+        let answer = service.get(&format!("/dashboard/simulation?{query}"));
+        let problem = answer.json();
+        assert_eq!((answer.status, &problem["field"]), (400, &field.into()), "{hostile}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.starts_with(rule)));
+    }
+    for query in ["%ff=1", "limit=%ff", &"a=1&".repeat(3000)] {
+        let answer = service.get(&format!("/dashboard/simulation?{query}"));
+        assert!((400..500).contains(&answer.status), "{}", answer.status);
+    }
+    let elsewhere = [("Sec-Fetch-Site", "cross-site")];
+    let path = format!("/dashboard/simulation?{LONG}");
+    assert_eq!(service.get_with(&path, &elsewhere).status, 403);
+    assert_eq!(running(&service), 0);
+}
+
+#[test]
+fn a_wrong_value_is_named_on_the_page() {
+    let service = Settings::memory().start();
+    let browser = Browser::open(1360, 900);
+    browser.go(&format!("http://127.0.0.1:{}/dashboard", service.port()));
+    browser.tab_to("[name=clients]");
+    browser.type_over("21");
+    browser.press(ENTER);
+    browser.shows("#error", "clients must be an integer between 1 and 20");
+    let focus = "return document.activeElement.matches('[name=clients][aria-invalid=true]')";
+    assert_eq!(browser.run(focus), true);
+    browser.type_over("2");
+    browser.press(ENTER);
+    browser.shows("#state", "Running");
+    browser.shows("#trouble", "No Redis by choice");
+    assert_eq!(browser.text("#error"), "");
+}
+
+#[test]
+fn the_page_fits_a_phone_turns_dark_and_labels_every_control() {
+    let service = Settings::memory().start();
+    let browser = Browser::open(1360, 900);
+    browser.go(&format!("http://127.0.0.1:{}/dashboard", service.port()));
+    let ground = "return getComputedStyle(document.documentElement).backgroundColor";
+    let light = browser.run(ground);
+    browser.prefer_dark();
+    assert_ne!(browser.run(ground), light);
+    browser.run("document.querySelector('[data-preset=bucket]').click()");
+    browser.shows("#state", "Running");
+    for width in [320, 390, 768] {
+        browser.resize(width, 800);
+        let wide = browser.run("return document.documentElement.scrollWidth");
+        assert_eq!(wide, width, "nothing stands out at the side");
+    }
+    let unlabelled = "return [...document.querySelectorAll('input, button')]
+        .filter((control) => !control.labels?.length && !control.innerText.trim()).length";
+    assert_eq!(browser.run(unlabelled), 0);
+}
+
+#[test]
+fn the_page_asks_nobody_else_for_anything() {
+    let service = Settings::memory().start();
+    for path in ["/dashboard", "/dashboard/page.css", "/dashboard/page.js", "/dashboard/chart.js"] {
+        let answer = service.get(path);
+        assert_eq!(answer.status, 200);
+        assert!(answer.field("content-security-policy").starts_with("default-src 'self'"));
+        let text = answer.body.replace("http://www.w3.org/2000/svg", "");
+        assert!(!text.contains("://") && !text.contains("@import"), "{path}");
+    }
+}

@@ -1,0 +1,222 @@
+//! `/v1/check`, `/v1/peek`, `/v1/check/batch`: the command's decisions, and its errors.
+
+use ratelimit_harness::error_text;
+use serde_json::{json, Value};
+
+use crate::service::{server, Service, Settings};
+
+#[test]
+fn a_decision_has_the_numbers_of_the_command() {
+    let server = server();
+    let service = Settings::on(&server).set("INSTANCE", "one").set("REMEMBER_DENIALS", 0).start();
+    let cases = [
+        (json!({"limit": 2, "window": 60}), "2 60"),
+        (json!({"limit": 3, "window": "500s", "algorithm": "SLIDING"}), "3 500 ALGORITHM SLIDING"),
+        (
+            json!({"limit": 2, "window": "1h", "algorithm": "bucket", "burst": 4, "cost": 3}),
+            "2 1h ALGORITHM BUCKET BURST 4 COST 3",
+        ),
+        (json!({"limit": 2, "window": 60, "cost": 3}), "2 60 COST 3"),
+        (json!({"limit": 0, "window": "1d"}), "0 1d"),
+        (
+            json!({"windows": [{"limit": 1, "window": "1m"}, {"limit": 5, "window": "1h"}]}),
+            "1 1m 5 1h",
+        ),
+    ];
+    for (i, (mut check, words)) in cases.into_iter().enumerate() {
+        check["key"] = json!(format!("k{i}"));
+        let mut connection = server.connect();
+        for _ in 0..3 {
+            let decided = service.check(&check.to_string());
+            let peeked = service.post("/v1/peek", &check.to_string()).json();
+            assert_eq!(
+                (&decided["source"], &decided["instance"]),
+                (&json!("module"), &json!("one"))
+            );
+            let told = connection.must(&format!("RATELIMIT.CHECK told-{i} {words}"));
+            let numbers = told.array().iter().take(5).map(|n| n.integer()).collect::<Vec<_>>();
+            assert_eq!(decided["allowed"], numbers[0] == 1, "{words}");
+            assert_eq!(decided["limit"], numbers[1], "{words}");
+            assert_eq!(decided["remaining"], numbers[2], "{words}");
+            assert_near(&decided["retry_after_ms"], numbers[3], words);
+            assert_near(&decided["reset_after_ms"], numbers[4], words);
+            assert_eq!(decided.get("windows").is_some(), told.array().len() == 6, "{words}");
+            assert_eq!(peeked["remaining"], decided["remaining"], "a peek counts nothing: {words}");
+        }
+    }
+}
+
+/// Waits run on between two calls; never and now do not.
+fn assert_near(number: &Value, expected: i64, words: &str) {
+    let number = number.as_i64().expect("an integer");
+    let same_kind = number.signum() == expected.signum();
+    assert!(same_kind && (number - expected).abs() < 30_000, "{words}: {number}, {expected}");
+}
+
+#[test]
+fn a_wrong_request_is_answered_by_its_field_and_the_rule_in_the_words_of_the_server() {
+    let service = Settings::memory().start();
+    let text = |name| error_text(name).strip_prefix("ERR ").expect("a code").to_owned();
+    let key = "key must be a text of 1 to 1024 bytes".to_owned();
+    let cost = text("Cost");
+    let cases: Vec<(Value, &str, String)> = vec![
+        (json!({"limit": 1, "window": 1}), "key", key.clone()),
+        (json!({"key": "", "limit": 1, "window": 1}), "key", key.clone()),
+        (json!({"key": 7, "limit": 1, "window": 1}), "key", key.clone()),
+        (json!({"key": "k".repeat(1025), "limit": 1, "window": 1}), "key", key),
+        (json!({"key": "k"}), "limit", text("Limit")),
+        (json!({"key": "k", "limit": -1, "window": 1}), "limit", text("Limit")),
+        (json!({"key": "k", "limit": 1.5, "window": 1}), "limit", text("Limit")),
+        (json!({"key": "k", "limit": "5", "window": 1}), "limit", text("Limit")),
+        (json!({"key": "k", "limit": 1_000_000_000_001u64, "window": 1}), "limit", text("Limit")),
+        (json!({"key": "k", "limit": 1}), "window", text("Window")),
+        (json!({"key": "k", "limit": 1, "window": 0}), "window", text("Window")),
+        (json!({"key": "k", "limit": 1, "window": "1w"}), "window", text("Window")),
+        (json!({"key": "k", "limit": 1, "window": "367d"}), "window", text("Window")),
+        (
+            json!({"key": "k", "limit": 1, "window": 1, "algorithm": "x"}),
+            "algorithm",
+            text("Algorithm"),
+        ),
+        (
+            json!({"key": "k", "limit": 1, "window": 1, "algorithm": null}),
+            "algorithm",
+            text("Algorithm"),
+        ),
+        (json!({"key": "k", "limit": 1, "window": 1, "cost": 0}), "cost", cost.clone()),
+        (json!({"key": "k", "limit": 1, "window": 1, "cost": 1_000_000_000_001u64}), "cost", cost),
+        (json!({"key": "k", "limit": 1, "window": 1, "burst": 1}), "burst", text("BurstAlgorithm")),
+        (
+            json!({"key": "k", "limit": 1, "window": 1, "burst": 0, "algorithm": "bucket"}),
+            "burst",
+            text("Burst"),
+        ),
+        (
+            json!({"key": "k", "limit": 1, "window": "366d", "burst": 99, "algorithm": "bucket"}),
+            "burst",
+            text("BurstRefill"),
+        ),
+        (
+            json!({"key": "k", "algorithm": "bucket", "burst": 2,
+                "windows": [{"limit": 1, "window": 1}, {"limit": 1, "window": 2}]}),
+            "burst",
+            text("BurstPairs"),
+        ),
+        (
+            json!({"key": "k", "windows": [{"limit": 1, "window": 60}, {"limit": 2, "window": "1m"}]}),
+            "windows[1].window",
+            text("SameWindow"),
+        ),
+        (
+            json!({"key": "k", "windows": [{"limit": 1, "window": 60}, {"limit": -2, "window": 61}]}),
+            "windows[1].limit",
+            text("Limit"),
+        ),
+        (
+            json!({"key": "k", "windows": (1..10).map(|n| json!({"limit": n, "window": n})).collect::<Vec<_>>()}),
+            "windows[8]",
+            text("TooManyPairs"),
+        ),
+        (
+            json!({"key": "k", "windows": []}),
+            "windows",
+            "windows must be a list of 1 to 8 of {limit, window}".to_owned(),
+        ),
+        (
+            json!({"key": "k", "limit": 1, "windows": [{"limit": 1, "window": 1}]}),
+            "windows",
+            "windows stands instead of limit and window".to_owned(),
+        ),
+        (
+            json!({"key": "k", "limit": 1, "window": 1, "lmit": 1}),
+            "lmit",
+            "unknown field; known are key, limit, window, windows, algorithm, burst, cost"
+                .to_owned(),
+        ),
+    ];
+    for (body, field, rule) in cases {
+        for path in ["/v1/check", "/v1/peek"] {
+            assert_refused(&service, path, &body.to_string(), field, &rule);
+        }
+        let batch = json!({"checks": [{"key": "k", "limit": 1, "window": 1}, body]}).to_string();
+        assert_refused(&service, "/v1/check/batch", &batch, &format!("checks[1].{field}"), &rule);
+    }
+    let decided = service.check(r#"{"key":"k","limit":1,"window":1}"#);
+    assert_eq!(decided["allowed"], true, "nothing of a refused batch was counted");
+}
+
+#[track_caller]
+fn assert_refused(service: &Service, path: &str, body: &str, field: &str, rule: &str) {
+    let answer = service.post(path, body);
+    let problem = answer.json();
+    assert_eq!(answer.status, 400, "{path} {body}: {problem}");
+    assert_eq!(answer.field("content-type"), "application/problem+json");
+    assert_eq!((&problem["field"], &problem["detail"]), (&json!(field), &json!(rule)), "{body}");
+    assert_eq!((&problem["status"], &problem["title"]), (&json!(400), &json!("Bad Request")));
+}
+
+#[test]
+fn what_is_no_json_object_of_known_fields_is_refused() {
+    let service = Settings::memory().start();
+    let deep = "[".repeat(100_000);
+    for body in ["", "{", "[]", "null", "1", "\"k\"", r#"{"key":"k"} x"#, &deep] {
+        let answer = service.post("/v1/check", body);
+        assert_eq!(answer.status, 400, "{body:.20}: {}", answer.body);
+        assert!(answer.body.len() < 500, "{}", answer.body);
+    }
+    let twice = r#"{"key":"a","key":"b","limit":1,"window":1}"#;
+    assert_refused(&service, "/v1/check", twice, "key", "key is given twice");
+    let request =
+        crate::service::agent().post(format!("http://127.0.0.1:{}/v1/check", service.port()));
+    let answer = request.content_type("text/plain").send("{}").expect("an answer");
+    assert_eq!(answer.status(), 415);
+}
+
+#[test]
+fn a_batch_decides_each_check_for_itself_in_order() {
+    let server = server();
+    server.connect().must("SET ratelimit:foreign:fixed hello");
+    let service = Settings::on(&server).start();
+    let check = |key: &str| json!({"key": key, "limit": 1, "window": 60});
+    let checks = json!({"checks": [check("a"), check("b"), check("a"), check("foreign")]});
+    let results = service.post("/v1/check/batch", &checks.to_string()).json();
+    let allowed: Vec<_> =
+        results["results"].as_array().expect("a list").iter().map(|r| &r["allowed"]).collect();
+    assert_eq!(allowed, [&json!(true), &json!(true), &json!(false), &Value::Null]);
+    assert_eq!(results["results"][3]["problem"]["status"], 409);
+
+    let many = |number| json!({"checks": vec![check("many"); number]}).to_string();
+    assert_eq!(service.post("/v1/check/batch", &many(100)).status, 200);
+    let rule = "checks must be a list of 1 to 100 checks";
+    for number in [0, 101] {
+        assert_refused(&service, "/v1/check/batch", &many(number), "checks", rule);
+    }
+}
+
+#[test]
+fn a_key_that_holds_something_else_is_a_conflict_and_stays() {
+    let server = server();
+    let mut connection = server.connect();
+    connection.must("SET ratelimit:text:fixed hello EX 100");
+    connection.must("LPUSH ratelimit:list:fixed 1");
+    let service = Settings::on(&server).start();
+    for (key, detail) in [
+        ("text", error_text("Foreign").strip_prefix("ERR ").expect("a code").to_owned()),
+        ("list", "key holds another type of value".to_owned()),
+    ] {
+        let check = json!({"key": key, "limit": 1, "window": 60}).to_string();
+        let answer = service.post("/v1/check", &check);
+        assert_eq!((answer.status, &answer.json()["detail"]), (409, &json!(detail)));
+    }
+    assert_eq!(connection.must("GET ratelimit:text:fixed").text(), "hello");
+}
+
+#[test]
+fn each_algorithm_has_its_own_key() {
+    let service = Settings::memory().start();
+    for algorithm in ["fixed", "sliding", "bucket"] {
+        let check = json!({"key": "k", "limit": 1, "window": 60, "algorithm": algorithm});
+        assert_eq!(service.check(&check.to_string())["allowed"], true, "{algorithm}");
+        assert_eq!(service.check(&check.to_string())["allowed"], false, "{algorithm}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Slow, huge and malformed requests: each gets a clear answer, and the others go on.
+
+use std::io::{BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use ratelimit_harness::Random;
+
+use crate::api::read_status;
+use crate::service::{Service, Settings};
+
+fn service() -> Service {
+    Settings::memory().set("REQUEST_DEADLINE", "500ms").set("RATE_LIMIT", 1_000_000).start()
+}
+
+/// Sends bytes, and reads the status of the answer.
+fn send(service: &Service, bytes: &[u8]) -> u16 {
+    let mut stream = service.connect();
+    // It may be answered before all was read.
+    let _ = stream.write_all(bytes);
+    read_status(&mut BufReader::new(stream))
+}
+
+fn is_well(service: &Service) {
+    assert_eq!(service.get("/").status, 200);
+}
+
+#[test]
+fn a_request_that_is_none_is_400() {
+    let service = service();
+    let cases: &[&[u8]] = &[
+        b"hello\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nname with space: x\r\n\r\n",
+        b"GET /\0 HTTP/1.1\r\n\r\n",
+        b"POST /v1/check HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS greeting\r\n\r\n",
+    ];
+    for case in cases {
+        assert_eq!(send(&service, case), 400, "{}", String::from_utf8_lossy(case));
+    }
+    let others = ["OPTIONS * HTTP/1.1", "CONNECT h:80 HTTP/1.1", "BREW / HTTP/1.1"];
+    for line in others {
+        let status = send(&service, format!("{line}\r\nhost: h\r\n\r\n").as_bytes());
+        assert!((400..500).contains(&status), "{line}: {status}");
+    }
+    assert_eq!(send(&service, b"GET http://h/ HTTP/1.1\r\nhost: h\r\n\r\n"), 200);
+    is_well(&service);
+}
+
+#[test]
+fn huge_headers_are_431_and_a_huge_target_is_a_4xx() {
+    let service = service();
+    let huge = "x".repeat(1_000_000);
+    assert_eq!(send(&service, format!("GET / HTTP/1.1\r\nhuge: {huge}\r\n\r\n").as_bytes()), 431);
+    let many: String = (0..5_000).map(|i| format!("h{i}: x\r\n")).collect();
+    assert_eq!(send(&service, format!("GET / HTTP/1.1\r\n{many}\r\n").as_bytes()), 431);
+    let few: String = (0..101).map(|i| format!("h{i}: x\r\n")).collect();
+    assert_eq!(send(&service, format!("GET / HTTP/1.1\r\n{few}\r\n").as_bytes()), 431);
+    let target = send(&service, format!("GET /{huge} HTTP/1.1\r\n\r\n").as_bytes());
+    assert!([414, 431].contains(&target), "{target}");
+    is_well(&service);
+}
+
+#[test]
+fn a_huge_body_is_413_whether_it_tells_its_length_or_not() {
+    let service = service();
+    let head = "POST /v1/check HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n";
+    let body = "x".repeat(2_000_000);
+    let told = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    assert_eq!(send(&service, told.as_bytes()), 413);
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n1e8480\r\n{body}\r\n0\r\n\r\n");
+    assert_eq!(send(&service, chunked.as_bytes()), 413);
+    let announced = format!("{head}content-length: 99999999999\r\n\r\n");
+    assert_eq!(send(&service, announced.as_bytes()), 413, "nothing of it need arrive");
+    is_well(&service);
+}
+
+#[test]
+fn who_sends_too_slowly_is_told_408_and_loses_the_connection() {
+    let service = service();
+    let slow_head =
+        trickle(&service, b"GET / HTTP/1.1\r\nhost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    assert_eq!(slow_head, 408);
+    let head =
+        b"POST /v1/check HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    assert_eq!(send(&service, head), 408);
+    is_well(&service);
+}
+
+/// A byte each 50 ms.
+fn trickle(service: &Service, bytes: &[u8]) -> u16 {
+    let mut stream = service.connect();
+    for byte in bytes {
+        if stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    read_status(&mut BufReader::new(stream))
+}
+
+#[test]
+fn slow_clients_do_not_keep_others_waiting() {
+    let service = service();
+    let slow: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let mut stream = service.connect();
+            stream.write_all(b"GET / HTT").expect("it listens");
+            stream
+        })
+        .collect();
+    assert_eq!(service.knock(20), [200; 20]);
+    for stream in slow {
+        assert_eq!(read_status(&mut BufReader::new(stream)), 408);
+    }
+}
+
+#[test]
+fn an_idle_connection_ends_without_a_word() {
+    let service = service();
+    let mut silent = service.connect();
+    let mut said = Vec::new();
+    silent.read_to_end(&mut said).expect("it is closed");
+    assert_eq!(said, b"");
+    let mut used = BufReader::new(service.connect());
+    used.get_mut().write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").expect("it listens");
+    assert_eq!(read_status(&mut used), 200);
+    used.read_to_end(&mut said).expect("it is closed");
+    assert_eq!(said, b"");
+}
+
+#[test]
+fn noise_and_broken_connections_leave_the_service_well() {
+    let service = service();
+    let mut random = Random(7);
+    for i in 0..200 {
+        let mut stream = service.connect();
+        let noise: Vec<u8> = (0..random.below(300)).map(|_| random.below(256) as u8).collect();
+        let _ = stream.write_all(&noise);
+        if i % 2 == 0 {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+    for path in ["/%00", "/v1/auth?policy=%ff", "/v1/check", "/../../etc/passwd", "//", "/?a=%"] {
+        let status = service.get(path).status;
+        assert!((200..500).contains(&status), "{path}: {status}");
+    }
+    is_well(&service);
+}

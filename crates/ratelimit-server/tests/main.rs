@@ -1,0 +1,19 @@
+//! The service as it ships, on real servers and behind a real nginx, asked by a real client.
+
+mod api;
+mod auth;
+mod browser;
+mod dashboard;
+mod decisions;
+mod documents;
+mod failure;
+mod hostile;
+mod log;
+mod metrics;
+mod nginx;
+mod openapi;
+mod policies;
+mod service;
+mod settings;
+mod shutdown;
+mod targets;

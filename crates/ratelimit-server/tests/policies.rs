@@ -1,0 +1,126 @@
+//! The file of policies: by route, by kind of key, read again while the service runs.
+
+use std::fs;
+
+use ratelimit_harness::eventually;
+
+use crate::service::{Service, Settings};
+
+fn service(policies: &str) -> Service {
+    Settings::memory().file("p.toml", policies).set("POLICIES", "p.toml").start()
+}
+
+const ROOT: &str = "[[policy]]\nname = \"root\"\nroute = \"/\"\nlimit = 2\nwindow = \"1h\"\n";
+
+#[test]
+fn a_policy_of_the_route_stands_before_that_of_the_settings() {
+    let service = service(ROOT);
+    assert_eq!(service.knock(3), [200, 200, 429]);
+    let answer = service.get("/");
+    assert_eq!(answer.field("ratelimit-policy"), r#""root";q=2;w=3600"#);
+}
+
+#[test]
+fn a_user_has_a_limit_besides_that_of_the_address() {
+    let service = service("[[policy]]\nname = \"user\"\nby = \"bearer\"\nlimit = 2\nwindow = 60\n");
+    let knock = |token: &str| {
+        service.get_with("/", &[("Authorization", &format!("Bearer {token}"))]).status
+    };
+    assert_eq!([knock("a"), knock("a"), knock("a")], [200, 200, 429], "the user's");
+    assert_eq!([knock("b"), knock("b"), knock("b")], [200, 200, 429]);
+    assert_eq!(
+        [knock("c"), knock("c")],
+        [200, 429],
+        "the fifth of the address passed, the sixth not"
+    );
+}
+
+#[test]
+fn several_windows_must_all_allow() {
+    let service = service(
+        "[[policy]]\nname = \"api\"\nwindows = [{limit = 3, window = \"1h\"}, {limit = 2, window = 60}]\n",
+    );
+    assert_eq!(service.knock(3), [200, 200, 429]);
+    let answer = service.get("/");
+    assert_eq!(answer.field("ratelimit-policy"), r#""api-1h";q=3;w=3600, "api-1m";q=2;w=60"#);
+}
+
+#[test]
+fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_why() {
+    let service = service(ROOT);
+    assert_eq!(service.knock(3), [200, 200, 429]);
+    let file = service.path("p.toml");
+    fs::write(&file, ROOT.replace("limit = 2", "limit = 4")).expect("a file");
+    eventually("it is read", || service.log("policies read again").len() == 1);
+    assert_eq!(service.knock(3), [200, 200, 429], "the usage stays");
+
+    for (bad, why) in [
+        ("[[policy]]\nname =", "expected"),
+        (
+            "[[policy]]\nname = \"a\"\nlimit = -1\nwindow = 1\n",
+            "limit must be an integer between 0",
+        ),
+        (
+            "[[policy]]\nname = \"a\"\nlimit = 1\nwindow = \"1w\"\n",
+            "window must be an integer with",
+        ),
+        (
+            "[[policy]]\nname = \"a\"\nlimit = 1\nwindow = 1\nburst = 2\n",
+            "burst requires ALGORITHM BUCKET",
+        ),
+        ("[[policy]]\nname = \"a\"\nlimit = 1\nwindow = 1\nlmit = 2\n", "unknown field"),
+        ("[[policy]]\nname = \"default\"\nlimit = 1\nwindow = 1\n", "name must be"),
+        ("[[policy]]\nname = \"a\"\nlimit = 1\n", "either limit and window, or windows"),
+        ("[[policy]]\nname = \"a\"\nroute = \"login\"\nlimit = 1\nwindow = 1\n", "route must be"),
+        ("[[policy]]\nname = \"a\"\nby = \"x\"\nlimit = 1\nwindow = 1\n", "by must be"),
+        (
+            "[[policy]]\nname = \"a\"\nmethods = [\"get\"]\nlimit = 1\nwindow = 1\n",
+            "methods must be",
+        ),
+        (&format!("{ROOT}{ROOT}"), "names must all be different"),
+    ] {
+        let before = service.log("policies not read, the old ones stay").len();
+        fs::write(&file, bad).expect("a file");
+        eventually(why, || service.log("policies not read, the old ones stay").len() > before);
+        let said = service.log("policies not read, the old ones stay").pop().expect("a line");
+        assert!(said["why"].as_str().expect("text").contains(why), "{said}");
+        assert_eq!(service.get("/").field("ratelimit-policy"), r#""root";q=4;w=3600"#);
+    }
+    fs::remove_file(&file).expect("it is there");
+    let before = service.log("policies not read, the old ones stay").len();
+    eventually("it is missed", || {
+        service.log("policies not read, the old ones stay").len() > before
+    });
+}
+
+#[test]
+fn a_hangup_reads_the_file_again_at_once() {
+    let service = service(ROOT);
+    service.signal("-HUP");
+    eventually("it is read", || service.log("policies read again").len() == 1);
+    assert_eq!(service.get("/").status, 200);
+}
+
+#[test]
+fn a_change_of_the_algorithm_is_no_error_on_a_used_key() {
+    let service = service(ROOT);
+    assert_eq!(service.knock(3), [200, 200, 429]);
+    let sliding = format!("{ROOT}algorithm = \"sliding\"\n");
+    fs::write(service.path("p.toml"), sliding).expect("a file");
+    eventually("it is read", || service.log("policies read again").len() == 1);
+    assert_eq!(service.knock(3), [200, 200, 429]);
+}
+
+#[test]
+fn a_bad_file_at_the_start_stops_it() {
+    let settings =
+        Settings::memory().file("p.toml", "[[policy]]\nname = \"a\"\nlimit = -1\nwindow = 1\n");
+    let (code, said) = settings.set("POLICIES", "p.toml").refusal();
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("POLICIES p.toml: policy[0] \"a\".limit: limit must be an integer"),
+        "{said}"
+    );
+    let (_, said) = Settings::memory().set("POLICIES", "none.toml").refusal();
+    assert!(said.contains("POLICIES none.toml: No such file"), "{said}");
+}

@@ -1,0 +1,118 @@
+//! Settings: where they come from, which goes first, and what is said of a wrong one.
+
+use ratelimit_harness::eventually;
+
+use crate::service::{server, Settings};
+
+#[test]
+fn a_flag_goes_before_the_environment_and_that_before_the_file() {
+    let limit = |settings: Settings| {
+        let service = settings.start();
+        service.get("/").field("ratelimit-policy").to_owned()
+    };
+    let file = || Settings::memory().file(".env", "RATE_LIMIT=2\nTIME_WINDOW=\"7\"\n# a comment\n");
+    assert_eq!(limit(Settings::memory()), r#""default";q=5;w=60"#);
+    assert_eq!(limit(file()), r#""default";q=2;w=7"#);
+    assert_eq!(limit(file().set("RATE_LIMIT", 3)), r#""default";q=3;w=7"#);
+    assert_eq!(limit(file().set("RATE_LIMIT", 3).flag("--rate-limit=4")), r#""default";q=4;w=7"#);
+    assert_eq!(limit(file().set("RATE_LIMIT", "")), r#""default";q=5;w=7"#, "empty is not set");
+}
+
+#[test]
+fn host_and_port_name_the_server_too() {
+    let server = server();
+    let settings = Settings::bare().set("REDIS_HOST", "127.0.0.1").set("REDIS_PORT", server.port());
+    let settings = settings.set("PORT", 0).set("LOG_FORMAT", "json").set("REDIS_DEADLINE", "20s");
+    let service = settings.set("KEY_PREFIX", "app:").start();
+    assert_eq!(service.get("/").status, 200);
+    let keys =
+        server.connect().must("KEYS *").array().iter().map(|key| key.text()).collect::<Vec<_>>();
+    assert_eq!(keys, ["app:default:ip:127.0.0.1:fixed"]);
+}
+
+#[test]
+fn user_password_and_database_reach_the_server_and_no_secret_reaches_the_log() {
+    let server = server();
+    server.connect().must("ACL SETUSER limiter on >hush-hush ~* +@all");
+    let url = |password| format!("redis://limiter:{password}@127.0.0.1:{}/3", server.port());
+    let service = Settings::at(&url("hush-hush")).flag("--log-level=debug").start();
+    assert_eq!(service.get("/").status, 200);
+    let mut connection = server.connect();
+    connection.must("SELECT 3");
+    assert_eq!(connection.must("EXISTS ratelimit:default:ip:127.0.0.1:fixed").integer(), 1);
+
+    let wrong = Settings::at(&url("other-hush")).flag("--log-level=debug").start();
+    eventually("the log says so", || !wrong.log("the backend does not answer").is_empty());
+    let answers = wrong.get("/readyz").body + &wrong.post("/v1/check", "{}").body;
+    for said in [service.raw_log().join("\n"), wrong.raw_log().join("\n"), answers] {
+        assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
+fn a_wrong_value_stops_the_start_by_variable_and_rule() {
+    let integer = "must be an integer between";
+    let time = "must be an integer with an optional unit ms, s, m, h or d, between 1ms and 366d";
+    let cases = [
+        ("BACKEND", "mysql", "must be redis or memory"),
+        ("REDIS_HOST", "redis://h", "must be a host name or an IP address"),
+        ("REDIS_PORT", "0", integer),
+        ("REDIS_PORT", "65536", integer),
+        ("REDIS_URL", "localhost", "must be redis://"),
+        ("REDIS_URL", "redis-sentinel://h", "must be redis://"),
+        ("REDIS_DEADLINE", "0", time),
+        ("ON_REDIS_FAILURE", "panic", "must be local or open or closed"),
+        ("INSTANCES", "0", integer),
+        ("MEMORY_KEYS", "many", integer),
+        ("REMEMBER_DENIALS", "-1", time),
+        ("BIND", "localhost", "must be an IP address"),
+        ("PORT", "-1", integer),
+        ("PORT", "+1", integer),
+        ("RATE_LIMIT", "five", integer),
+        ("RATE_LIMIT", "1000000000001", integer),
+        ("TIME_WINDOW", "1w", time),
+        ("ALGORITHM", "leaky", "must be FIXED, SLIDING or BUCKET"),
+        ("BURST", "0", integer),
+        ("BURST", "9", "burst requires ALGORITHM BUCKET"),
+        ("KEY_BY", "cookie", "must be address, bearer, api-key or header:NAME"),
+        ("KEY_BY", "header:a b", "must be address, bearer, api-key or header:NAME"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,proxy", "must be a list of addresses and networks"),
+        ("PEERS", "https://h", "must be a list of base URLs"),
+        ("INSTANCE", "a b", "must be at most 64 printable ASCII characters"),
+        ("LOG_FORMAT", "xml", "must be text or json"),
+        ("LOG_LEVEL", "loud", "must be error or warn or info or debug"),
+        ("HASH_KEYS", "maybe", "must be true or false"),
+        ("MAX_CONNECTIONS", "0", integer),
+        ("REQUEST_DEADLINE", "soon", time),
+        ("SHUTDOWN_DEADLINE", "soon", time),
+    ];
+    for (variable, value, rule) in cases {
+        let (code, said) = Settings::bare().set(variable, value).refusal();
+        assert_eq!(code, 2, "{variable}={value}: {said}");
+        let named = said.starts_with(&format!("error: {variable}"));
+        assert!(named && said.contains(rule), "{variable}={value}: {said}");
+    }
+}
+
+#[test]
+fn a_wrong_secret_is_not_repeated() {
+    let (_, said) = Settings::bare().set("REDIS_URL", "http://u:hush@h").refusal();
+    assert!(said.starts_with("error: REDIS_URL must be") && !said.contains("hush"), "{said}");
+    let (_, said) = Settings::bare().file(".env", "REDIS_URL=hush hush 'hush\n").refusal();
+    assert!(said.starts_with("error: .env must have lines") && !said.contains("hush"), "{said}");
+    let help = Settings::bare().set("REDIS_URL", "hush").set("HASH_SECRET", "hush").flag("--help");
+    let help = String::from_utf8(help.output().stdout).expect("text");
+    assert!(help.contains("REDIS_URL") && !help.contains("hush"));
+}
+
+#[test]
+fn an_unknown_flag_and_a_taken_port_are_said() {
+    let (code, said) = Settings::bare().flag("--rate-limits=5").refusal();
+    assert!(code == 2 && said.contains("--rate-limit"), "{said}");
+    let first = Settings::memory().start();
+    let (code, said) = Settings::memory().set("PORT", first.port()).refusal();
+    assert!(
+        code == 1 && said.contains("BIND, PORT 127.0.0.1:") && said.contains("in use"),
+        "{said}"
+    );
+}

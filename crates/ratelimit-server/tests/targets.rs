@@ -1,0 +1,150 @@
+//! What REDIS_URL can name: a server by TLS, a cluster, a master that sentinels watch.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use ratelimit_harness::{
+    catch_up, eventually, follow, servers, Cluster, Connection, Reply, Server, Setup,
+};
+use tempfile::TempDir;
+
+use crate::service::{Service, Settings};
+
+const CHECK: &str = r#"{"key":"k","limit":1000000,"window":3600}"#;
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it has an address").port()
+}
+
+#[track_caller]
+fn decides_by_the_module(service: &Service) {
+    eventually("the server decides", || service.check(CHECK)["source"] == "module");
+}
+
+#[test]
+fn a_server_is_asked_by_tls_if_its_certificate_is_trusted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("cert.pem"));
+    make_certificate(&key, &certificate);
+    let port = free_port();
+    let server = Setup::module(&servers()[0])
+        .with(&format!("tls-port {port}"))
+        .with(&format!("tls-key-file {}", key.display()))
+        .with(&format!("tls-cert-file {}", certificate.display()))
+        .with(&format!("tls-ca-cert-file {}", certificate.display()))
+        .with("tls-auth-clients no")
+        .start();
+    let url = format!("rediss://localhost:{port}");
+    let trusting = Settings::at(&url).set("SSL_CERT_FILE", certificate.display()).start();
+    decides_by_the_module(&trusting);
+    assert_eq!(server.connect().must("EXISTS ratelimit:k:fixed").integer(), 1);
+
+    let strict = Settings::at(&url).start();
+    assert_eq!(strict.check(CHECK)["source"], "local", "nobody vouches for the server");
+    assert_eq!(strict.get("/readyz").status, 503);
+}
+
+/// For localhost, and vouched for by itself.
+fn make_certificate(key: &Path, certificate: &Path) {
+    let made = Command::new("openssl")
+        .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split(' '))
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(key)
+        .arg("-out")
+        .arg(certificate)
+        .output()
+        .expect("openssl is missing: install the package openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[test]
+fn a_cluster_is_asked_at_the_node_of_each_key() {
+    let cluster = Cluster::start(&Setup::module(&servers()[0]));
+    let port = cluster.nodes[1].port();
+    let service = Settings::at(&format!("redis-cluster://127.0.0.1:{port}")).start();
+    decides_by_the_module(&service);
+    for i in 0..50 {
+        let check = format!(r#"{{"key":"k{i}","limit":1,"window":3600}}"#);
+        assert_eq!(service.check(&check)["allowed"], true, "{i}");
+        assert_eq!(service.check(&check)["allowed"], false, "{i}");
+    }
+    let keys = |node: &Server| node.connect().must("DBSIZE").integer();
+    assert!(cluster.nodes.iter().all(|node| keys(node) > 5), "each node has its part");
+    assert_eq!(cluster.nodes.iter().map(keys).sum::<i64>(), 51);
+}
+
+/// A process that watches one master. Ends with its handle.
+struct Sentinel {
+    process: Child,
+    port: u16,
+    _dir: TempDir,
+}
+
+impl Sentinel {
+    fn watch(master: &Server) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, port) = (dir.path().join("sentinel.conf"), free_port());
+        let config = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
+            sentinel down-after-milliseconds mymaster 1000\n",
+            dir.path().display(),
+            master.port()
+        );
+        fs::write(&file, config).expect("a file");
+        let mut command = Command::new(&master.binary().path);
+        command.arg(&file).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null());
+        let process = command.spawn().expect("a sentinel starts");
+        let sentinel = Self { process, port, _dir: dir };
+        eventually("the sentinel answers", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        sentinel
+    }
+
+    fn connect(&self) -> Connection {
+        Connection::open(self.port).expect("it answers")
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
+    let master = Setup::module(&servers()[0]).start();
+    let replica = Setup::module(&servers()[0]).start();
+    follow(&mut replica.connect(), &master);
+    let sentinel = Sentinel::watch(&master);
+    eventually("the sentinel knows the replica", || {
+        let replicas = sentinel.connect().must("SENTINEL REPLICAS mymaster");
+        !replicas.array().is_empty()
+    });
+    let url = format!("redis-sentinel://127.0.0.1:{}/mymaster", sentinel.port);
+    let service = Settings::at(&url).set("REDIS_DEADLINE", "1s").start();
+    decides_by_the_module(&service);
+    let before = service.check(CHECK)["remaining"].as_i64().expect("a number");
+    catch_up(&mut replica.connect(), &master);
+
+    eventually("the sentinel agrees to fail over", || {
+        !matches!(sentinel.connect().say("SENTINEL FAILOVER mymaster"), Reply::Error(_))
+    });
+    let is_master = || replica.connect().info("role") == "master";
+    eventually("the replica is the master", is_master);
+    let count =
+        || replica.connect().must("GET ratelimit:k:fixed").text().parse::<i64>().unwrap_or(0);
+    let at_failover = count();
+    eventually("the new master is asked", || {
+        service.check(CHECK);
+        count() > at_failover
+    });
+    let after = service.check(CHECK);
+    assert_eq!(after["source"], "module");
+    assert!(after["remaining"].as_i64().expect("a number") < before, "no count was lost");
+}
