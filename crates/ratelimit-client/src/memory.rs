@@ -113,28 +113,3 @@ mod tests {
         assert_eq!(refused(ask(&early, b"a", ONCE)), ratelimit_harness::error_text("Clock"));
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ratelimit_harness::error_text;
-
-    fn refusal(clock: fn() -> i64, calls: &[&str]) -> String {
-        let memory = Memory::new(9, clock);
-        let ask = |line: &&str| {
-            let call = Call::parse(line.split(' ').map(str::as_bytes)).expect("a valid call");
-            memory.ask(Verb::Check, b"k", &call)
-        };
-        match calls.iter().map(ask).last() {
-            Some(Err(Error::Refused(text))) => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn it_refuses_in_the_words_of_the_server() {
-        assert_eq!(refusal(|| -1, &["5 60"]), error_text("Clock"));
-        let calls = ["5 60", "5 60 ALGORITHM BUCKET"];
-        assert_eq!(refusal(system_micros, &calls), error_text("OtherAlgorithm"));
-    }
-}
