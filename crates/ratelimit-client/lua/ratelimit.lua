@@ -155,7 +155,7 @@ local expiry_ms = value and redis.call('PEXPIRETIME', key)
 if expiry_ms == -1 then return refuse("ERR key has no expiry, so it is not a rate limiter's") end
 
 local stored_tag, stored = tag, {} -- four numbers a group; of f1 and b1, the fourth means nothing
-if value and expiry_ms > now_ms then
+if value then
   if expiry_ms > MAX_STORED then return refuse(FOREIGN) end
   local count = integer(value, 0, MAX_STORED)
   if count then
@@ -186,6 +186,8 @@ if value and expiry_ms > now_ms then
     until from > #value
     if stored_tag == 'f1' and #stored == 4 then return refuse(FOREIGN) end
   end
+  -- A state that has reached its key's expiry is over, even where the server still shows it.
+  if expiry_ms <= now_ms then stored_tag, stored = tag, {} end
 end
 if stored_tag ~= tag then return refuse('ERR key holds the state of another algorithm') end
 

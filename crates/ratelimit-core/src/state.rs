@@ -40,8 +40,9 @@ pub enum StateError {
     OtherAlgorithm,
 }
 
-/// Puts what is stored into `states`, one for each pair, which are unused before. A key that has
-/// reached its expiry holds nothing, even where the server still shows it.
+/// Puts what is stored into `states`, one for each pair, which are unused before. A state that has
+/// reached its key's expiry is over, even where the server still shows it; somebody else's string is not
+/// ours to end.
 #[inline(always)]
 pub(crate) fn read<S: State>(
     stored: Option<Stored>,
@@ -52,7 +53,7 @@ pub(crate) fn read<S: State>(
     let Some(Stored { value, expiry_ms }) = stored else { return Ok(()) };
     let expiry_ms = expiry_ms.ok_or(StateError::NoExpiry)?;
     if expiry_ms <= now.millis() {
-        return Ok(());
+        return if is_state(value) { Ok(()) } else { Err(StateError::Foreign) };
     }
     if expiry_ms > MAX_STORED {
         return Err(StateError::Foreign);
@@ -105,11 +106,22 @@ fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(usize, S)) -> Option
     (S::LEAST_GROUPS..=MAX_PAIRS).contains(&groups).then_some(groups)
 }
 
+#[cold]
 fn other_or_foreign(value: &[u8]) -> StateError {
-    let known = read_groups(value, |_, _: FixedWindow| {})
-        .or_else(|| read_groups(value, |_, _: SlidingWindow| {}))
-        .or_else(|| read_groups(value, |_, _: TokenBucket| {}));
-    known.map_or(StateError::Foreign, |_| StateError::OtherAlgorithm)
+    if is_state(value) {
+        StateError::OtherAlgorithm
+    } else {
+        StateError::Foreign
+    }
+}
+
+/// Of whichever algorithm.
+#[cold]
+fn is_state(value: &[u8]) -> bool {
+    whole_number(value).is_some()
+        || read_groups(value, |_, _: FixedWindow| {}).is_some()
+        || read_groups(value, |_, _: SlidingWindow| {}).is_some()
+        || read_groups(value, |_, _: TokenBucket| {}).is_some()
 }
 
 /// The canonical string of the states, which are in the order called, and its expiry.
