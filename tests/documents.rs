@@ -1,5 +1,6 @@
 //! The documents against the code: syntax, error texts, and every example as it would be typed.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use crate::introspection::SYNTAX;
@@ -10,6 +11,7 @@ use ratelimit_harness::{
 const README: &str = "README.md";
 const CHECK: &str = "docs/commands/ratelimit.check.md";
 const PEEK: &str = "docs/commands/ratelimit.peek.md";
+pub(crate) const CLIENTS: &str = "docs/clients.md";
 
 fn page(path: &str) -> String {
     let path = repository().join(path);
@@ -156,4 +158,29 @@ fn every_figure_in_the_readme_stands_in_a_record() {
         }
     }
     assert!(rows > 10, "the README shows only {rows} rows of records");
+}
+
+/// What a page shows behind each `<!-- file: path -->`.
+pub(crate) fn files_shown(path: &str) -> BTreeMap<String, String> {
+    let page = page(path);
+    let parts = page.split("<!-- file: ").skip(1);
+    parts.map(|part| file_shown(part).expect("a path, and a fenced block")).collect()
+}
+
+fn file_shown(part: &str) -> Option<(String, String)> {
+    let (path, rest) = part.split_once(" -->\n```")?;
+    let (_language, rest) = rest.split_once('\n')?;
+    let (text, _) = rest.split_once("```\n")?;
+    Some((path.to_owned(), text.to_owned()))
+}
+
+#[test]
+fn a_file_that_a_page_shows_is_shown_as_it_is() {
+    for path in [README, CLIENTS] {
+        let shown = files_shown(path);
+        assert!(!shown.is_empty(), "{path} shows no file");
+        for (file, text) in shown {
+            assert_eq!(text, page(&file), "{path} shows another {file}");
+        }
+    }
 }
