@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::thread;
 
 use ratelimit_client::{Call, Error, Limiter, OnFailure, Policy, Use};
@@ -19,17 +18,17 @@ struct Gate {
 }
 
 impl Gate {
-    fn before(server: &Arc<Server>, command: &'static str, calls: usize) -> Self {
+    fn before(server: &Server, command: &'static str, calls: usize) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let server = Arc::clone(server);
+        // The threads outlive the test; the server must not.
+        let (server_port, mut control) = (server.port(), server.connect());
         thread::spawn(move || {
             let (client, _) = listener.accept().expect("a client");
-            let upstream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server");
+            let upstream = TcpStream::connect(("127.0.0.1", server_port)).expect("the server");
             let (from_client, to_server) =
                 (client.try_clone().unwrap(), upstream.try_clone().unwrap());
             thread::spawn(move || copy(from_client, to_server, || ()));
-            let mut control = server.connect();
             copy(upstream, client, move || {
                 let reached = |stats: String| {
                     let line =
@@ -60,7 +59,7 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut before: impl FnMut()) {
 #[test]
 fn many_calls_on_independent_keys_are_all_sent_before_the_first_answer() {
     on_each(async |binary| {
-        let server = Arc::new(Setup::module(binary).start());
+        let server = Setup::module(binary).start();
         // The script is there already, as it is but for the first call.
         limiter(&server)
             .await
