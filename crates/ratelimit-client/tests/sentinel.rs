@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
 use ratelimit_client::{Error, Limiter, OnFailure, Policy, SentinelConnection, Source, Use};
-use ratelimit_harness::{catch_up, eventually, follow, on_every_server, Binary, Server, Setup};
+use ratelimit_harness::{
+    catch_up, eventually, follow, is_primary, on_every_server, watch, Binary, Server, Setup,
+};
 
 use crate::{run, until, YEAR};
 
@@ -22,13 +24,7 @@ impl Service {
         let master = Setup::module(binary).start();
         let replica = Setup::module(binary).start();
         follow(&mut replica.connect(), &master);
-        let sentinels: Vec<_> = (0..3).map(|_| Setup::sentinel(&master, 2).start()).collect();
-        let knows = |sentinel: &Server| {
-            let master = sentinel.connect().must("SENTINEL MASTER mymaster");
-            master.field("num-slaves").text() == "1"
-                && master.field("num-other-sentinels").text() == "2"
-        };
-        eventually("the sentinels know each other", || sentinels.iter().all(knows));
+        let sentinels = watch(&master, 1);
         Self { master, replica, sentinels }
     }
 
@@ -83,8 +79,7 @@ fn goes_on_after(outage: fn(&mut Service)) {
                 // Those without an answer may have been counted.
                 assert!(counts.allowed + counts.unavailable >= 100, "{counts:?}");
             }
-            let role = service.replica.connect().must("ROLE").array()[0].text();
-            assert_eq!(role, "master");
+            assert!(is_primary(&service.replica));
             assert!(admitted.iter().all(|&admitted| admitted > 0), "{admitted:?}");
         });
     });
@@ -104,8 +99,7 @@ fn goes_on_with_the_new_master_after_the_old_one_stood_still() {
 fn goes_on_with_the_new_master_after_the_old_one_became_its_replica() {
     goes_on_after(|service| {
         service.sentinels[0].connect().must("SENTINEL FAILOVER mymaster");
-        let role = || service.replica.connect().must("ROLE").array()[0].text();
-        eventually("the replica is master", || role() == "master");
+        eventually("the replica is master", || is_primary(&service.replica));
     });
 }
 
