@@ -24,6 +24,7 @@ pub(crate) fn api_is_complete() -> bool {
     unsafe {
         [
             raw::RedisModule_Call.map(drop),
+            raw::RedisModule_CallReplyType.map(drop),
             raw::RedisModule_CloseKey.map(drop),
             raw::RedisModule_CreateCommand.map(drop),
             raw::RedisModule_CreateString.map(drop),
@@ -245,11 +246,32 @@ impl Context {
         unsafe { raw::RedisModule_RegisterInfoFunc.unwrap_unchecked()(self.0, Some(info)) };
     }
 
-    /// Above `maxmemory`, after the server has evicted what it may.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
+    /// Above `maxmemory` at this very moment: what this call itself takes is counted too.
+    pub(crate) fn is_above_maxmemory(&self) -> bool {
         // Safety: returns flags.
         let flags = unsafe { raw::RedisModule_GetContextFlags.unwrap_unchecked()(self.0) };
         flags & raw::REDISMODULE_CTX_FLAGS_OOM as c_int != 0
+    }
+
+    /// Whether the server, which has evicted what it may before this call, would take a command that
+    /// needs memory (`M`). Asked with one that does nothing to a key that is not there; an error, or
+    /// no answer from a server before 7.0, is a no.
+    pub(crate) fn takes_new_key(&self, name: KeyName) -> bool {
+        // Safety: the format names what follows: a string, and two C strings. The reply is ours.
+        unsafe {
+            let reply = raw::RedisModule_Call.unwrap_unchecked()(
+                self.0,
+                c"SETRANGE".as_ptr(),
+                c"EMscc".as_ptr(),
+                name.0,
+                c"0".as_ptr(),
+                c"".as_ptr(),
+            );
+            let Some(reply) = NonNull::new(reply) else { return false };
+            let kind = raw::RedisModule_CallReplyType.unwrap_unchecked()(reply.as_ptr());
+            raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
+            kind == raw::REDISMODULE_REPLY_INTEGER as c_int
+        }
     }
 
     pub(crate) fn open_key(&self, name: KeyName, access: Access) -> OpenKey {

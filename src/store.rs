@@ -36,9 +36,11 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// A living key goes on limiting when memory is full; only a new one is refused.
+    /// A living key goes on limiting when memory is full; only a new one is refused, where the server
+    /// would refuse it itself. The second question costs more, and is asked above `maxmemory` alone.
     pub(crate) fn make_room(&self) -> Result<(), Error> {
-        if self.len.is_none() && self.ctx.is_out_of_memory() {
+        let is_new = self.len.is_none();
+        if is_new && self.ctx.is_above_maxmemory() && !self.ctx.takes_new_key(self.name) {
             return Err(Error::OutOfMemory);
         }
         Ok(())

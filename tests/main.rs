@@ -17,6 +17,7 @@ mod introspection;
 mod late_listeners;
 mod loading;
 mod memory;
+mod operations;
 mod reply;
 mod silence;
 mod vectors;

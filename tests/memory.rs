@@ -1,6 +1,8 @@
 //! Memory is full: living keys go on limiting, and only the creation of a key is refused.
 
-use ratelimit_harness::{error_text, on_every_server, Connection, Frozen, Limiter, Reply};
+use ratelimit_harness::{
+    error_text, on_every_server, Connection, Frozen, Limiter, ReplicationStream, Reply,
+};
 
 const POLICIES: [(&str, &str); 4] = [
     ("fixed", "3 1000"),
@@ -85,5 +87,36 @@ fn the_twin_is_refused_each_call_that_would_be_allowed() {
         }
         assert!(twin.ask(client, "PEEK", b"fixed", &["3", "1000"]).allowed());
         assert!(!twin.ask(client, "CHECK", b"fixed", &["1", "1000"]).allowed());
+    });
+}
+
+/// Evicting comes before the call, which then takes some bytes itself: that must not refuse it.
+#[test]
+fn a_new_key_is_made_as_long_as_the_server_can_evict() {
+    on_every_server(|binary| {
+        let mut frozen = Frozen::start(binary);
+        let mut stream = ReplicationStream::of(&frozen.server);
+        let client = &mut frozen.connection;
+        client.must("CONFIG SET maxmemory-policy allkeys-lru");
+        // What is kept for replicas is memory too.
+        client.must("CONFIG SET repl-backlog-size 16384");
+        let limit = client.info_number("used_memory") + (1 << 18);
+        client.must(&format!("CONFIG SET maxmemory {limit}"));
+        for (_, words) in POLICIES {
+            client.must("FLUSHALL");
+            stream.effects(client);
+            let evicted = client.info_number("evicted_keys");
+            // More than fit.
+            for n in 0..4_000 {
+                let reply = client.say(&format!("RATELIMIT.CHECK new:{n} {words}"));
+                assert!(reply.allowed(), "{n} {words}");
+            }
+            assert!(client.info_number("evicted_keys") > evicted, "{words}");
+            // Nothing is sent but the effects and the evictions.
+            let mut sent = stream.effects(client);
+            sent.retain(|effect| !matches!(effect[0].as_str(), "DEL" | "UNLINK"));
+            assert_eq!(sent.len(), 4_000, "{words}");
+            assert!(sent.iter().all(|effect| effect[0] == "SET"), "{words}");
+        }
     });
 }

@@ -8,7 +8,7 @@ use ratelimit_client::redis::cluster::ClusterClient;
 use ratelimit_client::redis::cluster_async::ClusterConnection;
 use ratelimit_client::{Call, Error, Limiter, OnFailure, Policy, Source, Use};
 use ratelimit_harness::{
-    catch_up, eventually, not_applicable, on_every_server, Cluster, Reply, Server, Setup,
+    catch_up, eventually, is_primary, not_applicable, on_every_server, Cluster, Reply, Setup,
 };
 
 use crate::{run, until, LONG, YEAR};
@@ -204,10 +204,6 @@ fn while_a_slot_moves_as_a_whole_no_call_is_lost_and_none_admitted_too_many() {
             load.end().await;
         });
     });
-}
-
-fn is_primary(server: &Server) -> bool {
-    server.connect().must("ROLE").array()[0].text() == "master"
 }
 
 #[test]

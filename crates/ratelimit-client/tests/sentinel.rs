@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
 use ratelimit_client::{Error, Limiter, OnFailure, Policy, SentinelConnection, Source, Use};
-use ratelimit_harness::{catch_up, eventually, follow, on_every_server, Binary, Server, Setup};
+use ratelimit_harness::{
+    catch_up, eventually, follow, is_primary, on_every_server, watch, Binary, Server, Setup,
+};
 
 use crate::{run, until, YEAR};
 
@@ -22,13 +24,7 @@ impl Service {
         let master = Setup::module(binary).start();
         let replica = Setup::module(binary).start();
         follow(&mut replica.connect(), &master);
-        let sentinels: Vec<_> = (0..3).map(|_| Setup::sentinel(&master, 2).start()).collect();
-        let knows = |sentinel: &Server| {
-            let master = sentinel.connect().must("SENTINEL MASTER mymaster");
-            master.field("num-slaves").text() == "1"
-                && master.field("num-other-sentinels").text() == "2"
-        };
-        eventually("the sentinels know each other", || sentinels.iter().all(knows));
+        let sentinels = watch(&master, 1);
         Self { master, replica, sentinels }
     }
 
@@ -58,11 +54,6 @@ async fn check(limiter: &Limiter) -> Option<bool> {
     }
 }
 
-/// A server that changes its role closes its connections.
-fn is_master(server: &Server) -> bool {
-    server.connect().try_call(&["ROLE"]).is_ok_and(|role| role.array()[0].text() == "master")
-}
-
 fn goes_on_after(outage: fn(&mut Service)) {
     on_every_server(|binary| {
         let mut service = Service::start(binary);
@@ -88,7 +79,7 @@ fn goes_on_after(outage: fn(&mut Service)) {
                 // Those without an answer may have been counted.
                 assert!(counts.allowed + counts.unavailable >= 100, "{counts:?}");
             }
-            eventually("the replica is master", || is_master(&service.replica));
+            eventually("the replica is master", || is_primary(&service.replica));
             assert!(admitted.iter().all(|&admitted| admitted > 0), "{admitted:?}");
         });
     });
@@ -108,7 +99,7 @@ fn goes_on_with_the_new_master_after_the_old_one_stood_still() {
 fn goes_on_with_the_new_master_after_the_old_one_became_its_replica() {
     goes_on_after(|service| {
         service.sentinels[0].connect().must("SENTINEL FAILOVER mymaster");
-        eventually("the replica is master", || is_master(&service.replica));
+        eventually("the replica is master", || is_primary(&service.replica));
     });
 }
 

@@ -23,10 +23,16 @@ impl Cluster {
     /// The same, and each has a replica, which soon takes its place when it is gone.
     #[track_caller]
     pub fn start_with_replicas(setup: &Setup) -> Self {
-        let setup = setup.clone().with("cluster-node-timeout 2000");
-        let mut cluster = Self::start_nodes(&setup);
+        Self::start_with_replicas_as(setup, setup)
+    }
+
+    /// The same, with replicas of another setup.
+    #[track_caller]
+    pub fn start_with_replicas_as(primary: &Setup, replica: &Setup) -> Self {
+        const TIMEOUT: &str = "cluster-node-timeout 2000";
+        let mut cluster = Self::start_nodes(&primary.clone().with(TIMEOUT));
         for i in 0..3 {
-            let replica = setup.clone().with("cluster-enabled yes").start();
+            let replica = replica.clone().with(TIMEOUT).with("cluster-enabled yes").start();
             let mut connection = replica.connect();
             connection.must(&format!("CLUSTER MEET 127.0.0.1 {}", cluster.nodes[i].port()));
             let replicate = format!("CLUSTER REPLICATE {}", cluster.id(i));

@@ -21,6 +21,23 @@ pub fn catch_up(replica: &mut Connection, primary: &Server) {
     });
 }
 
+/// From now on the replica gets nothing of what its primary does: it stands still, and the link is
+/// closed, so that nothing is on its way either. `resume` wakes it.
+#[track_caller]
+pub fn cut_off(replica: &Server, primary: &Server) {
+    catch_up(&mut replica.connect(), primary);
+    replica.pause();
+    let mut primary = primary.connect();
+    primary.must("CLIENT KILL TYPE replica");
+    eventually("the primary is without its replica", || primary.info("connected_slaves") == "0");
+}
+
+/// Whether it takes writes as no other's replica. It closes connections when a sentinel promotes it.
+#[track_caller]
+pub fn is_primary(server: &Server) -> bool {
+    server.connect().try_call(&["ROLE"]).is_ok_and(|role| role.array()[0].text() == "master")
+}
+
 /// What a primary sends to its replicas, read by one that stores nothing.
 pub struct ReplicationStream {
     link: Connection,

@@ -1,0 +1,210 @@
+//! One primary and its replicas: what a failover keeps, what it forgets, and what bounds that.
+
+use ratelimit_harness::{
+    catch_up, cut_off, eventually, follow, is_primary, on_every_server, watch, Binary, Connection,
+    Frozen, Limiter, Reply, Server, Setup, T0_MICROS,
+};
+
+pub const LIMIT: usize = 100;
+
+/// Over in a year, or refilling one in days: nothing passes by itself.
+pub const POLICIES: [(&str, &str); 3] = [
+    ("{k}:fixed", "100 366d"),
+    ("{k}:sliding", "100 366d ALGORITHM SLIDING"),
+    ("{k}:bucket", "100 366d ALGORITHM BUCKET"),
+];
+
+/// Calls so often on the key of each policy; all must pass.
+#[track_caller]
+pub fn pass(client: &mut Connection, calls: usize) {
+    for (key, words) in POLICIES {
+        let call = format!("RATELIMIT.CHECK {key} {words}");
+        assert!(client.pipeline(&vec![call; calls]).iter().all(Reply::allowed), "{key}");
+    }
+}
+
+/// How many more pass for each policy, until a call is denied.
+#[track_caller]
+pub fn passing(client: &mut Connection, limiter: &Limiter) -> [usize; POLICIES.len()] {
+    POLICIES.map(|(key, words)| {
+        let words: Vec<_> = words.split(' ').collect();
+        let calls = vec![limiter.call("CHECK", key.as_bytes(), &words); 2 * LIMIT];
+        let allowed: Vec<_> =
+            client.pipeline_calls(&calls).iter().map(|reply| reply.allowed()).collect();
+        assert!(allowed.is_sorted_by(|a, b| a >= b), "{key}: allowed after a denial");
+        allowed.iter().filter(|&&allowed| allowed).count()
+    })
+}
+
+struct Pair {
+    primary: Server,
+    replica: Server,
+}
+
+impl Pair {
+    fn start(binary: &'static Binary) -> Self {
+        Self::start_as(Setup::module(binary), Setup::module(binary))
+    }
+
+    fn start_as(primary: Setup, replica: Setup) -> Self {
+        let pair = Self { primary: primary.start(), replica: replica.start() };
+        follow(&mut pair.replica.connect(), &pair.primary);
+        pair
+    }
+
+    fn catch_up(&self) {
+        catch_up(&mut self.replica.connect(), &self.primary);
+    }
+}
+
+#[test]
+fn after_a_failover_to_an_up_to_date_replica_the_count_goes_on() {
+    on_every_server(|binary| {
+        let mut pair = Pair::start(binary);
+        let _sentinels = watch(&pair.primary, 1);
+        pass(&mut pair.primary.connect(), 30);
+        pair.catch_up();
+        pair.primary.kill();
+        eventually("the replica is promoted", || is_primary(&pair.replica));
+        assert_eq!(passing(&mut pair.replica.connect(), &Limiter::Module), [LIMIT - 30; 3]);
+    });
+}
+
+#[test]
+fn after_a_failover_to_a_replica_without_the_module_the_twin_goes_on() {
+    on_every_server(|binary| {
+        let mut pair = Pair::start_as(Setup::module(binary), Setup::plain(binary));
+        let _sentinels = watch(&pair.primary, 1);
+        pass(&mut pair.primary.connect(), 30);
+        pair.catch_up();
+        pair.primary.kill();
+        eventually("the replica is promoted", || is_primary(&pair.replica));
+        let mut client = pair.replica.connect();
+        let call = "RATELIMIT.CHECK {k}:fixed 100 366d";
+        assert!(client.say(call).error().starts_with("ERR unknown command"));
+        let twin = Limiter::twin(&mut client);
+        assert_eq!(passing(&mut client, &twin), [LIMIT - 30; 3]);
+    });
+}
+
+#[test]
+fn a_failover_lets_pass_again_what_was_not_replicated_and_no_more() {
+    on_every_server(|binary| {
+        let mut pair = Pair::start(binary);
+        let _sentinels = watch(&pair.primary, 1);
+        let mut client = pair.primary.connect();
+        let (replicated, lost) = (30, 25);
+        pass(&mut client, replicated);
+        cut_off(&pair.replica, &pair.primary);
+        pass(&mut client, lost);
+        pair.primary.kill();
+        pair.replica.resume();
+        eventually("the replica is promoted", || is_primary(&pair.replica));
+        let after = passing(&mut pair.replica.connect(), &Limiter::Module);
+        assert_eq!(after.map(|after| replicated + lost + after), [LIMIT + lost; 3]);
+    });
+}
+
+#[test]
+fn wait_tells_whether_a_call_is_replicated_and_takes_none_back() {
+    on_every_server(|binary| {
+        let pair = Pair::start(binary);
+        let mut client = pair.primary.connect();
+        pass(&mut client, 30);
+        assert_eq!(client.must("WAIT 1 0").integer(), 1);
+        let call = "RATELIMIT.PEEK {k}:fixed 100 366d";
+        assert_eq!(pair.replica.connect().must(call).integers()[2], 70);
+        cut_off(&pair.replica, &pair.primary);
+        pass(&mut client, 1);
+        assert_eq!(client.must("WAIT 1 50").integer(), 0);
+        assert_eq!(passing(&mut client, &Limiter::Module), [LIMIT - 31; 3]);
+    });
+}
+
+#[test]
+fn a_primary_whose_replicas_are_silent_too_long_decides_nothing() {
+    on_every_server(|binary| {
+        let setup = Setup::module(binary);
+        let strict = setup.clone().with("min-replicas-to-write 1").with("min-replicas-max-lag 1");
+        let pair = Pair::start_as(strict, setup);
+        let mut client = pair.primary.connect();
+        let mut decides = || match client.say("RATELIMIT.CHECK k 0 60") {
+            Reply::Error(error) => !error.starts_with("NOREPLICAS"),
+            reply => !reply.allowed(),
+        };
+        eventually("the primary has a good replica", &mut decides);
+        pair.replica.pause();
+        eventually("the primary misses its replica", || !decides());
+        let mut reader = pair.primary.connect();
+        assert!(reader.must("RATELIMIT.PEEK k 5 60").allowed());
+        pair.replica.resume();
+        eventually("the replica is back", &mut decides);
+    });
+}
+
+#[test]
+fn two_primaries_let_pass_the_limit_each() {
+    on_every_server(|binary| {
+        let pair = Pair::start(binary);
+        let (mut old, mut new) = (pair.primary.connect(), pair.replica.connect());
+        pass(&mut old, 30);
+        pair.catch_up();
+        new.must("REPLICAOF NO ONE");
+        assert_eq!(passing(&mut old, &Limiter::Module), [LIMIT - 30; 3]);
+        pass(&mut new, 10);
+        // The old one comes back as a replica: what it let pass meanwhile is forgotten.
+        follow(&mut old, &pair.replica);
+        assert_eq!(old.must("DEBUG DIGEST"), new.must("DEBUG DIGEST"));
+        assert_eq!(passing(&mut new, &Limiter::Module), [LIMIT - 40; 3]);
+    });
+}
+
+#[test]
+fn a_peek_on_a_replica_is_behind_by_the_lag() {
+    on_every_server(|binary| {
+        let pair = Pair::start(binary);
+        let (mut primary, mut replica) = (pair.primary.connect(), pair.replica.connect());
+        pass(&mut primary, 30);
+        pair.catch_up();
+        // Nobody listens on port 1.
+        replica.must("REPLICAOF 127.0.0.1 1");
+        pass(&mut primary, 30);
+        let mut remaining = || replica.must("RATELIMIT.PEEK {k}:fixed 100 366d").integers()[2];
+        assert_eq!(remaining(), 70);
+        replica.must(&format!("REPLICAOF 127.0.0.1 {}", pair.primary.port()));
+        pair.catch_up();
+        let mut replica = pair.replica.connect();
+        assert_eq!(replica.must("RATELIMIT.PEEK {k}:fixed 100 366d").integers()[2], 40);
+    });
+}
+
+/// What is used up on the primary at a time, and the wait there: a minute.
+const USED_UP: [(&str, &str); 3] = [
+    ("fixed", "6 60 COST 6"),
+    ("sliding", "6 60 ALGORITHM SLIDING COST 6"),
+    ("bucket", "6 60 ALGORITHM BUCKET COST 6"),
+];
+
+#[test]
+fn a_new_primary_whose_clock_differs_waits_so_much_less_or_more() {
+    on_every_server(|binary| {
+        let mut frozen = Frozen::start(binary);
+        let replica = Setup::test_module(binary).start();
+        let mut client = replica.connect();
+        follow(&mut client, &frozen.server);
+        let waits = USED_UP.map(|(key, words)| {
+            let call = format!("RATELIMIT.CHECK {key} {words}");
+            assert!(frozen.connection.must(&call).allowed());
+            frozen.connection.must(&call).integers()[3]
+        });
+        catch_up(&mut client, &frozen.server);
+        client.must("REPLICAOF NO ONE");
+        for ahead_ms in [-10_000, 0, 10_000] {
+            client.must(&format!("RATELIMIT.TEST CLOCK {}", T0_MICROS + ahead_ms * 1000));
+            for ((key, words), wait_ms) in USED_UP.iter().zip(waits) {
+                let reply = client.must(&format!("RATELIMIT.CHECK {key} {words}")).integers();
+                assert_eq!((reply[0], reply[3]), (0, wait_ms - ahead_ms), "{key} {ahead_ms}");
+            }
+        }
+    });
+}

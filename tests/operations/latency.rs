@@ -1,0 +1,35 @@
+//! What keeps a check waiting, and where it is seen.
+
+use ratelimit_harness::{eventually, on_every_server, Reply, Setup};
+
+#[test]
+fn a_script_that_goes_on_makes_every_check_wait_and_then_answers_busy() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).with("busy-reply-threshold 50").start();
+        let (mut client, mut other) = (server.connect(), server.connect());
+        client.must("RATELIMIT.CHECK k 5 1h");
+        other.send(&["EVAL", "while true do end", "0"]);
+        // Before the script is there, calls are decided.
+        eventually("the server is busy", || {
+            let reply = client.say("RATELIMIT.CHECK busy 0 60");
+            matches!(reply, Reply::Error(error) if error.starts_with("BUSY"))
+        });
+        client.say("RATELIMIT.CHECK k 5 1h").error();
+        client.must("SCRIPT KILL");
+        other.receive().error();
+        assert_eq!(client.must("RATELIMIT.PEEK k 5 1h").integers()[2], 4);
+    });
+}
+
+#[test]
+fn the_slow_log_names_who_kept_the_others_waiting() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).with("slowlog-log-slower-than 10000").start();
+        let mut client = server.connect();
+        client.must("RATELIMIT.CHECK k 5 60");
+        client.must("DEBUG SLEEP 0.05");
+        let entries = client.must("SLOWLOG GET");
+        let named: Vec<_> = entries.array().iter().map(|entry| entry.array()[3].texts()).collect();
+        assert!(named.contains(&vec!["DEBUG".into(), "SLEEP".into(), "0.05".into()]), "{named:?}");
+    });
+}

@@ -1,0 +1,64 @@
+//! `kill -9` under each way to persist. `appendfsync always` is in `crash.rs`.
+
+use ratelimit_harness::{
+    catch_up, eventually, follow, on_every_server, Connection, Limiter, Server, Setup,
+};
+
+use super::failover::{pass, passing, LIMIT};
+
+#[track_caller]
+fn passing_after_a_crash(server: Server) -> [usize; 3] {
+    passing(&mut server.restart().connect(), &Limiter::Module)
+}
+
+#[test]
+fn what_the_append_only_file_was_given_survives_kill_9() {
+    on_every_server(|binary| {
+        for when in ["everysec", "no"] {
+            let setup = Setup::module(binary).with("appendonly yes");
+            let server = setup.with(&format!("appendfsync {when}")).start();
+            let mut client = server.connect();
+            pass(&mut client, 30);
+            // Not empty only while the disk is busy with an earlier part.
+            eventually("the buffer is written", || client.info("aof_buffer_length") == "0");
+            assert_eq!(passing_after_a_crash(server), [LIMIT - 30; 3], "{when}");
+        }
+    });
+}
+
+#[test]
+fn snapshots_alone_forget_what_came_after_the_last() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        pass(&mut client, 30);
+        client.must("SAVE");
+        pass(&mut client, 25);
+        assert_eq!(passing_after_a_crash(server), [LIMIT - 30; 3]);
+    });
+}
+
+#[test]
+fn without_persistence_a_crash_forgets_everything() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        pass(&mut server.connect(), 30);
+        assert_eq!(passing_after_a_crash(server), [LIMIT; 3]);
+    });
+}
+
+#[test]
+fn a_primary_that_restarts_empty_empties_its_replicas() {
+    on_every_server(|binary| {
+        let mut primary = Setup::module(binary).start();
+        let replica = Setup::module(binary).start();
+        let mut client: Connection = replica.connect();
+        follow(&mut client, &primary);
+        pass(&mut primary.connect(), 30);
+        catch_up(&mut client, &primary);
+        assert_eq!(client.must("DBSIZE").integer(), 3);
+        primary.kill();
+        primary.start_again();
+        eventually("the replica is empty", || client.must("DBSIZE").integer() == 0);
+    });
+}

@@ -1,0 +1,57 @@
+//! What stands in the configuration of a server with the module.
+
+use ratelimit_harness::{module, on_every_server, Setup};
+
+use super::page::block;
+
+/// The lines of the page, with the path of the module that is tested.
+fn with_lines(setup: Setup, lines: &[String]) -> Setup {
+    let path = module().display().to_string();
+    lines.iter().fold(setup, |setup, line| {
+        setup.with(&line.replace("/usr/lib/redis/libratelimit.so", &path))
+    })
+}
+
+#[test]
+fn the_configuration_of_the_page_starts_a_server_with_its_user() {
+    on_every_server(|binary| {
+        let server = with_lines(Setup::plain(binary), &block("redis.conf")).start();
+        let mut client = server.connect();
+        assert_eq!(client.must("CONFIG GET maxmemory-policy").texts()[1], "noeviction");
+        assert_eq!(client.must("CONFIG GET maxmemory").texts()[1], (1 << 30).to_string());
+        client.must("AUTH app secret");
+        assert!(client.must("RATELIMIT.CHECK ratelimit:user:42:fixed 5 60").allowed());
+    });
+}
+
+#[test]
+fn a_user_line_that_names_the_commands_needs_the_module() {
+    on_every_server(|binary| {
+        let lines = block("redis.conf");
+        let lines: Vec<_> = lines.into_iter().filter(|l| !l.starts_with("loadmodule")).collect();
+        let Err(log) = with_lines(Setup::plain(binary), &lines).try_start() else {
+            panic!("the server started with the user and without the module");
+        };
+        assert!(log.contains("Error loading ACL rule '+ratelimit.check'"), "{log}");
+    });
+}
+
+#[test]
+fn by_default_no_module_is_loaded_at_run_time() {
+    on_every_server(|binary| {
+        let server = Setup::plain(binary).with("enable-module-command no").start();
+        let refused = server.connect().say(&format!("MODULE LOAD {}", module().display()));
+        assert!(refused.error().starts_with("ERR MODULE command not allowed"), "{refused:?}");
+    });
+}
+
+#[test]
+fn the_commands_of_a_module_cannot_be_renamed() {
+    on_every_server(|binary| {
+        let setup = Setup::module(binary).with("rename-command RATELIMIT.CHECK \"\"");
+        let Err(log) = setup.try_start() else {
+            panic!("the server started with the command renamed")
+        };
+        assert!(log.contains("No such command in rename-command"), "{log}");
+    });
+}
