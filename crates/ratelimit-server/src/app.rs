@@ -12,10 +12,10 @@ use crate::denied::Denied;
 use crate::health::Health;
 use crate::metrics::{Decisions, Metrics};
 use crate::page::Page;
+use crate::policies;
 use crate::policies::Source;
 use crate::sampler::Sampler;
 use crate::settings::Settings;
-use crate::{backend, policies};
 
 /// The service.
 pub(crate) struct App {
@@ -41,9 +41,9 @@ impl App {
     pub(crate) fn new(
         settings: Settings,
         address: SocketAddr,
+        limiter: Limiter,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let limiter = backend::limiter(&settings)?;
         let denied = Arc::new(Denied::new(settings.hash_keys, settings.hash_secret.clone()));
         let health = Health::default();
         let metrics = Metrics::new(limiter.clone(), Arc::clone(&denied), health.is_up());

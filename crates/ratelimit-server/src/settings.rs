@@ -39,6 +39,10 @@ struct Words {
     /// After so long without an answer of the server ON_REDIS_FAILURE decides
     #[arg(long, env, default_value = "200ms", value_name = "TIME")]
     redis_deadline: String,
+    /// At the start the server is waited for so long, then the process ends with 1; 0 starts at once,
+    /// with ON_REDIS_FAILURE deciding until it is there
+    #[arg(long, env, default_value = "30s", value_name = "TIME")]
+    start_deadline: String,
     /// Without the server: local (this instance's share of each limit), open (all pass), closed
     /// (none passes: 503)
     #[arg(long, env, default_value = "local", value_name = "local|open|closed")]
@@ -121,6 +125,8 @@ struct Words {
 pub struct Settings {
     pub(crate) target: Target,
     pub(crate) redis_deadline: Duration,
+    /// `None`: the server is not waited for.
+    pub(crate) start_deadline: Option<Duration>,
     pub(crate) on_failure: OnRedisFailure,
     pub(crate) instances: u32,
     pub(crate) memory_keys: usize,
@@ -209,13 +215,11 @@ impl Words {
         Ok(Settings {
             target: self.target()?,
             redis_deadline: time("REDIS_DEADLINE", &self.redis_deadline)?,
+            start_deadline: time_or_none("START_DEADLINE", &self.start_deadline)?,
             on_failure,
             instances: number("INSTANCES", &self.instances, 1, 10_000)? as u32,
             memory_keys: number("MEMORY_KEYS", &self.memory_keys, 1, 1_000_000_000)? as usize,
-            remember_denials: match self.remember_denials.as_str() {
-                "0" => None,
-                text => Some(time("REMEMBER_DENIALS", text)?),
-            },
+            remember_denials: time_or_none("REMEMBER_DENIALS", &self.remember_denials)?,
             listen: SocketAddr::new(
                 self.bind.parse().map_err(|_| said("BIND", "must be an IP address", &self.bind))?,
                 port,
@@ -303,6 +307,11 @@ fn number(variable: &str, text: &str, least: u64, most: u64) -> Result<u64, Stri
 
 fn time(variable: &str, text: &str) -> Result<Duration, String> {
     window::parse(text).ok_or_else(|| said(variable, window::RULE, text))
+}
+
+/// 0 is none.
+fn time_or_none(variable: &str, text: &str) -> Result<Option<Duration>, String> {
+    (text != "0").then(|| time(variable, text)).transpose()
 }
 
 fn one_of<T: Copy>(variable: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {

@@ -16,4 +16,5 @@ mod policies;
 mod service;
 mod settings;
 mod shutdown;
+mod start;
 mod targets;
