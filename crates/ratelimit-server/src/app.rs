@@ -1,6 +1,6 @@
 //! What every request needs, made once.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::page::Page;
 use crate::policies;
 use crate::policies::Source;
 use crate::sampler::Sampler;
-use crate::settings::Settings;
+use crate::settings::{from_here, Settings};
 
 /// The service.
 pub(crate) struct App {
@@ -94,12 +94,10 @@ impl App {
 }
 
 /// The instances that the page sends its requests to; this one where none is named.
-fn peers(settings: &Settings, mut address: SocketAddr) -> Vec<Uri> {
+fn peers(settings: &Settings, address: SocketAddr) -> Vec<Uri> {
     if !settings.peers.is_empty() {
         return settings.peers.clone();
     }
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
-    vec![format!("http://{address}").parse().expect("an address and its port")]
+    let own = format!("http://{}", from_here(address));
+    vec![own.parse().expect("an address and its port")]
 }

@@ -20,6 +20,7 @@ mod decisions;
 mod denied;
 mod guard;
 mod health;
+mod healthy;
 mod key_by;
 mod limits;
 mod log;
@@ -50,10 +51,11 @@ use tokio::sync::watch;
 
 use app::App;
 use backend::Backend;
+pub use healthy::ask as ask_whether_healthy;
 pub use log::start as start_log;
 use problem::Problem;
 use serve::{Ends, Signals};
-pub use settings::{Log, Settings};
+pub use settings::{Log, Settings, Task};
 
 /// Serves until the process is asked to end. `Err`: why it could not start, or not end in time.
 pub async fn run(settings: Settings) -> Result<(), String> {

@@ -1,11 +1,11 @@
 //! What the service is told when it starts: flags, environment and `.env`, in one table.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ratelimit_client::http::Addresses;
 use ratelimit_client::Policy;
 
@@ -20,8 +20,11 @@ use crate::window;
 /// in for variables that are not set. A flag goes before the environment, the environment before
 /// .env. An empty variable counts as not set.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "ratelimit-server", version, max_term_width = 100)]
+#[command(name = "ratelimit-server", version, max_term_width = 100, disable_help_subcommand = true)]
 struct Words {
+    #[command(subcommand)]
+    task: Option<Task>,
+
     /// Where decisions are made: redis (or Valkey), or memory (in this process, for one instance)
     #[arg(long, env, default_value = "redis", value_name = "redis|memory")]
     backend: String,
@@ -120,9 +123,18 @@ struct Words {
     shutdown_deadline: String,
 }
 
+/// What is to be done, if not to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Ask the instance at BIND and PORT of this machine for /healthz; ends with 0 if it is well, else
+    /// with 1
+    Healthy,
+}
+
 /// Valid, all of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub task: Option<Task>,
     pub(crate) target: Target,
     pub(crate) redis_deadline: Duration,
     /// `None`: the server is not waited for.
@@ -194,6 +206,17 @@ impl Settings {
     }
 }
 
+/// Where a program on this machine reaches an instance that listens there.
+pub(crate) fn from_here(mut listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() {
+        listening.set_ip(match listening {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listening
+}
+
 fn variables() -> Vec<String> {
     let name = |arg: &clap::Arg| Some(arg.get_env()?.to_str()?.to_owned());
     command().get_arguments().filter_map(name).collect()
@@ -213,6 +236,7 @@ impl Words {
         let port = number("PORT", &self.port, 0, u16::MAX.into())? as u16;
         let on_failure = one_of("ON_REDIS_FAILURE", &self.on_redis_failure, &ON_FAILURE)?;
         Ok(Settings {
+            task: self.task,
             target: self.target()?,
             redis_deadline: time("REDIS_DEADLINE", &self.redis_deadline)?,
             start_deadline: time_or_none("START_DEADLINE", &self.start_deadline)?,

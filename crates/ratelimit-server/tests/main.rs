@@ -7,6 +7,7 @@ mod dashboard;
 mod decisions;
 mod documents;
 mod failure;
+mod healthy;
 mod hostile;
 mod log;
 mod metrics;
