@@ -51,8 +51,8 @@ fn the_table_of_settings_is_that_of_the_help() {
 #[test]
 fn the_documents_show_the_files_of_nginx_as_they_are() {
     let page = repository(NGINX);
-    for file in ["auth_request.conf", "balance.conf"] {
-        let text = repository(&format!("docker/nginx/{file}"));
+    for file in ["docker/nginx-auth-request.conf", "docker/nginx.conf"] {
+        let text = repository(file);
         assert!(page.contains(&format!("```nginx\n{text}```")), "{NGINX} shows another {file}");
     }
 }
