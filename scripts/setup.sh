@@ -4,6 +4,7 @@
 #   build        cargo, a C compiler and libclang (bindgen reads the server's header with it)
 #   redis-tools  redis-cli and redis-benchmark; on Debian the server's binary too
 #   nginx        the tests put it before the service; it is installed without being started
+#   prometheus   the tests give it the service's metrics, rules and dashboard; it is not started either
 #   chromium     the browser, with its driver, in which the tests open the live page
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
@@ -37,14 +38,14 @@ apt_install() { # package
   rm -f "$log"
 }
 
-# Debian starts a web server as soon as it is installed, unless a file says no.
+# Debian starts a service as soon as it is installed, unless a file says no.
 says_no=/usr/sbin/policy-rc.d
-install_nginx() {
+install_unstarted() { # as install
   if have apt-get && [ ! -e "$says_no" ]; then
     trap 'as_root rm -f "$says_no"' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root env install -m 755 /dev/stdin "$says_no"
   fi
-  install "a proxy for the tests" nginx nginx
+  install "$@"
 }
 
 cc_works() { echo '#include <stdio.h>' | cc -x c -c -o /dev/null - 2>/dev/null; }
@@ -91,7 +92,9 @@ for need in "$@"; do
     redis-tools)
       { have redis-cli && have redis-benchmark; } || { have valkey-cli && have valkey-benchmark; } ||
         install "a server's tools" redis-tools redis ;;
-    nginx) have nginx || install_nginx ;;
+    nginx) have nginx || install_unstarted "a proxy for the tests" nginx nginx ;;
+    prometheus)
+      { have prometheus && have promtool; } || install_unstarted "metrics for the tests" prometheus prometheus ;;
     chromium)
       { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
       have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;

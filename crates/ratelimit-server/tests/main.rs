@@ -11,6 +11,7 @@ mod healthy;
 mod hostile;
 mod log;
 mod metrics;
+mod monitoring;
 mod nginx;
 mod openapi;
 mod policies;
