@@ -2,15 +2,18 @@
 # Makes base images of this machine's own, where no registry of images is in reach: a Debian by debootstrap, and on
 # it this machine's Rust, a Redis, a Valkey, an nginx and a Prometheus.
 # usage: local-bases.sh
-# Prints the variables that put them in place of the published ones. Needs root, a Docker engine and debootstrap.
+# Prints the variables that put them in place of the published ones. Needs root, a Docker engine and debootstrap
+# (scripts/setup.sh docker).
 # The Redis and Valkey are those of the test matrix; users, paths and commands are those of the published images.
-# shellcheck source=../scripts/lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/../scripts/lib.sh"
+# shellcheck source=engine.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/engine.sh"
 help_if_asked "$@"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-docker info >/dev/null 2>&1 || die "no Docker engine answers; docker/README.md tells how to get one"
+need_engine
+have debootstrap || die "debootstrap is missing; scripts/setup.sh docker installs it"
+[ "$(id -u)" = 0 ] || die "debootstrap needs root"
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 

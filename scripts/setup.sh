@@ -6,6 +6,7 @@
 #   nginx        the tests put it before the service; it is installed without being started
 #   prometheus   the tests give it the service's metrics, rules and dashboard; it is not started either
 #   chromium     the browser, with its driver, in which the tests open the live page
+#   docker       a Docker engine, compose and debootstrap, for make docker-test; the engine is not started
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
 #   pip          fetches the further servers of the test matrix
@@ -98,6 +99,10 @@ for need in "$@"; do
     chromium)
       { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
       have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;
+    docker)
+      have dockerd || install_unstarted "a Docker engine" docker.io docker
+      docker compose version >/dev/null 2>&1 || have docker-compose || install "compose" docker-compose docker-compose
+      have debootstrap || install "a Debian for base images" debootstrap debootstrap ;;
     faketime) faketime_library >/dev/null || install "a clock that tests can freeze" faketime libfaketime ;;
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;

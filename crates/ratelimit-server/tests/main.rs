@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod browser;
+mod compose;
 mod dashboard;
 mod decisions;
 mod documents;

@@ -196,7 +196,7 @@ fn each_query_of_the_dashboard_returns_data_and_a_lost_server_raises_its_alert()
 }
 
 #[test]
-fn the_dashboard_asks_the_source_that_is_provided_and_lies_where_grafana_looks() {
+fn the_dashboard_asks_the_source_that_is_provided() {
     let source = repository("docker/grafana/provisioning/datasources/prometheus.yml");
     let (_, uid) = source.split_once("uid: ").expect("a uid");
     let uid = uid.lines().next().expect("a line");
