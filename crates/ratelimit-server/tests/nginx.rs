@@ -281,6 +281,6 @@ fn a_check_that_an_instance_has_received_goes_to_no_other() {
     let nginx = balance(instances.each_ref().map(|instance| instance.port));
     let received = || instances.iter().map(|one| one.requests.load(Relaxed)).sum::<usize>();
     assert_eq!((nginx.check(), received()), (502, 1), "it may have been counted");
-    let second = nginx.knock(1);
-    assert_eq!((&*second, received()), ([502].as_slice(), 3), "a GET goes to those that are left");
+    assert_eq!(nginx.knock(1), [502]);
+    assert!(received() >= 3, "a GET goes to those that are left");
 }
