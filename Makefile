@@ -1,7 +1,7 @@
 # Each target is one script; `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client fuzz lint clean
+.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client fuzz docker-test lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ bench-instructions: ## instructions per command, counted with callgrind (SERVER=
 
 fuzz: ## fuzz each target for a while (SECONDS_EACH=60)
 	@scripts/fuzz.sh
+
+docker-test: ## build the images and run them, alone and together behind nginx; needs a Docker engine (BASES=local)
+	@docker/test.sh
 
 lint: ## formatting, clippy, the walls between the crates, shellcheck where it is installed
 	@scripts/lint.sh

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # Makes base images of this machine's own, where no registry of images is in reach: a Debian by debootstrap, and on
-# it this machine's Rust, a Redis, a Valkey and an nginx.
+# it this machine's Rust, a Redis, a Valkey, an nginx and a Prometheus.
 # usage: local-bases.sh
-# Prints the build arguments that put them in place of the published ones. Needs root, a Docker engine and
-# debootstrap (scripts/setup.sh docker installs both on Debian). The Redis and Valkey are those of the test matrix.
-# shellcheck source=../scripts/lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/../scripts/lib.sh"
+# Prints the variables that put them in place of the published ones. Needs root, a Docker engine and debootstrap
+# (scripts/setup.sh docker).
+# The Redis and Valkey are those of the test matrix; users, paths and commands are those of the published images.
+# shellcheck source=engine.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/engine.sh"
 help_if_asked "$@"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-docker info >/dev/null 2>&1 || die "no Docker engine answers; docker/README.md tells how to get one"
+need_engine
+have debootstrap || die "debootstrap is missing; scripts/setup.sh docker installs it"
+[ "$(id -u)" = 0 ] || die "debootstrap needs root"
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
@@ -24,6 +27,9 @@ new_context() { rm -rf "$work/context"; mkdir -p "$work/context"; }
 debian() {
   say "making local/debian by debootstrap …"
   debootstrap --variant=minbase bookworm "$work/debian" >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; die "debootstrap failed"; }
+  # As the slim images of Debian do.
+  rm -rf "$work"/debian/var/cache/apt/*.bin "$work"/debian/var/cache/apt/archives/*.deb \
+    "$work"/debian/var/lib/apt/lists/* "$work"/debian/usr/share/{doc,man,locale,info}/*
   # Behind a proxy with certificates of its own, builds need them too.
   mkdir -p "$work/debian/etc/ssl/certs"
   cp -L /etc/ssl/certs/ca-certificates.crt "$work/debian/etc/ssl/certs/"
@@ -60,10 +66,37 @@ END
 
 nginx() {
   new_context
+  cat >"$work/context/nginx.conf" <<'END'
+pid /run/nginx.pid;
+error_log /dev/stderr notice;
+events { worker_connections 1024; }
+http {
+  default_type application/octet-stream;
+  access_log /dev/stdout;
+  include /etc/nginx/conf.d/*.conf;
+}
+END
   build local/nginx <<'END'
 FROM local/debian
-RUN apt-get update -q && apt-get install -qy --no-install-recommends nginx-light && rm -rf /var/lib/apt/lists/*
+RUN groupadd --system --gid 101 nginx && useradd --system --gid nginx --uid 101 nginx
+RUN apt-get update -q && apt-get install -qy --no-install-recommends nginx-light curl && rm -rf /var/lib/apt/lists/* \
+    && rm -r /var/lib/nginx && ln -s /var/cache/nginx /var/lib/nginx
+COPY nginx.conf /etc/nginx/
+STOPSIGNAL SIGQUIT
 CMD ["nginx", "-g", "daemon off;"]
+END
+}
+
+prometheus() {
+  new_context
+  build local/prometheus <<'END'
+FROM local/debian
+RUN apt-get update -q && apt-get install -qy --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/* \
+    && mkdir /prometheus && chown nobody /prometheus
+USER nobody
+WORKDIR /prometheus
+ENTRYPOINT ["prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
 END
 }
 
@@ -73,6 +106,7 @@ has_image local/rust || rust
 has_image local/redis || redis_or_valkey redis
 has_image local/valkey || redis_or_valkey valkey
 has_image local/nginx || nginx
-for base in debian rust redis valkey nginx; do
+has_image local/prometheus || prometheus
+for base in debian rust redis valkey nginx prometheus; do
   echo "$(tr '[:lower:]' '[:upper:]' <<<$base)_IMAGE=local/$base"
 done

@@ -4,7 +4,9 @@
 #   build        cargo, a C compiler and libclang (bindgen reads the server's header with it)
 #   redis-tools  redis-cli and redis-benchmark; on Debian the server's binary too
 #   nginx        the tests put it before the service; it is installed without being started
+#   prometheus   the tests give it the service's metrics, rules and dashboard; it is not started either
 #   chromium     the browser, with its driver, in which the tests open the live page
+#   docker       a Docker engine, compose and debootstrap, for make docker-test; the engine is not started
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
 #   pip          fetches the further servers of the test matrix
@@ -37,14 +39,14 @@ apt_install() { # package
   rm -f "$log"
 }
 
-# Debian starts a web server as soon as it is installed, unless a file says no.
+# Debian starts a service as soon as it is installed, unless a file says no.
 says_no=/usr/sbin/policy-rc.d
-install_nginx() {
+install_unstarted() { # as install
   if have apt-get && [ ! -e "$says_no" ]; then
     trap 'as_root rm -f "$says_no"' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root env install -m 755 /dev/stdin "$says_no"
   fi
-  install "a proxy for the tests" nginx nginx
+  install "$@"
 }
 
 cc_works() { echo '#include <stdio.h>' | cc -x c -c -o /dev/null - 2>/dev/null; }
@@ -91,10 +93,16 @@ for need in "$@"; do
     redis-tools)
       { have redis-cli && have redis-benchmark; } || { have valkey-cli && have valkey-benchmark; } ||
         install "a server's tools" redis-tools redis ;;
-    nginx) have nginx || install_nginx ;;
+    nginx) have nginx || install_unstarted "a proxy for the tests" nginx nginx ;;
+    prometheus)
+      { have prometheus && have promtool; } || install_unstarted "metrics for the tests" prometheus prometheus ;;
     chromium)
       { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
       have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;
+    docker)
+      have dockerd || install_unstarted "a Docker engine" docker.io docker
+      docker compose version >/dev/null 2>&1 || have docker-compose || install "compose" docker-compose docker-compose
+      have debootstrap || install "a Debian for base images" debootstrap debootstrap ;;
     faketime) faketime_library >/dev/null || install "a clock that tests can freeze" faketime libfaketime ;;
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;

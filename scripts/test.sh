@@ -8,7 +8,7 @@ source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 cd "$root"
 
-"$root/scripts/setup.sh" build nginx chromium
+"$root/scripts/setup.sh" build nginx prometheus chromium
 if [ "${1-}" = matrix ]; then
   "$root/scripts/setup.sh" faketime
   RATELIMIT_SERVERS=$("$root/scripts/servers.sh" matrix)

@@ -5,14 +5,14 @@
 # "healthy" as the only argument asks the running server for a decision instead.
 set -eu
 
-for name in valkey redis; do
-  if command -v "$name-server" >/dev/null; then server=$name; break; fi
-done
+if command -v valkey-server >/dev/null; then server=valkey; else server=redis; fi
 port=${REDIS_PORT:-6379}
 
 if [ "$*" = healthy ]; then
-  export REDISCLI_AUTH="${REDIS_PASSWORD-}"
-  case $("$server-cli" -p "$port" RATELIMIT.PEEK healthy 1 1 2>&1) in 1*) exit 0 ;; *) exit 1 ;; esac
+  # An empty one would be sent, and refused.
+  if [ -n "${REDIS_PASSWORD-}" ]; then export REDISCLI_AUTH="$REDIS_PASSWORD"; fi
+  answer=$("$server-cli" -p "$port" RATELIMIT.PEEK healthy 1 1 2>&1) || true
+  case $answer in 1*) exit 0 ;; *) echo "$answer"; exit 1 ;; esac
 fi
 
 config='' password=''

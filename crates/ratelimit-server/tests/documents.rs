@@ -8,7 +8,7 @@ const SERVER: &str = "docs/server.md";
 const NGINX: &str = "docs/nginx.md";
 
 /// Variable → its flag and default, as `--help` tells them.
-fn helped() -> BTreeMap<String, (String, String)> {
+pub fn helped() -> BTreeMap<String, (String, String)> {
     let help = Settings::bare().flag("--help").output();
     let help = String::from_utf8(help.stdout).expect("text");
     let mut found = BTreeMap::new();
@@ -51,8 +51,8 @@ fn the_table_of_settings_is_that_of_the_help() {
 #[test]
 fn the_documents_show_the_files_of_nginx_as_they_are() {
     let page = repository(NGINX);
-    for file in ["auth_request.conf", "balance.conf"] {
-        let text = repository(&format!("docker/nginx/{file}"));
+    for file in ["docker/nginx-auth-request.conf", "docker/nginx.conf"] {
+        let text = repository(file);
         assert!(page.contains(&format!("```nginx\n{text}```")), "{NGINX} shows another {file}");
     }
 }

@@ -6,13 +6,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 
-use ratelimit_harness::eventually;
+use ratelimit_harness::{eventually, Server};
 use tempfile::TempDir;
 
-use crate::service::{agent, get, read, repository, server, Answer, Service, Settings};
+use crate::service::{agent, free_port, get, read, repository, server, Answer, Service, Settings};
 
 /// Nginx's own, so that it is another than its clients'.
 const ADDRESS: &str = "127.0.0.5";
+const AUTH_REQUEST: &str = "docker/nginx-auth-request.conf";
+const BALANCE: &str = "docker/nginx.conf";
 
 /// Ends with its handle.
 struct Nginx {
@@ -22,10 +24,10 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// The file from `docker/nginx/`, with other addresses.
+    /// The file as it ships, with other addresses.
     #[track_caller]
     fn start(file: &str, addresses: &[(&str, String)]) -> Self {
-        let mut config = repository(&format!("docker/nginx/{file}"));
+        let mut config = repository(file);
         for (from, to) in addresses {
             assert!(config.contains(from), "{file} lacks {from}");
             config = config.replace(from, to);
@@ -62,6 +64,30 @@ impl Nginx {
     }
 
     #[track_caller]
+    fn check(&self) -> u16 {
+        let url = format!("http://127.0.0.1:{}/v1/check", self.port);
+        let request = agent().post(url).content_type("application/json");
+        request.send(r#"{"key":"k","limit":5,"window":60}"#).expect("an answer").status().as_u16()
+    }
+
+    /// The status for a client with this address.
+    #[track_caller]
+    fn knock_from(&self, address: &str) -> u16 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let connection = runtime.expect("a runtime").block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind(format!("{address}:0").parse().expect("an address"))?;
+            socket.connect(([127, 0, 0, 1], self.port).into()).await?.into_std()
+        });
+        let mut connection = connection.expect("nginx accepts");
+        connection.set_nonblocking(false).expect("a mode");
+        connection.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("an answer");
+        answer.split(' ').nth(1).expect("a status").parse().expect("a number")
+    }
+
+    #[track_caller]
     fn knock(&self, times: usize) -> Vec<u16> {
         (0..times).map(|_| self.get("/", &[]).status).collect()
     }
@@ -92,11 +118,6 @@ fn main_config(dir: &str, http: &str) -> String {
     )
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it has an address").port()
-}
-
 /// A plain API that knows nothing of limits: counts, and answers 200 `hello`, or 403 to `/secret`.
 struct Upstream {
     port: u16,
@@ -105,6 +126,19 @@ struct Upstream {
 
 impl Upstream {
     fn start() -> Self {
+        Self::answering(|request| {
+            let status =
+                if request.starts_with(b"GET /secret") { "403 Forbidden" } else { "200 OK" };
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello")
+        })
+    }
+
+    /// Closes the connection without an answer.
+    fn dying() -> Self {
+        Self::answering(|_| String::new())
+    }
+
+    fn answering(answer: fn(&[u8]) -> String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("it has an address").port();
         let requests = Arc::new(AtomicUsize::new(0));
@@ -120,12 +154,7 @@ impl Upstream {
                     }
                 }
                 counter.fetch_add(1, Relaxed);
-                let status =
-                    if request.starts_with(b"GET /secret") { "403 Forbidden" } else { "200 OK" };
-                let answer = format!(
-                    "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello"
-                );
-                let _ = stream.write_all(answer.as_bytes());
+                let _ = stream.write_all(answer(&request).as_bytes());
             }
         });
         Self { port, requests }
@@ -143,7 +172,7 @@ fn guarded(service: &Service, upstream: &Upstream) -> Vec<(&'static str, String)
 fn auth_request_lets_exactly_the_limit_through_and_answers_429_after_it() {
     let (server, upstream) = (server(), Upstream::start());
     let service = Settings::on(&server).set("TRUSTED_PROXIES", ADDRESS).start();
-    let nginx = Nginx::start("auth_request.conf", &guarded(&service, &upstream));
+    let nginx = Nginx::start(AUTH_REQUEST, &guarded(&service, &upstream));
     for remaining in (0..5).rev() {
         let answer = nginx.get("/", &[]);
         assert_eq!((answer.status, &*answer.body), (200, "hello"));
@@ -170,7 +199,7 @@ fn auth_request_guards_by_route_and_leaves_the_answers_of_the_api_alone() {
     let upstream = Upstream::start();
     let policies = "[[policy]]\nname = \"secret\"\nroute = \"/secret\"\nlimit = 1\nwindow = 60\n";
     let service = Settings::memory().file("p.toml", policies).set("POLICIES", "p.toml").start();
-    let nginx = Nginx::start("auth_request.conf", &guarded(&service, &upstream));
+    let nginx = Nginx::start(AUTH_REQUEST, &guarded(&service, &upstream));
     let first = nginx.get("/secret", &[]);
     assert_eq!((first.status, &*first.body), (403, "hello"), "the API's own denial");
     assert_eq!(nginx.get("/secret", &[]).status, 429);
@@ -184,37 +213,74 @@ fn without_a_rate_limiter_auth_request_is_500_or_lets_pass_as_chosen() {
         ("server ratelimit:3000", format!("server 127.0.0.1:{}", free_port())),
         ("server api:8080", format!("server 127.0.0.1:{}", upstream.port)),
     ];
-    let strict = Nginx::start("auth_request.conf", &gone);
+    let strict = Nginx::start(AUTH_REQUEST, &gone);
     assert_eq!(strict.knock(2), [500, 500]);
     let mut lenient = gone;
     lenient.push(("# error_page 500 = @unlimited;", "error_page 500 = @unlimited;".to_owned()));
-    let lenient = Nginx::start("auth_request.conf", &lenient);
+    let lenient = Nginx::start(AUTH_REQUEST, &lenient);
     assert_eq!(lenient.knock(2), [200, 200]);
 }
 
+/// Three instances of the service that share a limit, behind the file that balances.
+fn balanced(server: &Server, limit: u32) -> (Nginx, [Service; 3]) {
+    let instances = ["a", "b", "c"].map(|name| {
+        let settings = Settings::on(server).set("INSTANCE", name).set("REMEMBER_DENIALS", 0);
+        settings.set("RATE_LIMIT", limit).set("TRUSTED_PROXIES", ADDRESS).start()
+    });
+    (balance(instances.each_ref().map(Service::port)), instances)
+}
+
+fn balance(ports: [u16; 3]) -> Nginx {
+    let names = ["server ratelimit-1:3000", "server ratelimit-2:3000", "server ratelimit-3:3000"];
+    let addresses = ports.map(|port| format!("server 127.0.0.1:{port}"));
+    let pairs: Vec<_> = names.into_iter().zip(addresses).collect();
+    Nginx::start(BALANCE, &pairs)
+}
+
 #[test]
-fn balanced_over_two_instances_the_limit_is_one_and_each_client_has_its_own() {
+fn balanced_over_three_instances_the_limit_is_one_and_each_client_has_its_own() {
     let server = server();
-    let instance = |name| {
-        let settings = Settings::on(&server).set("INSTANCE", name).set("REMEMBER_DENIALS", 0);
-        settings.set("RATE_LIMIT", 6).set("TRUSTED_PROXIES", ADDRESS).start()
-    };
-    let (a, b) = (instance("a"), instance("b"));
-    let nginx = Nginx::start(
-        "balance.conf",
-        &[
-            ("server ratelimit-a:3000", format!("server 127.0.0.1:{}", a.port())),
-            ("server ratelimit-b:3000", format!("server 127.0.0.1:{}", b.port())),
-        ],
-    );
+    let (nginx, instances) = balanced(&server, 6);
     let statuses = nginx.knock(12);
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 6, "{statuses:?}");
-    assert!(statuses[6..].iter().all(|status| *status == 429), "{statuses:?}");
-    for instance in [&a, &b] {
+    assert_eq!(statuses, [[200; 6], [429; 6]].concat());
+    for instance in &instances {
         let allowed = r#"ratelimit_decisions_total{policy="default",outcome="allowed"}"#;
-        assert_eq!(instance.metric(allowed), 3.0, "nginx asks them in turn");
+        assert_eq!(instance.metric(allowed), 2.0, "nginx asks them in turn");
     }
+    let denied = nginx.get("/", &[]);
+    assert!((1..=60).contains(&denied.field("retry-after").parse().expect("whole seconds")));
+    let others = ["203.0.113.9", "127.0.0.9, 127.0.0.1", ADDRESS, "127.0.0.9, 127.0.0.5", "?", ""];
+    for address in others {
+        let answer = nginx.get("/", &[("X-Forwarded-For", address)]);
+        assert_eq!(answer.status, 429, "a client cannot choose its address: {address}");
+    }
+    assert_eq!(nginx.knock_from("127.0.0.1"), 429);
+    assert_eq!(nginx.knock_from("127.0.0.2"), 200);
     for path in ["/metrics", "/v1/auth"] {
         assert_eq!(nginx.get(path, &[]).status, 404, "{path} is not for everybody");
     }
+}
+
+#[test]
+fn an_instance_that_is_killed_changes_nothing_about_the_limit() {
+    let server = server();
+    let (nginx, [a, b, c]) = balanced(&server, 20);
+    let mut statuses = nginx.knock(7);
+    drop(a);
+    statuses.extend(nginx.knock(7));
+    drop(b);
+    statuses.extend(nginx.knock(16));
+    assert_eq!(statuses, [[200; 20].as_slice(), &[429; 10]].concat());
+    drop(c);
+    assert_eq!(nginx.knock(1), [502], "nobody is left");
+}
+
+#[test]
+fn a_check_that_an_instance_has_received_goes_to_no_other() {
+    let instances = [Upstream::dying(), Upstream::dying(), Upstream::dying()];
+    let nginx = balance(instances.each_ref().map(|instance| instance.port));
+    let received = || instances.iter().map(|one| one.requests.load(Relaxed)).sum::<usize>();
+    assert_eq!((nginx.check(), received()), (502, 1), "it may have been counted");
+    assert_eq!(nginx.knock(1), [502]);
+    assert!(received() >= 3, "a GET goes to those that are left");
 }

@@ -1,0 +1,205 @@
+//! What Prometheus and Grafana are given, by the real Prometheus and the metrics of the real service.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use ratelimit_harness::eventually;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::service::{agent, free_port, get, read, repository, server, Answer, Service, Settings};
+
+const CONFIG: &str = "docker/prometheus/prometheus.yml";
+const ALERTS: &str = "docker/prometheus/alerts.yml";
+const DASHBOARD: &str = "docker/grafana/dashboards/ratelimit.json";
+const TARGETS: &str = r#"["ratelimit-1:3000", "ratelimit-2:3000", "ratelimit-3:3000"]"#;
+
+/// Ends with its handle.
+struct Prometheus {
+    process: Child,
+    port: u16,
+    dir: TempDir,
+}
+
+impl Prometheus {
+    /// With the files as they ship, but for another target and a second's pace.
+    #[track_caller]
+    fn watching(service: &Service) -> Self {
+        let dir = tempfile::Builder::new().prefix("prometheus-").tempdir().expect("a directory");
+        let mut config = repository(CONFIG);
+        let target = format!("[\"127.0.0.1:{}\"]", service.port());
+        for (from, to) in [(TARGETS, &*target), ("_interval: 15s", "_interval: 1s")] {
+            assert!(config.contains(from), "{CONFIG} lacks {from}");
+            config = config.replace(from, to);
+        }
+        fs::write(dir.path().join("prometheus.yml"), config).expect("a file");
+        fs::write(dir.path().join("alerts.yml"), repository(ALERTS)).expect("a file");
+        let port = free_port();
+        let log = fs::File::create(dir.path().join("log")).expect("a file");
+        let process = program("prometheus")
+            .arg(format!("--config.file={}", dir.path().join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stderr(log)
+            .spawn()
+            .expect("prometheus starts");
+        let mut prometheus = Self { process, port, dir };
+        prometheus.wait();
+        prometheus
+    }
+
+    fn wait(&mut self) {
+        eventually("prometheus is ready", || {
+            let ended = self.process.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "{}", read(&self.dir.path().join("log")));
+            let url = format!("http://127.0.0.1:{}/-/ready", self.port);
+            agent().get(url).call().is_ok_and(|answer| answer.status() == 200)
+        });
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> Answer {
+        get(&agent(), &format!("http://127.0.0.1:{}/api/v1/{path}", self.port), &[])
+    }
+
+    /// What a query results in now. It must be one that Prometheus understands.
+    #[track_caller]
+    fn query(&self, query: &str) -> Vec<Value> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let answer = self.get(&format!("query?query={encoded}"));
+        assert_eq!(answer.status, 200, "{query}: {}", answer.body);
+        answer.json()["data"]["result"].as_array().expect("a list").clone()
+    }
+
+    /// The rules of the alerts, as Prometheus sees them.
+    fn rules(&self) -> Vec<Value> {
+        let groups = self.get("rules").json()["data"]["groups"].clone();
+        let groups = groups.as_array().expect("a list");
+        groups.iter().flat_map(|group| group["rules"].as_array().expect("a list").clone()).collect()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn program(name: &str) -> Command {
+    let places = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];
+    let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
+    let found = found.unwrap_or_else(|| {
+        panic!("{name} is missing: scripts/setup.sh prometheus installs it");
+    });
+    let mut command = Command::new(found);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// Every text under `name`, at any depth.
+fn texts(value: &Value, name: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get(name).and_then(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| texts(value, name, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| texts(value, name, found)),
+        _ => {}
+    }
+}
+
+fn dashboard(name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let json = serde_json::from_str(&repository(DASHBOARD)).expect("JSON");
+    texts(&json, name, &mut found);
+    found
+}
+
+/// With Grafana's own words put in, as it does for all instances.
+fn queries() -> Vec<String> {
+    let exprs = dashboard("expr");
+    assert!(exprs.len() > 15, "{exprs:?}");
+    let fill = |expr: String| expr.replace("$__rate_interval", "20s").replace("$instance", ".+");
+    exprs.into_iter().map(fill).collect()
+}
+
+/// The names in it that are ours.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("ratelimit_")).map(str::to_owned).collect()
+}
+
+/// Of a service on a server, with decisions of each outcome.
+fn used(server: &ratelimit_harness::Server) -> Service {
+    let service = Settings::on(server).start();
+    service.knock(7);
+    service.check(r#"{"key":"k","limit":2,"window":60}"#);
+    service
+}
+
+#[test]
+fn promtool_accepts_the_configuration_and_each_alert_fires_as_its_test_says() {
+    let dir = ratelimit_harness::repository().join("docker/prometheus");
+    for words in [["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]] {
+        let output = program("promtool").args(words).current_dir(&dir).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "promtool {words:?}: {said}");
+    }
+    let tests = repository("docker/prometheus/alerts_test.yml");
+    for alert in repository(ALERTS).lines().filter_map(|line| line.split_once("alert: ")) {
+        let named = tests.matches(&format!("alertname: {}", alert.1)).count();
+        assert_eq!(named, 2, "{} is tested as it fires and as it does not", alert.1);
+    }
+}
+
+#[test]
+fn dashboard_and_alerts_name_metrics_that_there_are_and_the_dashboard_all_of_them() {
+    let server = server();
+    let there = used(&server).get("/metrics").body;
+    let series: BTreeSet<_> = there
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(|line| metrics(line).into_iter().next())
+        .collect();
+    let named = metrics(&queries().join(" "));
+    let known = metrics(&dashboard("definition").join(" "));
+    for name in named.union(&known).chain(&metrics(&repository(ALERTS))) {
+        assert!(series.contains(name), "{name} is not in:\n{there}");
+    }
+    assert_eq!(series.difference(&named).collect::<Vec<_>>(), [""; 0], "not on the dashboard");
+}
+
+#[test]
+fn each_query_of_the_dashboard_returns_data_and_a_lost_server_raises_its_alert() {
+    let mut server = server();
+    let service = used(&server);
+    let prometheus = Prometheus::watching(&service);
+    for query in queries() {
+        eventually(&query, || !prometheus.query(&query).is_empty());
+    }
+    let target = &prometheus.get("targets").json()["data"]["activeTargets"][0];
+    assert_eq!((&target["health"], &target["lastError"]), (&"up".into(), &"".into()));
+    eventually("the rules are judged", || {
+        prometheus.rules().iter().all(|rule| rule["health"] == "ok")
+    });
+    let states = || {
+        let rules = prometheus.rules().into_iter();
+        rules.filter(|rule| rule["state"] != "inactive").map(|rule| rule["name"].to_string())
+    };
+    assert_eq!(states().collect::<Vec<_>>(), [""; 0], "nothing is wrong");
+    server.kill();
+    let down = "\"RateLimiterBackendDown\"";
+    eventually("the alert is raised", || states().any(|name| name == down));
+}
+
+#[test]
+fn the_dashboard_asks_the_source_that_is_provided() {
+    let source = repository("docker/grafana/provisioning/datasources/prometheus.yml");
+    let (_, uid) = source.split_once("uid: ").expect("a uid");
+    let uid = uid.lines().next().expect("a line");
+    let asked: Vec<_> = dashboard("uid").into_iter().filter(|uid| uid != "ratelimit").collect();
+    assert!(asked.len() > 15 && asked.iter().all(|one| one == uid), "{asked:?}");
+}
