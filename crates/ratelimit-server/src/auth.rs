@@ -1,5 +1,6 @@
 //! `/v1/auth`: asked by nginx's `auth_request` before it lets a request pass.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -63,10 +64,10 @@ fn applied(
         if chosen.key.is_some() {
             return Err("key needs a policy");
         }
-        let method = text(&parts.headers, METHOD).unwrap_or("GET");
+        let method = text(&parts.headers, METHOD).unwrap_or("GET".into());
         let uri = text(&parts.headers, URI).ok_or("X-Original-URI or a policy is needed")?;
-        let path = uri.split(['?', '#']).next().unwrap_or(uri);
-        return Ok(policies.applied(method, path, &from));
+        let path = uri.split(['?', '#']).next().unwrap_or(&uri);
+        return Ok(policies.applied(&method, path, &from));
     };
     let rule = policies.named(name).ok_or("there is no policy of that name")?;
     let key = match &chosen.key {
@@ -79,8 +80,9 @@ fn applied(
     Ok(vec![Applied { rule: Arc::clone(rule), key: policies::key(rule, &key) }])
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+/// Bytes that are no UTF-8 equal no route and no method, and are no reason to refuse an answer.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+    Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()))
 }
 
 fn bad(rule: &'static str) -> Response<Body> {
