@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind};
@@ -200,6 +201,9 @@ async fn converse(
     // A small answer must not wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
     let deadline = app.settings.request_deadline;
+    // A client that takes no answer for so long keeps its place no longer.
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(deadline));
     let answer = service_fn(move |request| {
         let (app, router) = (Arc::clone(&app), router.clone());
         async move { Ok::<_, Infallible>(answer(request, peer, &app, router).await) }
