@@ -1,7 +1,6 @@
 //! `/v1/auth`: asked by nginx's `auth_request` before it lets a request pass.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,7 +11,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::guard::{self, Verdict};
-use crate::key_by::From;
+use crate::key_by::{From, Peer};
 use crate::policies::{self, Applied};
 use crate::problem::Problem;
 
@@ -34,14 +33,14 @@ pub(crate) struct Chosen {
 /// 204, or 403: nginx knows no other denial. Both with the fields of the middleware.
 pub(crate) async fn auth(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     query: Result<Query<Chosen>, axum::extract::rejection::QueryRejection>,
     parts: Parts,
 ) -> Response<Body> {
     let Ok(Query(chosen)) = query else {
         return bad("the query may have policy and key");
     };
-    let applied = match applied(&app, &chosen, &parts, peer) {
+    let applied = match applied(&app, &chosen, &parts, &peer) {
         Ok(applied) => applied,
         Err(rule) => return bad(rule),
     };
@@ -56,9 +55,9 @@ fn applied(
     app: &App,
     chosen: &Chosen,
     parts: &Parts,
-    peer: SocketAddr,
+    peer: &Peer,
 ) -> Result<Vec<Applied>, &'static str> {
-    let from = From { parts, peer: peer.ip(), addresses: &app.settings.addresses };
+    let from = From { parts, peer, addresses: &app.settings.addresses };
     let policies = app.policies.current();
     let Some(name) = &chosen.policy else {
         if chosen.key.is_some() {
