@@ -1,7 +1,7 @@
 # Each target is one script; `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client fuzz docker-test lint clean
+.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client bench-http fuzz docker-test lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ bench-memory: ## memory per key alone, on every server found
 
 bench-client: ## the Rust client alone: module, Lua twin, common script, remembered denials (SERVER=path, ROUNDS=3)
 	@bench/client.sh
+
+bench-http: ## the service beside Express with the common script, by wrk; installs both (SERVER=path, ROUNDS=5)
+	@bench/http.sh
 
 bench-instructions: ## instructions per command, counted with callgrind (SERVER=path)
 	@bench/instructions.sh

@@ -9,6 +9,8 @@
 #   docker       a Docker engine, compose and debootstrap, for make docker-test; the engine is not started
 #   faketime     the library that freezes a server's clock for tests
 #   valgrind     callgrind counts instructions with it
+#   wrk          sends the load of the benchmark over HTTP
+#   node         Node 20 or later with npm, for what that benchmark compares with
 #   pip          fetches the further servers of the test matrix
 #   fuzz         cargo-fuzz, and a nightly toolchain where one can be had
 #   clients      the languages and clients of the snippets in docs/clients.md, npm's and PyPI's excepted
@@ -70,6 +72,12 @@ compiles_with() { echo "#include <$1>" | cc -x c -c -o /dev/null - 2>/dev/null; 
 # Node's clients ask for 20; Debian 12 has 18, Debian 13 has 20.
 node_is_new_enough() { have node && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }
 
+install_node() {
+  have node || install "Node" nodejs node
+  node_is_new_enough || die "Node 20 or later is needed, and this is $(node --version)"
+  have npm || install "npm" npm npm
+}
+
 install_clients() {
   have php || install "PHP" php-cli php
   php -r 'exit(extension_loaded("redis") ? 0 : 1);' || install "phpredis" php-redis php-redis
@@ -79,9 +87,7 @@ install_clients() {
   [ -d /usr/share/gocode/src/github.com/gomodule/redigo ] ||
     install "redigo" golang-github-gomodule-redigo-dev redigo
   compiles_with hiredis/hiredis.h || install "hiredis" libhiredis-dev hiredis
-  have node || install "Node" nodejs node
-  node_is_new_enough || die "the Node clients need Node 20 or later, and this is $(node --version)"
-  have npm || install "npm" npm npm
+  install_node
 }
 
 for need in "$@"; do
@@ -105,6 +111,8 @@ for need in "$@"; do
       have debootstrap || install "a Debian for base images" debootstrap debootstrap ;;
     faketime) faketime_library >/dev/null || install "a clock that tests can freeze" faketime libfaketime ;;
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
+    wrk) have wrk || install "the load of the benchmark over HTTP" wrk wrk ;;
+    node) install_node ;;
     pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;
     fuzz)
       cargo +nightly --version >/dev/null 2>&1 || ! have rustup ||

@@ -118,8 +118,9 @@ impl Server {
     }
 
     async fn ask_module(&self, verb: Verb, key: &[u8], call: Call<'_>) -> RedisResult<Value> {
-        let mut command = redis::cmd(verb.command());
-        command.arg(key);
+        // Room for the words of one window, so that they grow into it.
+        let mut command = Cmd::with_capacity(8, key.len() + 64);
+        command.arg(verb.command()).arg(key);
         append_words(&mut command, call.policy, call.cost);
         self.query(command).await
     }

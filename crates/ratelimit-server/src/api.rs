@@ -1,7 +1,5 @@
 //! `GET /`: the rate-limited API itself.
 
-use std::net::IpAddr;
-
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
@@ -9,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::app::App;
 use crate::guard::{self, Verdict};
-use crate::key_by::From;
+use crate::key_by::{From, Peer};
 
 const WELCOME: &str = "Welcome to the Rate Limited API!";
 const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;
@@ -17,7 +15,7 @@ const FAILED: &str =
     r#"{"message":"The rate limit cannot be checked now. Please try again later."}"#;
 
 /// Of all that is asked, the most often: it takes the shortest way.
-pub(crate) async fn welcome(app: &App, parts: &Parts, peer: IpAddr) -> Response<Body> {
+pub(crate) async fn welcome(app: &App, parts: &Parts, peer: &Peer) -> Response<Body> {
     let from = From { parts, peer, addresses: &app.settings.addresses };
     let applied = app.policies.current().applied(parts.method.as_str(), parts.uri.path(), &from);
     match guard::decide(app, &applied).await {

@@ -1,6 +1,6 @@
 //! `/v1/auth`: asked by nginx's `auth_request` before it lets a request pass.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::guard::{self, Verdict};
-use crate::key_by::From;
+use crate::key_by::{From, Peer};
 use crate::policies::{self, Applied};
 use crate::problem::Problem;
 
@@ -33,14 +33,14 @@ pub(crate) struct Chosen {
 /// 204, or 403: nginx knows no other denial. Both with the fields of the middleware.
 pub(crate) async fn auth(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     query: Result<Query<Chosen>, axum::extract::rejection::QueryRejection>,
     parts: Parts,
 ) -> Response<Body> {
     let Ok(Query(chosen)) = query else {
         return bad("the query may have policy and key");
     };
-    let applied = match applied(&app, &chosen, &parts, peer) {
+    let applied = match applied(&app, &chosen, &parts, &peer) {
         Ok(applied) => applied,
         Err(rule) => return bad(rule),
     };
@@ -55,18 +55,18 @@ fn applied(
     app: &App,
     chosen: &Chosen,
     parts: &Parts,
-    peer: SocketAddr,
+    peer: &Peer,
 ) -> Result<Vec<Applied>, &'static str> {
-    let from = From { parts, peer: peer.ip(), addresses: &app.settings.addresses };
+    let from = From { parts, peer, addresses: &app.settings.addresses };
     let policies = app.policies.current();
     let Some(name) = &chosen.policy else {
         if chosen.key.is_some() {
             return Err("key needs a policy");
         }
-        let method = text(&parts.headers, METHOD).unwrap_or("GET");
+        let method = text(&parts.headers, METHOD).unwrap_or("GET".into());
         let uri = text(&parts.headers, URI).ok_or("X-Original-URI or a policy is needed")?;
-        let path = uri.split(['?', '#']).next().unwrap_or(uri);
-        return Ok(policies.applied(method, path, &from));
+        let path = uri.split(['?', '#']).next().unwrap_or(&uri);
+        return Ok(policies.applied(&method, path, &from));
     };
     let rule = policies.named(name).ok_or("there is no policy of that name")?;
     let key = match &chosen.key {
@@ -79,8 +79,9 @@ fn applied(
     Ok(vec![Applied { rule: Arc::clone(rule), key: policies::key(rule, &key) }])
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+/// Bytes that are no UTF-8 equal no route and no method, and are no reason to refuse an answer.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+    Some(String::from_utf8_lossy(headers.get(name)?.as_bytes()))
 }
 
 fn bad(rule: &'static str) -> Response<Body> {

@@ -18,6 +18,7 @@ use ratelimit_client::{Builder, Limiter, OnFailure, SentinelConnection};
 
 use crate::settings::{OnRedisFailure, Settings};
 use crate::target::{self, Sentinels, Target};
+use crate::together::Together;
 
 /// Longer than a check may take: a new connection has more to do.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -39,9 +40,9 @@ pub(crate) type Ping = Box<dyn Fn() -> BoxFuture<'static, RedisResult<()>>>;
 pub(crate) fn open(settings: &Settings) -> Result<Backend, String> {
     let (builder, ping) = match &settings.target {
         Target::Memory => (Limiter::memory(settings.memory_keys), None),
-        Target::Server(info) => over(server(info), settings)?,
+        Target::Server(info) => over(server(info).map(Together::over), settings)?,
         Target::Cluster(nodes) => over(cluster(nodes), settings)?,
-        Target::Sentinel(named) => over(sentinel(named), settings)?,
+        Target::Sentinel(named) => over(sentinel(named).map(Together::over), settings)?,
     };
     let builder = builder.prefix(&settings.key_prefix).suffix_by_algorithm();
     let limiter = match settings.remember_denials {

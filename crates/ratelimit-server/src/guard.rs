@@ -7,6 +7,9 @@ use ratelimit_client::{Call, Error};
 use crate::app::App;
 use crate::policies::Applied;
 
+/// Fields of an answer, those of the content with them.
+const FIELDS: usize = 8;
+
 /// What came of it, with the fields of the answer.
 pub(crate) enum Verdict {
     Allowed(HeaderMap),
@@ -18,7 +21,7 @@ pub(crate) enum Verdict {
 /// In the order of the policies; the first denial ends it, and what those before it have counted
 /// stays counted.
 pub(crate) async fn decide(app: &App, applied: &[Applied]) -> Verdict {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(FIELDS);
     for Applied { rule, key } in applied {
         let call = Call::new(key, &rule.policy);
         match app.check(call, key, &rule.name, &rule.decisions).await {

@@ -1,6 +1,7 @@
 //! Whose limit a request counts against.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::http::HeaderName;
@@ -61,16 +62,36 @@ impl Finder {
     }
 }
 
+/// The other end of a connection, and its key, which is written once for all requests.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    address: IpAddr,
+    key: Arc<str>,
+}
+
+impl Peer {
+    pub(crate) fn new(address: IpAddr, addresses: &Addresses) -> Self {
+        let address = address.to_canonical();
+        Self { address, key: address_key(address, addresses).into() }
+    }
+}
+
 /// A request, and the other end of its connection.
 pub(crate) struct From<'a> {
     pub(crate) parts: &'a Parts,
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: &'a Peer,
     pub(crate) addresses: &'a Addresses,
 }
 
 impl From<'_> {
     pub(crate) fn address_key(&self) -> String {
-        let client = self.addresses.client(self.peer, &self.parts.headers);
-        format!("ip:{}", self.addresses.network(client))
+        match self.addresses.client(self.peer.address, &self.parts.headers) {
+            client if client == self.peer.address => self.peer.key.to_string(),
+            client => address_key(client, self.addresses),
+        }
     }
+}
+
+fn address_key(client: IpAddr, addresses: &Addresses) -> String {
+    format!("ip:{}", addresses.network(client))
 }

@@ -34,6 +34,7 @@ mod serve;
 mod settings;
 mod start;
 mod target;
+mod together;
 mod window;
 
 use std::sync::Arc;

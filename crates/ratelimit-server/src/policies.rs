@@ -1,6 +1,7 @@
 //! The policies: which apply to a request, and what it counts against.
 
 mod file;
+mod path;
 
 use std::sync::Arc;
 
@@ -79,11 +80,14 @@ pub(crate) struct Applied {
 }
 
 impl Policies {
+    /// The path may be spelled as its sender likes.
+    ///
     /// Of each kind of key that the request has, the first policy for its method and path. If that is
     /// none at all, the settings' policy by the client's address.
     pub(crate) fn applied(&self, method: &str, path: &str, from: &From) -> Vec<Applied> {
+        let path = path::normal(path);
         let mut applied: Vec<Applied> = Vec::with_capacity(1);
-        for rule in self.rules.iter().filter(|rule| rule.covers(method, path)) {
+        for rule in self.rules.iter().filter(|rule| rule.covers(method, &path)) {
             if applied.iter().any(|earlier| earlier.rule.by == rule.by) {
                 continue;
             }

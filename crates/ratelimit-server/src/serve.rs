@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind};
@@ -23,6 +24,7 @@ use tower_service::Service;
 
 use crate::api;
 use crate::app::App;
+use crate::key_by::Peer;
 
 /// The request's first line and fields together; more is answered by 431.
 const MOST_HEADER_BYTES: usize = 16 * 1024;
@@ -199,15 +201,21 @@ async fn converse(
 ) {
     // A small answer must not wait for the acknowledgement of the last one.
     let _ = stream.set_nodelay(true);
+    let peer = Peer::new(peer.ip(), &app.settings.addresses);
     let deadline = app.settings.request_deadline;
+    // A client that takes no answer for so long keeps its place no longer.
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(deadline));
     let answer = service_fn(move |request| {
-        let (app, router) = (Arc::clone(&app), router.clone());
-        async move { Ok::<_, Infallible>(answer(request, peer, &app, router).await) }
+        let (app, router, peer) = (Arc::clone(&app), router.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(answer(request, &peer, &app, router).await) }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline)
         .max_header_size(MOST_HEADER_BYTES)
+        // Head and body of an answer are small: one buffer, instead of a list of them.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), answer);
     let mut pinned = Pin::new(&mut connection);
     let ended = tokio::select! {
@@ -234,7 +242,7 @@ async fn say_too_slow<S>(parts: Parts<TokioIo<TcpStream>, S>) {
 /// `GET /` goes past the router: its cost is to be the check's, not the way's.
 async fn answer(
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: &Peer,
     app: &Arc<App>,
     mut router: Router,
 ) -> Response<Body> {
@@ -242,10 +250,10 @@ async fn answer(
         request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if is_welcome {
         let (parts, _) = request.into_parts();
-        api::welcome(app, &parts, peer.ip()).await
+        api::welcome(app, &parts, peer).await
     } else {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         let Ok(response) = router.call(request).await;
         response
     };

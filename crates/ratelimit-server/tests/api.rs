@@ -122,7 +122,8 @@ fn a_head_is_counted_and_other_methods_and_paths_are_not() {
 
 #[test]
 fn a_thousand_connections_are_held_and_answered() {
-    let service = Settings::memory().set("RATE_LIMIT", 2500).start();
+    let server = server();
+    let service = Settings::on(&server).set("RATE_LIMIT", 2000).set("TIME_WINDOW", "1h").start();
     let mut connections: Vec<_> = (0..1000).map(|_| BufReader::new(service.connect())).collect();
     for _round in 0..2 {
         for connection in &mut connections {
@@ -139,6 +140,8 @@ fn a_thousand_connections_are_held_and_answered() {
         service.metric(r#"ratelimit_decisions_total{policy="default",outcome="allowed"}"#),
         2000.0
     );
+    assert_eq!(service.metric(r#"ratelimit_answers_total{source="module"}"#), 2000.0);
+    assert_eq!(service.get("/").status, 429, "exactly the limit has passed");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! `/v1/auth` as nginx asks it.
 
+use std::io::{BufReader, Write};
+
+use crate::api::read_status;
 use crate::service::{Service, Settings};
 
 const POLICIES: &str = r#"
@@ -54,6 +57,32 @@ fn decides_by_the_original_route_and_method() {
     assert_eq!(ask("PUT", "/uploads/c"), (204, "uploads".into()));
     assert_eq!(ask("PUT", "/uploads/c"), (403, "uploads".into()));
     assert_eq!(ask("PUT", "/uploads"), (204, "default".into()));
+}
+
+#[test]
+fn another_spelling_of_a_route_is_no_way_around_its_policy() {
+    let service = service();
+    let ask = |uri: &str| {
+        let headers = [("X-Original-URI", uri), ("X-Original-Method", "POST")];
+        let answer = service.get_with("/v1/auth", &headers);
+        (answer.status, answer.field("ratelimit-policy").contains("login"))
+    };
+    assert_eq!(ask("/login"), (204, true));
+    for uri in ["/%6cogin", "//login", "/x/../login?a=b", "/%2e/login#", "/x%2F..%2Flogin"] {
+        assert_eq!(ask(uri), (403, true), "{uri}");
+    }
+    assert_eq!(ask("/login%3Fnext"), (204, false));
+}
+
+#[test]
+fn a_uri_of_strange_bytes_counts_as_any_other() {
+    let service = Settings::memory().set("RATE_LIMIT", 1).start();
+    for status in [204, 403] {
+        let mut stream = BufReader::new(service.connect());
+        let request = b"GET /v1/auth HTTP/1.1\r\nhost: h\r\nx-original-uri: /\xff\xfe%\r\n\r\n";
+        stream.get_mut().write_all(request).expect("it listens");
+        assert_eq!(read_status(&mut stream), status);
+    }
 }
 
 #[test]

@@ -119,6 +119,19 @@ fn slow_clients_do_not_keep_others_waiting() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn who_reads_no_answers_loses_the_place() {
+    let settings = Settings::memory().set("REQUEST_DEADLINE", "500ms").set("MAX_CONNECTIONS", 1);
+    let service = settings.start();
+    let mut greedy = service.connect();
+    greedy.set_write_timeout(Some(Duration::from_secs(1))).expect("a time");
+    let request = b"GET /openapi.json HTTP/1.1\r\nhost: h\r\n\r\n".repeat(100);
+    // Until neither side's system takes more.
+    while greedy.write_all(&request).is_ok() {}
+    is_well(&service);
+}
+
+#[test]
 fn an_idle_connection_ends_without_a_word() {
     let service = service();
     let mut silent = service.connect();
