@@ -8,7 +8,7 @@ const SERVER: &str = "docs/server.md";
 const NGINX: &str = "docs/nginx.md";
 
 /// Variable → its flag and default, as `--help` tells them.
-fn helped() -> BTreeMap<String, (String, String)> {
+pub fn helped() -> BTreeMap<String, (String, String)> {
     let help = Settings::bare().flag("--help").output();
     let help = String::from_utf8(help.stdout).expect("text");
     let mut found = BTreeMap::new();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ratelimit_harness::eventually;
 use tempfile::TempDir;
 
-use crate::service::{agent, get, read, repository, server, Answer, Service, Settings};
+use crate::service::{agent, free_port, get, read, repository, server, Answer, Service, Settings};
 
 /// Nginx's own, so that it is another than its clients'.
 const ADDRESS: &str = "127.0.0.5";
@@ -90,11 +90,6 @@ fn main_config(dir: &str, http: &str) -> String {
         "daemon off;\nworker_processes 1;\npid {dir}/pid;\nerror_log {dir}/log;\n\
         events {{ worker_connections 512; }}\nhttp {{\naccess_log off;\nproxy_bind {ADDRESS};\n{temporary}\n{http}\n}}\n"
     )
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it has an address").port()
 }
 
 /// A plain API that knows nothing of limits: counts, and answers 200 `hello`, or 403 to `/secret`.

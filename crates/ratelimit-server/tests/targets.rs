@@ -1,7 +1,7 @@
 //! What REDIS_URL can name: a server by TLS, a cluster, a master that sentinels watch.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -10,17 +10,12 @@ use ratelimit_harness::{
 };
 use tempfile::TempDir;
 
-use crate::service::{Service, Settings};
+use crate::service::{free_port, Service, Settings};
 
 const CHECK: &str = r#"{"key":"k","limit":1000000,"window":3600}"#;
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it has an address").port()
-}
-
 #[track_caller]
-fn decides_by_the_module(service: &Service) {
+pub fn decides_by_the_module(service: &Service) {
     eventually("the server decides", || service.check(CHECK)["source"] == "module");
 }
 
