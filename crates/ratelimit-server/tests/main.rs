@@ -8,6 +8,7 @@ mod decisions;
 mod documents;
 mod failure;
 mod hostile;
+mod kubernetes;
 mod log;
 mod metrics;
 mod nginx;
