@@ -19,4 +19,5 @@ mod loading;
 mod memory;
 mod reply;
 mod silence;
+mod upgrade;
 mod vectors;
