@@ -1,6 +1,6 @@
 //! What every request needs, made once.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +12,10 @@ use crate::denied::Denied;
 use crate::health::Health;
 use crate::metrics::{Decisions, Metrics};
 use crate::page::Page;
+use crate::policies;
 use crate::policies::Source;
 use crate::sampler::Sampler;
-use crate::settings::Settings;
-use crate::{backend, policies};
+use crate::settings::{from_here, Settings};
 
 /// The service.
 pub(crate) struct App {
@@ -41,9 +41,9 @@ impl App {
     pub(crate) fn new(
         settings: Settings,
         address: SocketAddr,
+        limiter: Limiter,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, String> {
-        let limiter = backend::limiter(&settings)?;
         let denied = Arc::new(Denied::new(settings.hash_keys, settings.hash_secret.clone()));
         let health = Health::default();
         let metrics = Metrics::new(limiter.clone(), Arc::clone(&denied), health.is_up());
@@ -94,12 +94,10 @@ impl App {
 }
 
 /// The instances that the page sends its requests to; this one where none is named.
-fn peers(settings: &Settings, mut address: SocketAddr) -> Vec<Uri> {
+fn peers(settings: &Settings, address: SocketAddr) -> Vec<Uri> {
     if !settings.peers.is_empty() {
         return settings.peers.clone();
     }
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
-    vec![format!("http://{address}").parse().expect("an address and its port")]
+    let own = format!("http://{}", from_here(address));
+    vec![own.parse().expect("an address and its port")]
 }

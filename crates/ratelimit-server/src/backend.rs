@@ -1,22 +1,24 @@
 //! The limiter of these settings, over a connection that may come later and comes back by itself.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use ratelimit_client::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use ratelimit_client::redis::cluster::ClusterClientBuilder;
 use ratelimit_client::redis::sentinel::{
     SentinelClient, SentinelNodeConnectionInfo, SentinelServerType,
 };
 use ratelimit_client::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
+    self, AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
     RedisError, RedisFuture, RedisResult, TlsMode, Value,
 };
-use ratelimit_client::{Limiter, OnFailure, SentinelConnection};
+use ratelimit_client::{Builder, Limiter, OnFailure, SentinelConnection};
 
 use crate::settings::{OnRedisFailure, Settings};
 use crate::target::{self, Sentinels, Target};
+use crate::together::Together;
 
 /// Longer than a check may take: a new connection has more to do.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -24,26 +26,43 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Denied keys that are known here: some 200 bytes each.
 const MOST_DENIALS: usize = 100_000;
 
+/// What decides, and what tells whether its server is there.
+pub(crate) struct Backend {
+    pub(crate) limiter: Limiter,
+    /// `None` where there is no server.
+    pub(crate) ping: Option<Ping>,
+}
+
+/// Asks the server, over the limiter's own connection, for a sign of life.
+pub(crate) type Ping = Box<dyn Fn() -> BoxFuture<'static, RedisResult<()>>>;
+
 /// `Err`: the settings cannot be used. A server that is not there is no error.
-pub(crate) fn limiter(settings: &Settings) -> Result<Limiter, String> {
-    let builder = match &settings.target {
-        Target::Memory => Limiter::memory(settings.memory_keys),
-        Target::Server(info) => {
-            let connection = server(info).map_err(|error| refused(&error))?;
-            Limiter::redis(connection, on_failure(settings))
-        }
-        Target::Cluster(nodes) => {
-            Limiter::redis(cluster(nodes).map_err(|error| refused(&error))?, on_failure(settings))
-        }
-        Target::Sentinel(named) => {
-            Limiter::redis(sentinel(named).map_err(|error| refused(&error))?, on_failure(settings))
-        }
+pub(crate) fn open(settings: &Settings) -> Result<Backend, String> {
+    let (builder, ping) = match &settings.target {
+        Target::Memory => (Limiter::memory(settings.memory_keys), None),
+        Target::Server(info) => over(server(info).map(Together::over), settings)?,
+        Target::Cluster(nodes) => over(cluster(nodes), settings)?,
+        Target::Sentinel(named) => over(sentinel(named).map(Together::over), settings)?,
     };
     let builder = builder.prefix(&settings.key_prefix).suffix_by_algorithm();
-    Ok(match settings.remember_denials {
+    let limiter = match settings.remember_denials {
         Some(longest) => builder.remember_denials(MOST_DENIALS, longest).build(),
         None => builder.build(),
-    })
+    };
+    Ok(Backend { limiter, ping })
+}
+
+fn over(
+    connection: RedisResult<impl ConnectionLike + Clone + Send + Sync + 'static>,
+    settings: &Settings,
+) -> Result<(Builder, Option<Ping>), String> {
+    let connection = connection.map_err(|error| refused(&error))?;
+    let asked = connection.clone();
+    let ping: Ping = Box::new(move || {
+        let mut connection = asked.clone();
+        Box::pin(async move { redis::cmd("PING").query_async(&mut connection).await })
+    });
+    Ok((Limiter::redis(connection, on_failure(settings)), Some(ping)))
 }
 
 fn refused(error: &RedisError) -> String {
@@ -108,36 +127,58 @@ fn sentinel(named: &Sentinels) -> RedisResult<SentinelConnection> {
     Ok(SentinelConnection::new(client, config))
 }
 
-/// A connection that cannot be made without its server: until it is there every call fails at once.
-#[derive(Clone)]
-struct Late<C>(Arc<OnceLock<C>>);
+/// A connection that cannot be made without its server: until it is there every call fails at once,
+/// by what the last attempt met.
+struct Late<C>(Arc<Slot<C>>);
 
-impl<C: Send + Sync + 'static> Late<C> {
+struct Slot<C> {
+    connection: OnceLock<C>,
+    why_not: Mutex<RedisError>,
+}
+
+impl<C> Clone for Late<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C: Clone + Send + Sync + 'static> Late<C> {
     fn when<F, Connecting>(connect: F) -> Self
     where
         F: Fn() -> Connecting + Send + 'static,
         Connecting: Future<Output = RedisResult<C>> + Send,
     {
-        let late = Self(Arc::default());
+        let not_yet = RedisError::from((ErrorKind::Io, "not connected yet"));
+        let slot = Slot { connection: OnceLock::new(), why_not: Mutex::new(not_yet) };
+        let late = Self(Arc::new(slot));
         let slot = Arc::clone(&late.0);
         tokio::spawn(async move {
             loop {
                 match connect().await {
-                    Ok(connection) => return drop(slot.set(connection)),
-                    Err(_) => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+                    Ok(connection) => return drop(slot.connection.set(connection)),
+                    Err(error) => slot.fails(error),
                 }
+                tokio::time::sleep(TRY_AGAIN_AFTER).await;
             }
         });
         late
     }
+
+    fn connection(&self) -> RedisResult<C> {
+        let why_not = || self.0.why_not.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.connection.get().cloned().ok_or_else(why_not)
+    }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync> ConnectionLike for Late<C> {
+impl<C> Slot<C> {
+    fn fails(&self, error: RedisError) {
+        *self.why_not.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> ConnectionLike for Late<C> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            let mut connection = self.0.get().cloned().ok_or_else(not_yet)?;
-            connection.req_packed_command(command).await
-        })
+        Box::pin(async move { self.connection()?.req_packed_command(command).await })
     }
 
     fn req_packed_commands<'a>(
@@ -146,17 +187,12 @@ impl<C: ConnectionLike + Clone + Send + Sync> ConnectionLike for Late<C> {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move {
-            let mut connection = self.0.get().cloned().ok_or_else(not_yet)?;
-            connection.req_packed_commands(pipeline, offset, count).await
-        })
+        Box::pin(
+            async move { self.connection()?.req_packed_commands(pipeline, offset, count).await },
+        )
     }
 
     fn get_db(&self) -> i64 {
-        self.0.get().map_or(0, C::get_db)
+        self.0.connection.get().map_or(0, C::get_db)
     }
-}
-
-fn not_yet() -> RedisError {
-    (ErrorKind::Io, "not connected yet").into()
 }

@@ -1,5 +1,5 @@
-//! The rate limiter over HTTP. A request enters at [`serve`], is routed here, and is decided by the
-//! limiter that [`backend`] has made of the settings.
+//! The rate limiter over HTTP. Once its server is there ([`start`]), a request enters at [`serve`], is
+//! routed here, and is decided by the limiter that [`backend`] has made of the settings.
 //!
 //! | path | file |
 //! | --- | --- |
@@ -20,6 +20,7 @@ mod decisions;
 mod denied;
 mod guard;
 mod health;
+mod healthy;
 mod key_by;
 mod limits;
 mod log;
@@ -31,7 +32,9 @@ mod problem;
 mod sampler;
 mod serve;
 mod settings;
+mod start;
 mod target;
+mod together;
 mod window;
 
 use std::sync::Arc;
@@ -44,26 +47,26 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
 use app::App;
+use backend::Backend;
+pub use healthy::ask as ask_whether_healthy;
 pub use log::start as start_log;
 use problem::Problem;
 use serve::{Ends, Signals};
-pub use settings::{Log, Settings};
+pub use settings::{Log, Settings, Task};
 
 /// Serves until the process is asked to end. `Err`: why it could not start, or not end in time.
 pub async fn run(settings: Settings) -> Result<(), String> {
     // An error is that there is one already, which is as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|error| format!("BIND, PORT {}: {error}", settings.listen))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let socket = serve::take_port(settings.listen)?;
+    let address = socket.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopping) = watch::channel(false);
-    let app = Arc::new(App::new(settings, address, stopping)?);
+    let Backend { limiter, ping } = backend::open(&settings)?;
+    let app = Arc::new(App::new(settings, address, limiter, stopping)?);
     // From here on: a signal that nobody listens for would end the process at once.
     let mut ends = Ends::listen();
     let hangup = match &app.settings.policies {
@@ -71,6 +74,11 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         // It ends the process, as it does others.
         None => Signals::never(),
     };
+    tokio::select! {
+        arrived = start::wait_for_server(&app.settings, ping) => arrived?,
+        () = ends.next() => return Ok(()),
+    }
+    let listener = serve::listen(socket)?;
     tracing::info!(
         address = %address,
         instance = app.instance,

@@ -16,7 +16,7 @@ use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
@@ -32,6 +32,33 @@ const MOST_HEADER_BYTES: usize = 16 * 1024;
 const LAST_CALL: Duration = Duration::from_millis(500);
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Connections that the system keeps until they are accepted.
+const QUEUE: u32 = 1024;
+
+/// The port is this process's, so that another one is told at once; yet nobody can connect.
+pub(crate) fn take_port(address: SocketAddr) -> Result<TcpSocket, String> {
+    let take = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // What a process before this one has left in the system's tables is no obstacle.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    take().map_err(|error| cannot_listen(address, &error))
+}
+
+pub(crate) fn listen(socket: TcpSocket) -> Result<TcpListener, String> {
+    let address = socket.local_addr().map_err(|error| error.to_string())?;
+    socket.listen(QUEUE).map_err(|error| cannot_listen(address, &error))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    format!("BIND, PORT {address}: {error}")
+}
 
 /// A signal of the system. Asked for in vain (which no system here does), it never comes.
 pub(crate) struct Signals(Option<Signal>);

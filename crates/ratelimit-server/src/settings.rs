@@ -1,11 +1,11 @@
 //! What the service is told when it starts: flags, environment and `.env`, in one table.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ratelimit_client::http::Addresses;
 use ratelimit_client::Policy;
 
@@ -20,8 +20,11 @@ use crate::window;
 /// in for variables that are not set. A flag goes before the environment, the environment before
 /// .env. An empty variable counts as not set.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "ratelimit-server", version, max_term_width = 100)]
+#[command(name = "ratelimit-server", version, max_term_width = 100, disable_help_subcommand = true)]
 struct Words {
+    #[command(subcommand)]
+    task: Option<Task>,
+
     /// Where decisions are made: redis (or Valkey), or memory (in this process, for one instance)
     #[arg(long, env, default_value = "redis", value_name = "redis|memory")]
     backend: String,
@@ -39,6 +42,10 @@ struct Words {
     /// After so long without an answer of the server ON_REDIS_FAILURE decides
     #[arg(long, env, default_value = "200ms", value_name = "TIME")]
     redis_deadline: String,
+    /// At the start the server is waited for so long, then the process ends with 1; 0 starts at once,
+    /// with ON_REDIS_FAILURE deciding until it is there
+    #[arg(long, env, default_value = "30s", value_name = "TIME")]
+    start_deadline: String,
     /// Without the server: local (this instance's share of each limit), open (all pass), closed
     /// (none passes: 503)
     #[arg(long, env, default_value = "local", value_name = "local|open|closed")]
@@ -116,11 +123,22 @@ struct Words {
     shutdown_deadline: String,
 }
 
+/// What is to be done, if not to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Ask the instance at BIND and PORT of this machine for /healthz; ends with 0 if it is well, else
+    /// with 1
+    Healthy,
+}
+
 /// Valid, all of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub task: Option<Task>,
     pub(crate) target: Target,
     pub(crate) redis_deadline: Duration,
+    /// `None`: the server is not waited for.
+    pub(crate) start_deadline: Option<Duration>,
     pub(crate) on_failure: OnRedisFailure,
     pub(crate) instances: u32,
     pub(crate) memory_keys: usize,
@@ -188,6 +206,17 @@ impl Settings {
     }
 }
 
+/// Where a program on this machine reaches an instance that listens there.
+pub(crate) fn from_here(mut listening: SocketAddr) -> SocketAddr {
+    if listening.ip().is_unspecified() {
+        listening.set_ip(match listening {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listening
+}
+
 fn variables() -> Vec<String> {
     let name = |arg: &clap::Arg| Some(arg.get_env()?.to_str()?.to_owned());
     command().get_arguments().filter_map(name).collect()
@@ -207,15 +236,14 @@ impl Words {
         let port = number("PORT", &self.port, 0, u16::MAX.into())? as u16;
         let on_failure = one_of("ON_REDIS_FAILURE", &self.on_redis_failure, &ON_FAILURE)?;
         Ok(Settings {
+            task: self.task,
             target: self.target()?,
             redis_deadline: time("REDIS_DEADLINE", &self.redis_deadline)?,
+            start_deadline: time_or_none("START_DEADLINE", &self.start_deadline)?,
             on_failure,
             instances: number("INSTANCES", &self.instances, 1, 10_000)? as u32,
             memory_keys: number("MEMORY_KEYS", &self.memory_keys, 1, 1_000_000_000)? as usize,
-            remember_denials: match self.remember_denials.as_str() {
-                "0" => None,
-                text => Some(time("REMEMBER_DENIALS", text)?),
-            },
+            remember_denials: time_or_none("REMEMBER_DENIALS", &self.remember_denials)?,
             listen: SocketAddr::new(
                 self.bind.parse().map_err(|_| said("BIND", "must be an IP address", &self.bind))?,
                 port,
@@ -303,6 +331,11 @@ fn number(variable: &str, text: &str, least: u64, most: u64) -> Result<u64, Stri
 
 fn time(variable: &str, text: &str) -> Result<Duration, String> {
     window::parse(text).ok_or_else(|| said(variable, window::RULE, text))
+}
+
+/// 0 is none.
+fn time_or_none(variable: &str, text: &str) -> Result<Option<Duration>, String> {
+    (text != "0").then(|| time(variable, text)).transpose()
 }
 
 fn one_of<T: Copy>(variable: &str, text: &str, known: &[(&str, T)]) -> Result<T, String> {

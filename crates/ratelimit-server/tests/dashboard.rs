@@ -1,13 +1,12 @@
 //! The live page in a real browser, on two instances and one real server.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 
 use ratelimit_harness::{eventually, servers, Server, Setup};
 use serde_json::Value;
 
 use crate::browser::{Browser, ENTER, SPACE};
-use crate::service::{Service, Settings};
+use crate::service::{free_port, Service, Settings};
 
 const LONG: &str =
     "algorithms=fixed&limit=5&window=1s&clients=2&traffic=steady&rate=10&seconds=120";
@@ -46,11 +45,6 @@ impl Stage {
         let series = format!(r#"ratelimit_decisions_total{{policy="v1",outcome="{outcome}"}}"#);
         (self.a.metric(&series) + self.b.metric(&series)) as u64
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it has an address").port()
 }
 
 fn running(service: &Service) -> u64 {

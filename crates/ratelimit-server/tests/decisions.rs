@@ -1,6 +1,6 @@
 //! `/v1/check`, `/v1/peek`, `/v1/check/batch`: the command's decisions, and its errors.
 
-use ratelimit_harness::error_text;
+use ratelimit_harness::{error_text, servers, Setup};
 use serde_json::{json, Value};
 
 use crate::service::{server, Service, Settings};
@@ -190,6 +190,31 @@ fn a_batch_decides_each_check_for_itself_in_order() {
     let rule = "checks must be a list of 1 to 100 checks";
     for number in [0, 101] {
         assert_refused(&service, "/v1/check/batch", &many(number), "checks", rule);
+    }
+}
+
+#[test]
+fn callers_at_the_same_moment_get_each_their_own_answer() {
+    for setup in [Setup::module(&servers()[0]), Setup::plain(&servers()[0])] {
+        let server = setup.start();
+        server.connect().must("SET ratelimit:foreign:fixed hello");
+        let service = Settings::on(&server).start();
+        std::thread::scope(|threads| {
+            for limit in 11..19 {
+                let service = &service;
+                threads.spawn(move || {
+                    let check = format!(r#"{{"key":"k{limit}","limit":{limit},"window":3600}}"#);
+                    for remaining in (0..limit).rev() {
+                        let decided = service.check(&check);
+                        let numbers = (&decided["limit"], &decided["remaining"]);
+                        assert_eq!(numbers, (&json!(limit), &json!(remaining)));
+                    }
+                    // An error among them is that of one alone.
+                    let foreign = r#"{"key":"foreign","limit":1,"window":1}"#;
+                    assert_eq!(service.post("/v1/check", foreign).status, 409);
+                });
+            }
+        });
     }
 }
 

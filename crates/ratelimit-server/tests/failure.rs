@@ -1,6 +1,5 @@
 //! Without the server, and when it comes back.
 
-use std::net::TcpListener;
 use std::process::Command;
 
 use ratelimit_harness::{eventually, servers, Setup};
@@ -10,13 +9,6 @@ use crate::service::{Service, Settings};
 
 const CHECK: &str = r#"{"key":"k","limit":100,"window":60}"#;
 
-/// Nothing listens there.
-fn nowhere() -> Settings {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let port = listener.local_addr().expect("it has an address").port();
-    Settings::at(&format!("redis://127.0.0.1:{port}"))
-}
-
 #[track_caller]
 fn readiness(service: &Service, status: u16) {
     eventually(&format!("readyz says {status}"), || service.get("/readyz").status == status);
@@ -24,13 +16,13 @@ fn readiness(service: &Service, status: u16) {
 
 #[test]
 fn without_a_server_at_the_start_each_mode_decides_and_the_instance_is_not_ready() {
-    let local = nowhere().set("RATE_LIMIT", 9).set("INSTANCES", 3).start();
+    let local = Settings::nowhere().set("RATE_LIMIT", 9).set("INSTANCES", 3).start();
     assert_eq!(local.knock(5), [200, 200, 200, 429, 429], "its share of nine for three");
     let decided = local.check(CHECK);
     assert_eq!(decided["source"], "local");
     assert!(["connection", "circuit_open"].contains(&decided["failure"].as_str().expect("a name")));
 
-    let open = nowhere().set("RATE_LIMIT", 1).set("ON_REDIS_FAILURE", "open").start();
+    let open = Settings::nowhere().set("RATE_LIMIT", 1).set("ON_REDIS_FAILURE", "open").start();
     assert_eq!(open.knock(5), [200; 5]);
     let answer = open.get("/");
     assert_eq!(
@@ -38,7 +30,7 @@ fn without_a_server_at_the_start_each_mode_decides_and_the_instance_is_not_ready
         ("", r#""default";q=1;w=60"#)
     );
 
-    let closed = nowhere().set("ON_REDIS_FAILURE", "closed").start();
+    let closed = Settings::nowhere().set("ON_REDIS_FAILURE", "closed").start();
     let answer = closed.get("/");
     assert_eq!((answer.status, answer.field("retry-after")), (503, "1"));
     let message = "The rate limit cannot be checked now. Please try again later.";

@@ -1,7 +1,7 @@
 //! The service's process, and talking to it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -37,6 +37,11 @@ impl Settings {
     pub fn at(url: &str) -> Self {
         let settings = Self::bare().set("REDIS_URL", url).set("REDIS_DEADLINE", "20s");
         settings.set("PORT", "0").set("LOG_FORMAT", "json")
+    }
+
+    /// Where nothing listens, and nothing is waited for.
+    pub fn nowhere() -> Self {
+        Self::at("redis://127.0.0.1:1").set("START_DEADLINE", 0)
     }
 
     pub fn bare() -> Self {
@@ -85,48 +90,67 @@ impl Settings {
         });
         let mut said = String::new();
         let mut stderr = process.stderr.take().expect("piped");
-        std::io::Read::read_to_string(&mut stderr, &mut said).expect("text");
+        stderr.read_to_string(&mut said).expect("text");
         (status.and_then(|status| status.code()).expect("it ended by itself"), said)
     }
 
     #[track_caller]
     pub fn start(self) -> Service {
-        let mut command = self.command();
-        let mut process =
-            command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("it starts");
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let stdout = process.stdout.take().expect("piped");
-        let sink = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                sink.lock().expect("no panic").push(line);
-            }
-        });
-        let mut service = Service { process, port: 0, lines, dir: self.dir };
-        eventually("the service listens", || {
-            let ended = service.process.try_wait().expect("a child can be waited for");
-            assert!(ended.is_none(), "the service did not start: {ended:?}");
-            let lines = service.raw_log();
-            let listening = lines.iter().find(|line| line.contains("listening"));
-            let address = listening.and_then(|line| line.split_once("127.0.0.1:"));
-            let port = address.map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()));
-            let port = port.and_then(|mut numbers| numbers.next()?.parse().ok());
-            service.port = port.unwrap_or(0);
-            port.is_some()
-        });
+        let mut service = self.begin();
+        service.listens();
         service
     }
+
+    /// Starts it, and does not wait until it listens.
+    pub fn begin(self) -> Service {
+        let mut command = self.command();
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let lines = collect(process.stdout.take().expect("piped"));
+        let complaints = collect(process.stderr.take().expect("piped"));
+        Service { process, port: 0, lines, complaints, dir: self.dir }
+    }
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+fn collect(pipe: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let sink = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            sink.lock().expect("no panic").push(line);
+        }
+    });
+    lines
 }
 
 /// Ends with its handle.
 pub struct Service {
     process: Child,
     port: u16,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Lines,
+    /// What it says on standard error.
+    complaints: Lines,
     dir: TempDir,
 }
 
 impl Service {
+    #[track_caller]
+    pub fn listens(&mut self) {
+        eventually("the service listens", || {
+            let ended = self.process.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "the service did not start: {ended:?}, {}", self.complaints());
+            let lines = self.raw_log();
+            let listening = lines.iter().find(|line| line.contains("listening"));
+            let address = listening.and_then(|line| line.split_once("127.0.0.1:"));
+            let port = address.map(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()));
+            let port = port.and_then(|mut numbers| numbers.next()?.parse().ok());
+            self.port = port.unwrap_or(0);
+            port.is_some()
+        });
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -187,6 +211,10 @@ impl Service {
         self.lines.lock().expect("no panic").clone()
     }
 
+    pub fn complaints(&self) -> String {
+        self.complaints.lock().expect("no panic").join("\n")
+    }
+
     /// The value of a metric by its name and labels as they are written.
     #[track_caller]
     pub fn metric(&self, series: &str) -> f64 {
@@ -221,6 +249,7 @@ impl Drop for Service {
         if std::thread::panicking() {
             let lines = self.raw_log();
             println!("the end of the log:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
+            println!("its complaints: {}", self.complaints());
         }
     }
 }
@@ -228,6 +257,11 @@ impl Drop for Service {
 /// A server with the module, the first of those to test on.
 pub fn server() -> Server {
     Setup::module(&servers()[0]).start()
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it has an address").port()
 }
 
 /// One connection a request.
@@ -267,11 +301,6 @@ impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
-}
-
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it has an address").port()
 }
 
 pub fn repository(path: &str) -> String {

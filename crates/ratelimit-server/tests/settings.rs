@@ -41,7 +41,8 @@ fn user_password_and_database_reach_the_server_and_no_secret_reaches_the_log() {
     connection.must("SELECT 3");
     assert_eq!(connection.must("EXISTS ratelimit:default:ip:127.0.0.1:fixed").integer(), 1);
 
-    let wrong = Settings::at(&url("other-hush")).flag("--log-level=debug").start();
+    let wrong = Settings::at(&url("other-hush")).flag("--log-level=debug");
+    let wrong = wrong.set("START_DEADLINE", 0).start();
     eventually("the log says so", || !wrong.log("the backend does not answer").is_empty());
     let answers = wrong.get("/readyz").body + &wrong.post("/v1/check", "{}").body;
     for said in [service.raw_log().join("\n"), wrong.raw_log().join("\n"), answers] {
@@ -61,6 +62,7 @@ fn a_wrong_value_stops_the_start_by_variable_and_rule() {
         ("REDIS_URL", "localhost", "must be redis://"),
         ("REDIS_URL", "redis-sentinel://h", "must be redis://"),
         ("REDIS_DEADLINE", "0", time),
+        ("START_DEADLINE", "-1", time),
         ("ON_REDIS_FAILURE", "panic", "must be local or open or closed"),
         ("INSTANCES", "0", integer),
         ("MEMORY_KEYS", "many", integer),

@@ -37,7 +37,7 @@ fn a_server_is_asked_by_tls_if_its_certificate_is_trusted() {
     decides_by_the_module(&trusting);
     assert_eq!(server.connect().must("EXISTS ratelimit:k:fixed").integer(), 1);
 
-    let strict = Settings::at(&url).start();
+    let strict = Settings::at(&url).set("START_DEADLINE", 0).start();
     assert_eq!(strict.check(CHECK)["source"], "local", "nobody vouches for the server");
     assert_eq!(strict.get("/readyz").status, 503);
 }

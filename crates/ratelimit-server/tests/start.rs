@@ -1,0 +1,167 @@
+//! The start: a server that is not there yet is waited for, and one that refuses is not.
+
+use std::net::TcpStream;
+
+use ratelimit_harness::{eventually, servers, Server, Setup};
+use serde_json::json;
+
+use crate::service::{free_port, server, Service, Settings};
+
+const CHECK: &str = r#"{"key":"k","limit":100,"window":60}"#;
+const WAITING: &str = "waiting for the server";
+
+/// A server that was there and is not now; its port stays its own.
+fn gone() -> Server {
+    let mut server = server();
+    server.kill();
+    server
+}
+
+fn at(server: &Server) -> Settings {
+    Settings::on(server)
+}
+
+#[track_caller]
+fn waits(service: &Service, lines: usize) {
+    eventually("it says that it waits", || service.log(WAITING).len() >= lines);
+}
+
+#[test]
+fn a_server_that_comes_late_is_waited_for_by_a_line_a_second_on_a_closed_port() {
+    let mut server = gone();
+    let port = free_port();
+    let mut service = at(&server).set("PORT", port).set("START_DEADLINE", "10m").begin();
+    waits(&service, 3);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "it must not look ready");
+    for (i, line) in service.log(WAITING).iter().enumerate() {
+        assert_eq!(line["server"], format!("127.0.0.1:{}", server.port()));
+        assert!(line["why"].as_str().expect("text").contains("refused"), "{line}");
+        let left_s = line["left_s"].as_u64().expect("seconds");
+        assert!(left_s < 600 - i as u64, "one a second at most: {line}");
+    }
+    server.start_again();
+    service.listens();
+    assert_eq!(service.check(CHECK)["source"], "module");
+    eventually("it is ready", || service.get("/readyz").status == 200);
+}
+
+#[test]
+fn a_server_that_hangs_is_waited_for() {
+    let server = server();
+    server.pause();
+    let mut service = at(&server).set("START_DEADLINE", "10m").begin();
+    waits(&service, 1);
+    assert_eq!(service.log(WAITING)[0]["why"], "no answer yet");
+    server.resume();
+    service.listens();
+    assert_eq!(service.check(CHECK)["source"], "module");
+}
+
+#[test]
+fn a_server_that_loads_its_data_is_waited_for() {
+    let server = server();
+    let mut connection = server.connect();
+    connection.must("DEBUG POPULATE 20000 key 100");
+    connection.must("CONFIG SET loading-process-events-interval-bytes 1024");
+    // 20,000 of these are 100 seconds.
+    connection.must("CONFIG SET key-load-delay 5000");
+    std::thread::scope(|threads| {
+        let reloading = threads.spawn(|| connection.must("DEBUG RELOAD"));
+        let mut other = server.connect();
+        eventually("it loads", || other.info("loading") == "1");
+        let mut service = at(&server).set("START_DEADLINE", "10m").begin();
+        waits(&service, 1);
+        let line = &service.log(WAITING)[0];
+        assert!(line["why"].as_str().expect("text").contains("loading the dataset"), "{line}");
+        other.must("CONFIG SET key-load-delay 0");
+        service.listens();
+        assert_eq!(service.check(CHECK)["source"], "module");
+        reloading.join().expect("it is loaded");
+    });
+}
+
+#[test]
+fn a_server_that_does_not_come_ends_the_start_by_1_and_says_where_and_why() {
+    let port = free_port();
+    for (url, place) in [
+        (format!("redis://u:hush@127.0.0.1:{port}"), format!("127.0.0.1:{port}")),
+        (format!("redis-cluster://u:hush@127.0.0.1:{port}"), "the cluster at 127.0.0.1".into()),
+        (format!("redis-sentinel://u:hush@127.0.0.1:{port}/m"), "the master \"m\" of".into()),
+    ] {
+        let mut service = Settings::at(&url).set("START_DEADLINE", "1500ms").begin();
+        assert_eq!(service.ended().code(), Some(1), "{url}");
+        assert_eq!(service.log(WAITING).len(), 1, "{url}");
+        eventually("it says why", || !service.complaints().is_empty());
+        let said = service.complaints();
+        assert!(said.starts_with(&format!("error: {place}")), "{said}");
+        assert!(said.contains("has not answered within 1.5s (START_DEADLINE): "), "{said}");
+        assert!(said.contains("refused") || url.contains("sentinel"), "{said}");
+        assert!(!(said + &service.raw_log().join("")).contains("hush"));
+    }
+}
+
+#[test]
+fn a_server_that_wants_another_password_ends_the_start_at_once() {
+    let server = server();
+    server.connect().must("CONFIG SET requirepass right-hush");
+    let port = server.port();
+    let watching = Setup::sentinel(&server, 1).start();
+    let sentinel = watching.port();
+    for url in [
+        format!("redis://127.0.0.1:{port}"),
+        format!("redis://:wrong-hush@127.0.0.1:{port}"),
+        format!("redis://nobody:wrong-hush@127.0.0.1:{port}"),
+        format!("redis-cluster://:wrong-hush@127.0.0.1:{port}"),
+        format!("redis-sentinel://:wrong-hush@127.0.0.1:{sentinel}/mymaster"),
+    ] {
+        let (code, said) = Settings::at(&url).set("START_DEADLINE", "10m").refusal();
+        assert_eq!(code, 1, "{url}");
+        assert!(said.contains("refuses this service (REDIS_URL has user and password)"), "{said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+    let right = Settings::at(&format!("redis://:right-hush@127.0.0.1:{port}")).start();
+    assert_eq!(right.check(CHECK)["source"], "module");
+}
+
+#[test]
+fn a_wrong_setting_is_told_before_any_server_is_waited_for() {
+    let server = gone();
+    let waiting = || at(&server).set("START_DEADLINE", "10m");
+    let (_, said) = waiting().set("POLICIES", "none.toml").refusal();
+    assert!(said.contains("POLICIES none.toml"), "{said}");
+    let other = Settings::memory().start();
+    let (_, said) = waiting().set("PORT", other.port()).refusal();
+    assert!(said.contains("in use"), "{said}");
+}
+
+#[test]
+fn a_signal_ends_the_waiting() {
+    let server = gone();
+    for signal in ["-TERM", "-INT"] {
+        let mut service = at(&server).set("START_DEADLINE", "10m").begin();
+        waits(&service, 1);
+        service.signal(signal);
+        assert!(service.ended().success());
+        assert_eq!(service.complaints(), "");
+    }
+}
+
+#[test]
+fn without_a_deadline_and_in_memory_nothing_is_waited_for() {
+    let server = gone();
+    let local = at(&server).set("START_DEADLINE", 0).start();
+    assert_eq!(local.check(CHECK)["source"], "local");
+    let answer = local.get("/readyz");
+    assert_eq!((answer.status, &answer.json()["ready"]), (503, &json!(false)));
+    let memory = Settings::memory().set("REDIS_HOST", "nowhere.invalid").start();
+    assert_eq!(memory.check(CHECK)["source"], "memory");
+    assert!(local.log(WAITING).is_empty() && memory.log(WAITING).is_empty());
+}
+
+#[test]
+fn a_user_without_the_right_to_ping_finds_the_server_there() {
+    let server = Setup::module(&servers()[0]).start();
+    server.connect().must("ACL SETUSER limiter on >x ~* +ratelimit.check +ratelimit.peek");
+    let service = Settings::at(&format!("redis://limiter:x@127.0.0.1:{}", server.port())).start();
+    assert_eq!(service.check(CHECK)["source"], "module");
+}
