@@ -37,6 +37,7 @@ install_schemas() {
 }
 
 mkdir -p "$dir"
+rm -f "$dir"/*.json
 "$root/scripts/setup.sh" pip
 install_schemas
 kubectl=kubectl

@@ -46,6 +46,7 @@ def readable(resource):
 
 directory, *files = sys.argv[1:]
 problems = 0
+valid = {}
 for path in map(pathlib.Path, files):
     resources = list(yaml.safe_load_all(path.read_text()))
     for version in VERSIONS:
@@ -53,7 +54,9 @@ for path in map(pathlib.Path, files):
             print(f"error: docker/k8s/{path.stem}, Kubernetes {version}: {said}", file=sys.stderr)
             problems += 1
     must_refuse_a_misspelt_field(next(r for r in resources if r["kind"] == "Deployment"))
-    output = pathlib.Path(directory, f"{path.stem}.json")
-    output.write_text(json.dumps([readable(resource) for resource in resources], indent=1))
-    print(f"docker/k8s/{path.stem}: {len(resources)} resources, judged by Kubernetes {' and '.join(VERSIONS)}")
-sys.exit(problems > 0)
+    valid[path.stem] = [readable(resource) for resource in resources]
+if problems:
+    sys.exit(1)
+for overlay, resources in valid.items():
+    pathlib.Path(directory, f"{overlay}.json").write_text(json.dumps(resources, indent=1))
+    print(f"docker/k8s/{overlay}: {len(resources)} resources, valid for Kubernetes {' and '.join(VERSIONS)}")

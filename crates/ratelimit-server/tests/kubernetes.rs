@@ -187,18 +187,25 @@ fn a_redis_that_is_moved_keeps_its_counts() {
     }
 }
 
-/// preStop, a second of last calls (docs/server.md), and what was begun.
 #[test]
-fn the_service_has_the_time_to_end() {
+fn the_service_has_the_time_to_start_and_to_end() {
     for overlay in overlays() {
         let pod = overlay.server();
-        let last = &pod.container()["lifecycle"]["preStop"]["sleep"]["seconds"];
-        let deadline = pod.environment()["SHUTDOWN_DEADLINE"].clone();
-        let deadline: u64 = deadline.trim_end_matches('s').parse().expect("seconds");
-        let needed = last.as_u64().expect("seconds") + 1 + deadline;
-        let grace = pod.spec["terminationGracePeriodSeconds"].as_u64().expect("seconds");
+        let seconds = |value: &Value| value.as_u64().expect("seconds");
+        let startup = &pod.container()["startupProbe"];
+        let waits = seconds(&startup["periodSeconds"]) * seconds(&startup["failureThreshold"]);
+        assert!(waits > set_seconds(&pod, "START_DEADLINE"), "{}: {waits} s", overlay.name);
+        // preStop, a second of last calls (docs/server.md), and what was begun.
+        let last = seconds(&pod.container()["lifecycle"]["preStop"]["sleep"]["seconds"]);
+        let needed = last + 1 + set_seconds(&pod, "SHUTDOWN_DEADLINE");
+        let grace = seconds(&pod.spec["terminationGracePeriodSeconds"]);
         assert!(grace >= needed, "{}: {grace} s, but {needed} s are needed", overlay.name);
     }
+}
+
+fn set_seconds(pod: &Pod, name: &str) -> u64 {
+    let value = pod.environment().remove(name).unwrap_or_else(|| panic!("{name} is not set"));
+    value.strip_suffix('s').and_then(|number| number.parse().ok()).expect("seconds")
 }
 
 #[test]
