@@ -1,7 +1,7 @@
 # Each target is one script; `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client bench-http fuzz docker-test lint clean
+.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client bench-http fuzz docker-test lint package clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ docker-test: ## build the images and run them, alone and together behind nginx; 
 
 lint: ## formatting, clippy, the walls between the crates, shellcheck where it is installed
 	@scripts/lint.sh
+
+package: ## a tarball of the module with its documents, tried on a real server: target/package/ (SERVER=path)
+	@scripts/package.sh
 
 clean: ## remove what was built; keeps the downloaded servers in .servers/
 	cargo clean

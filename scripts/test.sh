@@ -8,7 +8,7 @@ source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 cd "$root"
 
-"$root/scripts/setup.sh" build nginx prometheus chromium
+"$root/scripts/setup.sh" build redis-tools nginx prometheus chromium
 if [ "${1-}" = matrix ]; then
   "$root/scripts/setup.sh" faketime
   RATELIMIT_SERVERS=$("$root/scripts/servers.sh" matrix)
@@ -23,12 +23,14 @@ build_module
 say "building the module with its test hooks …"
 cargo build --release --locked --quiet --features test-hooks --target-dir "$(target_dir)/test-hooks"
 "$root/scripts/walls.sh"
+"$root/scripts/kubernetes.sh"
 
 export RATELIMIT_SERVERS
 RATELIMIT_MODULE=$(module_in "$(target_dir)")
 RATELIMIT_TEST_MODULE=$(module_in "$(target_dir)/test-hooks")
 RATELIMIT_FAKETIME=$(faketime_library || true)
-export RATELIMIT_MODULE RATELIMIT_TEST_MODULE RATELIMIT_FAKETIME
+RATELIMIT_KUBERNETES=$(target_dir)/kubernetes
+export RATELIMIT_MODULE RATELIMIT_TEST_MODULE RATELIMIT_FAKETIME RATELIMIT_KUBERNETES
 
 say "testing (cargo test) …"
 if cargo test --workspace --all-features --locked --no-fail-fast; then

@@ -1,6 +1,10 @@
 //! Loading, unloading, and what the module refuses to be loaded with.
 
-use ratelimit_harness::{module, not_applicable, on_every_server, Connection, Reply, Setup};
+use std::fs;
+
+use ratelimit_harness::{
+    module, not_applicable, on_every_server, repository, Connection, Reply, Setup,
+};
 
 fn load_line() -> String {
     format!("MODULE LOAD {}", module().display())
@@ -27,6 +31,22 @@ fn loads_from_the_configuration_and_by_command() {
         assert!(is_loaded(&mut client));
         assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
         assert!(client.say("RATELIMIT.TEST CLOCK 0").error().starts_with("ERR unknown command"));
+    });
+}
+
+#[test]
+fn the_configuration_of_the_documents_loads_it_also_with_what_is_commented_out() {
+    let file = fs::read_to_string(repository().join("docs/ratelimit.conf")).expect("the file");
+    let (path, setting) = ("/usr/local/lib/libratelimit.so", "# ratelimit.allow-unload no");
+    assert!(file.contains(path) && file.contains(setting));
+    let file = file.replace(path, module().to_str().expect("UTF-8"));
+    let file = file.replace(setting, &setting.replacen("# ", "", 1));
+    on_every_server(|binary| {
+        let lines = file.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let server = lines.fold(Setup::plain(binary), Setup::with).start();
+        let mut client = server.connect();
+        assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
+        assert_eq!(client.must("CONFIG GET maxmemory-policy").texts()[1], "noeviction");
     });
 }
 

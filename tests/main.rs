@@ -20,4 +20,5 @@ mod memory;
 mod operations;
 mod reply;
 mod silence;
+mod upgrade;
 mod vectors;

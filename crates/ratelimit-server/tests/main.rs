@@ -10,6 +10,7 @@ mod documents;
 mod failure;
 mod healthy;
 mod hostile;
+mod kubernetes;
 mod log;
 mod metrics;
 mod monitoring;

@@ -15,7 +15,7 @@ use crate::service::{free_port, Service, Settings};
 const CHECK: &str = r#"{"key":"k","limit":1000000,"window":3600}"#;
 
 #[track_caller]
-fn decides_by_the_module(service: &Service) {
+pub fn decides_by_the_module(service: &Service) {
     eventually("the server decides", || service.check(CHECK)["source"] == "module");
 }
 

@@ -1,0 +1,62 @@
+"""Validates rendered resources against the schemas that Kubernetes publishes, and keeps them as JSON.
+
+usage: validate.py DIRECTORY OVERLAY.yaml...
+"""
+
+import base64
+import copy
+import json
+import pathlib
+import sys
+
+import yaml
+from kubernetes_validate import ValidationError, validate
+
+# The oldest version that the overlays are for (preStop.sleep), and the newest whose schemas are known.
+VERSIONS = ["1.30", "1.37"]
+
+
+def problem(resource, version):
+    """What is wrong with it, or None."""
+    try:
+        validate(resource, version, strict=True)
+    except ValidationError as error:
+        path = ".".join(str(part) for part in error.path)
+        return f"{resource['kind']} {resource['metadata']['name']}: {path}: {error.message}"
+    return None
+
+
+def must_refuse_a_misspelt_field(deployment):
+    """A validator that accepts all would go unnoticed."""
+    for version in VERSIONS:
+        for misspelt in [{"livenesProbe": {}}, {"ports": [{"containerPort": "http"}]}]:
+            wrong = copy.deepcopy(deployment)
+            wrong["spec"]["template"]["spec"]["containers"][0].update(misspelt)
+            if problem(wrong, version) is None:
+                sys.exit(f"error: the schemas of Kubernetes {version} accept {misspelt}")
+
+
+def readable(resource):
+    """A Secret as its author wrote it."""
+    if resource["kind"] == "Secret":
+        encoded = resource.pop("data")
+        resource["stringData"] = {name: base64.b64decode(value).decode() for name, value in encoded.items()}
+    return resource
+
+
+directory, *files = sys.argv[1:]
+problems = 0
+valid = {}
+for path in map(pathlib.Path, files):
+    resources = list(yaml.safe_load_all(path.read_text()))
+    for version in VERSIONS:
+        for said in filter(None, (problem(resource, version) for resource in resources)):
+            print(f"error: docker/k8s/{path.stem}, Kubernetes {version}: {said}", file=sys.stderr)
+            problems += 1
+    must_refuse_a_misspelt_field(next(r for r in resources if r["kind"] == "Deployment"))
+    valid[path.stem] = [readable(resource) for resource in resources]
+if problems:
+    sys.exit(1)
+for overlay, resources in valid.items():
+    pathlib.Path(directory, f"{overlay}.json").write_text(json.dumps(resources, indent=1))
+    print(f"docker/k8s/{overlay}: {len(resources)} resources, valid for Kubernetes {' and '.join(VERSIONS)}")

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Makes target/package/ratelimit-VERSION-linux-ARCH.tar.gz: the module, the Lua twin, documents, licences, a piece of
+# configuration, checksums. The same sources and toolchain make the same bytes, whatever folder they are in.
+# usage: [SERVER=path] [SOURCE_DATE_EPOCH=seconds] package.sh
+# Ends by unpacking it and asking a real server with that module for a decision. On musl the name ends in -musl.
+# shellcheck source=lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/lib.sh"
+help_if_asked "$@"
+cd "$root"
+[ "$(uname)" = Linux ] || die "the packages are for Linux; make build builds the module for this machine"
+"$root/scripts/setup.sh" build
+server=$("$root/scripts/servers.sh" one)
+dir=$(target_dir)/package
+work=$(mktemp -d)
+trap 'stop_server; rm -rf "$work"' EXIT
+
+# The module with no path of this machine in it.
+build() {
+  local flags
+  read -ra flags <<<"${RUSTFLAGS-}"
+  flags+=("--remap-path-prefix=$root=ratelimit" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo" -Cstrip=debuginfo)
+  say "building the module for the package …"
+  CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}") \
+    cargo build --release --locked --quiet -p ratelimit --target-dir "$dir/build"
+}
+
+lay_out() { # folder
+  mkdir -p "$1"
+  cp "$(module_in "$dir/build")" crates/ratelimit-client/lua/ratelimit.lua docs/ratelimit.conf "$1/"
+  cp README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$1/"
+  cp -R docs "$1/docs"
+  rm "$1/docs/ratelimit.conf"
+  (cd "$1" && find . -type f -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum) >"$work/sums"
+  mv "$work/sums" "$1/SHA256SUMS"
+}
+
+pack() { # tarball
+  rm -rf "${work:?}/$name"
+  lay_out "$work/$name"
+  tar -C "$work" --format=ustar --sort=name --mtime="@$date" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+    -cf - "$name" | gzip -9n >"$1"
+}
+
+# What a server answers to a command, its lines joined.
+ask() { # word…
+  exec 3<>"/dev/tcp/127.0.0.1/$server_port"
+  printf '%s\r\nQUIT\r\n' "$*" >&3
+  tr -d '\r' <&3 | paste -sd' ' -
+  exec 3>&-
+}
+
+try() { # tarball
+  local unpacked=$work/unpacked reply
+  mkdir "$unpacked"
+  tar -C "$unpacked" -xzf "$1"
+  unpacked=$unpacked/$name
+  (cd "$unpacked" && sha256sum --quiet --check SHA256SUMS) || die "the checksums of the package do not hold"
+  sed "s|/usr/local/lib|$unpacked|" "$unpacked/ratelimit.conf" >"$work/server.conf"
+  start_server "$server" "$work/server.conf"
+  reply=$(ask RATELIMIT.CHECK key 5 60)
+  [[ $reply == "*5 :1 :5 :4 :0 :60000 "* ]] || die "the packed module answered: $reply"
+  stop_server
+}
+
+# What the module needs of the C library; more than systems in use have (RHEL 9; Debian 12 and Ubuntu 22.04 have more)
+# would be a package for nobody.
+most_glibc=2.34
+needs() { # module
+  local version
+  if [ "$libc" = musl ]; then echo musl; return; fi
+  version=$(objdump -T "$1" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -1)
+  version=${version#GLIBC_}
+  [ "$(printf '%s\n' "$most_glibc" "$version" | sort -V | tail -1)" = "$most_glibc" ] ||
+    die "the module needs glibc $version, and a package may need $most_glibc at most"
+  echo "glibc $version or later"
+}
+
+case $(rustc -vV) in *-musl*) libc=musl ;; *) libc=gnu ;; esac
+version=$(cargo pkgid --locked -p ratelimit | sed 's/.*[#@]//')
+name=ratelimit-$version-linux-$(uname -m)
+if [ "$libc" = musl ]; then name=$name-musl; fi
+date=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+tarball=$dir/$name.tar.gz
+
+build
+needed=$(needs "$(module_in "$dir/build")")
+pack "$tarball"
+pack "$work/again.tar.gz"
+cmp "$tarball" "$work/again.tar.gz" || die "packing twice did not make the same bytes"
+try "$tarball"
+(cd "$dir" && sha256sum "$name.tar.gz" >SHA256SUMS)
+say "$(server_name "$server") decides with the module of ${tarball#"$root"/}, which needs $needed"
+cat "$dir/SHA256SUMS"

@@ -1,0 +1,335 @@
+//! The procedures of docs/upgrade.md, as they are written there: another build takes the place of the one that runs,
+//! under load; the common script and the command take turns; and a server goes on without the module.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::thread;
+
+use ratelimit_harness::{
+    catch_up, eventually, follow, module, on_every_server, repository, test_module, Binary,
+    Cluster, Connection, Limiter, Reply, Server, Setup,
+};
+use tempfile::TempDir;
+
+const CALLERS: i64 = 4;
+const LIMIT: i64 = 8_000;
+/// As many are admitted before the upgrade, and as many at least are left for after it.
+const BEFORE: i64 = 500;
+const CALL: &str = "RATELIMIT.CHECK {k} 8000 366d";
+
+/// What is typed at a prompt of docs/upgrade.md, such as `redis> `, in one of its sections.
+fn typed(section: &str, prompt: &str) -> Vec<String> {
+    let page = fs::read_to_string(repository().join("docs/upgrade.md")).expect("the page");
+    let (_, rest) = page.split_once(&format!("\n## {section}\n")).expect("the section");
+    let section = rest.split("\n## ").next().expect("its text");
+    // In a block, or in the table.
+    let lines = section.lines().flat_map(|line| line.split('`')).map(str::trim);
+    let typed = lines.filter_map(|line| line.strip_prefix(prompt));
+    let typed = typed.map(|line| line.split(" #").next().expect("a command").trim().to_owned());
+    let typed: Vec<_> = typed.collect();
+    assert!(!typed.is_empty(), "nothing is typed at {prompt}");
+    typed
+}
+
+const FAILOVER: &str = "Replica first, then failover";
+const NEW: &str = "/usr/local/lib/libratelimit-0.2.0.so";
+
+/// Where servers load the module from: the release at first, then the other build.
+struct Installed {
+    dir: TempDir,
+}
+
+impl Installed {
+    fn release() -> Self {
+        let installed = Self { dir: tempfile::tempdir().expect("a directory") };
+        symlink(module(), installed.path()).expect("a link");
+        installed
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("libratelimit.so")
+    }
+
+    fn upgrade(&self) {
+        fs::remove_file(self.path()).expect("a link");
+        symlink(test_module(), self.path()).expect("a link");
+    }
+
+    fn setup(&self, binary: &'static Binary) -> Setup {
+        Setup::plain(binary).with(&format!("loadmodule {}", self.path().display()))
+    }
+}
+
+/// Which build runs: only the other one has this command.
+fn is_upgraded(server: &Server) -> bool {
+    server.connect().knows_command("RATELIMIT.TEST")
+}
+
+fn restart(server: &mut Server) {
+    server.kill();
+    server.start_again();
+}
+
+/// Callers who turn from the first server to the second when it sends them away, until nothing is left. How many
+/// calls were allowed. `upgrade` runs when some have been.
+fn admitted_meanwhile(servers: [u16; 2], upgrade: impl FnOnce()) -> i64 {
+    let (admitted, upgraded) = (AtomicI64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| call_until_denied(servers, &admitted, &upgraded));
+        }
+        eventually("calls are admitted", || admitted.load(Relaxed) >= BEFORE);
+        upgrade();
+        upgraded.store(true, Relaxed);
+    });
+    admitted.into_inner()
+}
+
+/// Some calls are left for after the upgrade.
+fn call_until_denied(servers: [u16; 2], admitted: &AtomicI64, upgraded: &AtomicBool) {
+    let words: Vec<_> = CALL.split(' ').collect();
+    let mut servers = servers.iter().cycle();
+    let mut next = || {
+        let port = *servers.next().expect("a circle");
+        let mut connection = None;
+        eventually("a server accepts", || {
+            connection = Connection::open(port).ok();
+            connection.is_some()
+        });
+        connection.expect("it accepted")
+    };
+    let mut client = next();
+    loop {
+        if !upgraded.load(Relaxed) && admitted.load(Relaxed) > LIMIT - BEFORE {
+            thread::yield_now();
+            continue;
+        }
+        match client.try_call(&words) {
+            Ok(Reply::Error(error)) => {
+                assert!(error.starts_with("READONLY"), "{error}");
+                client = next();
+            }
+            Ok(reply) if !reply.allowed() => return,
+            Ok(_) => drop(admitted.fetch_add(1, Relaxed)),
+            Err(_) => client = next(),
+        }
+    }
+}
+
+#[test]
+fn a_replica_is_upgraded_first_and_takes_over_and_no_count_is_lost() {
+    on_every_server(|binary| {
+        let installed = Installed::release();
+        let mut primary = installed.setup(binary).start();
+        let follows = format!("replicaof 127.0.0.1 {}", primary.port());
+        let mut replica = installed.setup(binary).with(&follows).start();
+        catch_up(&mut replica.connect(), &primary);
+
+        let admitted = admitted_meanwhile([primary.port(), replica.port()], || {
+            installed.upgrade();
+            restart(&mut replica);
+            for line in typed(FAILOVER, "replica> ") {
+                if line.starts_with("INFO") {
+                    let is_up = || replica.connect().must(&line).text().contains("link_status:up");
+                    eventually("the replica has caught up", is_up);
+                }
+            }
+            let address = format!("127.0.0.1 {}", replica.port());
+            for line in typed(FAILOVER, "primary> ") {
+                let line = line.replace("replica.example 6379", &address);
+                let starts = || matches!(primary.connect().say(&line), Reply::Status(_));
+                eventually("the primary hands over", starts);
+            }
+            eventually("it has", || replica.connect().info("role") == "master");
+            assert!(is_upgraded(&replica) && !is_upgraded(&primary));
+        });
+        assert_eq!(admitted, LIMIT);
+        restart(&mut primary);
+        follow(&mut primary.connect(), &replica);
+        assert!(is_upgraded(&primary));
+        assert!(!replica.connect().must(CALL).allowed());
+    });
+}
+
+#[test]
+fn sentinels_let_an_upgraded_replica_take_over_and_it_goes_on_with_the_counts() {
+    on_every_server(|binary| {
+        let installed = Installed::release();
+        let primary = installed.setup(binary).start();
+        let follows = format!("replicaof 127.0.0.1 {}", primary.port());
+        let mut replica = installed.setup(binary).with(&follows).start();
+        primary.connect().must("RATELIMIT.CHECK k 5 1h COST 3");
+        installed.upgrade();
+        restart(&mut replica);
+        catch_up(&mut replica.connect(), &primary);
+
+        let sentinel = Setup::sentinel(&primary, 1).start();
+        let [line] = &*typed(FAILOVER, "sentinel> ") else { panic!("one command") };
+        // It refuses until it knows the replica.
+        let starts = || matches!(sentinel.connect().say(line), Reply::Status(_));
+        eventually("the sentinel agrees to fail over", starts);
+        eventually("the replica takes over", || replica.connect().info("role") == "master");
+        assert!(is_upgraded(&replica));
+        let reply = replica.connect().must("RATELIMIT.CHECK k 5 1h");
+        assert_eq!(reply.integers()[2], 1);
+    });
+}
+
+#[test]
+fn a_shard_of_a_cluster_is_upgraded_and_no_count_is_lost() {
+    on_every_server(|binary| {
+        let installed = Installed::release();
+        let mut cluster = Cluster::start_with_replicas(&installed.setup(binary));
+        let slot = cluster.nodes[0].connect().must("CLUSTER KEYSLOT {k}").integer();
+        let shard = cluster.owner(u16::try_from(slot).expect("a slot"));
+        installed.upgrade();
+        restart(&mut cluster.replicas[shard]);
+        catch_up(&mut cluster.replicas[shard].connect(), &cluster.nodes[shard]);
+        let replica = &cluster.replicas[shard];
+
+        let admitted = AtomicI64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..CALLERS {
+                let mut client = cluster.client();
+                let admitted = &admitted;
+                scope.spawn(move || {
+                    let words: Vec<_> = CALL.split(' ').collect();
+                    while client.call(&words).allowed() {
+                        admitted.fetch_add(1, Relaxed);
+                    }
+                });
+            }
+            eventually("calls are admitted", || admitted.load(Relaxed) >= BEFORE);
+            let over =
+                typed(FAILOVER, "replica> ").into_iter().find(|line| line.contains("CLUSTER"));
+            let over = over.expect("the command of the table");
+            fail_over(replica, &over);
+        });
+        assert!(is_upgraded(replica));
+        assert_eq!(admitted.into_inner(), LIMIT);
+    });
+}
+
+/// Votes can get lost on connections that the restart has cut off: then it is said again.
+fn fail_over(replica: &Server, line: &str) {
+    let mut said = 0;
+    eventually("the replica takes over", || {
+        let timed_out = replica.log().matches("Manual failover timed out").count();
+        if timed_out == said {
+            replica.connect().must(line);
+            said += 1;
+        }
+        replica.connect().info("role") == "master"
+    });
+}
+
+#[test]
+fn in_place_the_command_is_never_missing_and_nothing_passes_twice() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut admin = server.connect();
+        let admitted = admitted_meanwhile([server.port(); 2], || {
+            let lines = typed("In place", "redis> ");
+            let (list, swap) = lines.split_first().expect("commands");
+            assert_eq!(list, "ACL LIST");
+            assert!(!admin.must(list).texts().concat().contains("ratelimit"));
+            let new = test_module().display().to_string();
+            assert!(swap.iter().any(|line| line.contains(NEW)), "the page names another file");
+            let replies: Vec<_> =
+                swap.iter().map(|line| admin.must(&line.replace(NEW, &new))).collect();
+            let [_killed, rest @ ..] = replies.last().expect("of EXEC").array() else {
+                panic!("{replies:?}");
+            };
+            let ok = Reply::Status("OK".to_owned());
+            assert_eq!(rest, [ok.clone(), ok.clone(), ok]);
+        });
+        // Of each caller a call may have been counted whose answer was cut off.
+        assert!((LIMIT - CALLERS..=LIMIT).contains(&admitted), "{admitted}");
+        assert!(is_upgraded(&server));
+        assert_eq!(admin.must("CONFIG GET ratelimit.allow-unload").texts()[1], "no");
+    });
+}
+
+#[test]
+fn the_common_script_and_the_command_share_each_count() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        let source = fs::read_to_string(repository().join("bench/scripts/common.lua"));
+        let sha = client.call(&["SCRIPT", "LOAD", &source.expect("the script")]).text();
+        let lines = typed("From the common script to the command, and back", "redis> ");
+        let [script, command] = &*lines else { panic!("two commands") };
+        let script = script.replace("sha", &sha);
+        for order in 0..2 {
+            client.must("DEL user:42");
+            for i in 0..7 {
+                let allowed = ask_either(&mut client, &script, command, i % 2 == order);
+                assert_eq!(allowed, i < 5, "call {i}, the first by {order}");
+            }
+            let left = client.must("PTTL user:42").integer();
+            assert!((1..=60_000).contains(&left), "the window's end is one");
+        }
+        client.must("SET user:42 1");
+        let reply = client.say(command);
+        assert_eq!(reply.error(), "ERR key has no expiry, so it is not a rate limiter's");
+        client.must("DEL user:42");
+        client.must("ZADD user:42 1 x");
+        assert!(client.say(command).error().starts_with("WRONGTYPE"));
+    });
+}
+
+fn ask_either(client: &mut Connection, script: &str, command: &str, by_script: bool) -> bool {
+    if by_script {
+        return client.must(script).integer() == 1;
+    }
+    client.must(command).allowed()
+}
+
+#[test]
+fn without_the_module_the_twin_goes_on_with_the_counts_and_back() {
+    const WORDS: [&str; 4] =
+        ["5 1h", "5 1h ALGORITHM SLIDING", "5 1h ALGORITHM BUCKET", "5 1h 9 1d"];
+    on_every_server(|binary| {
+        let kept = "appendonly yes";
+        let ask_all = |client: &mut Connection, limiter: &Limiter, remaining: i64| {
+            for words in WORDS {
+                let words: Vec<_> = words.split(' ').collect();
+                let reply = limiter.ask(client, "CHECK", words.concat().as_bytes(), &words);
+                assert_eq!(
+                    reply.array()[2].integer(),
+                    remaining,
+                    "{words:?} by {}",
+                    limiter.name()
+                );
+            }
+        };
+        let mut server = Setup::module(binary).with(kept).with("appendfsync always").start();
+        ask_all(&mut server.connect(), &Limiter::Module, 4);
+        server = server.restart_as(Setup::plain(binary).with(kept).with("appendfsync always"));
+        let mut client = server.connect();
+        let twin = Limiter::twin(&mut client);
+        ask_all(&mut client, &twin, 3);
+        is_the_call_of_the_page(&twin);
+        server = server.restart_as(Setup::module(binary).with(kept));
+        ask_all(&mut server.connect(), &Limiter::Module, 2);
+    });
+}
+
+fn is_the_call_of_the_page(twin: &Limiter) {
+    let Limiter::Twin { sha } = twin else { panic!("a script") };
+    let call: Vec<_> = twin.call("CHECK", b"user:42", &["5", "60"]);
+    let call = call.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ");
+    assert_eq!(typed("Without the module", "redis> "), [call.replace(sha, "sha")]);
+}
+
+#[test]
+fn what_names_the_module_keeps_a_server_without_it_from_starting() {
+    on_every_server(|binary| {
+        for line in ["ratelimit.allow-unload no", "user app on nopass ~* +ratelimit.check"] {
+            Setup::module(binary).with(line).start();
+            assert!(Setup::plain(binary).with(line).try_start().is_err(), "{line}");
+        }
+    });
+}
