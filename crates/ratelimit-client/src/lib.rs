@@ -95,7 +95,7 @@
 //!
 //! With [`Builder::remember_denials`] a key that was denied is denied here until its wait is over, so
 //! that a flood of denied calls does not reach the server. It never lets pass what the server would deny;
-//! a reset is seen up to the bound late that is given with it.
+//! a reset is seen late, by no more than the bound that is given with it.
 //!
 //! # Features
 //!
@@ -112,6 +112,7 @@ mod counts;
 mod denials;
 mod error;
 mod expiring;
+mod guard;
 #[cfg(feature = "http")]
 pub mod http;
 mod limiter;
