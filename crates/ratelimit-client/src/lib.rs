@@ -103,6 +103,8 @@
 //! the roots of the system); `http` for the `tower` layer of the module `http`, which answers 429.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// There each item says which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
 mod breaker;
