@@ -36,8 +36,8 @@
 //!
 //! # A server
 //!
-//! A limiter takes any async connection of the crate [`redis`], which it does not pool, retry or
-//! reconnect: that is the connection's to do.
+//! A limiter takes any async connection of the crate [`redis`] (on tokio), which it does not pool, retry
+//! or reconnect: that is the connection's to do.
 //!
 //! | connection | feature | when the server was gone |
 //! | --- | --- | --- |

@@ -83,7 +83,8 @@ impl Limiter {
         join_all(calls.iter().map(|&call| self.check_call(call))).await
     }
 
-    /// Makes the key as if unused. The policy tells its suffix, where there is one.
+    /// Makes the key as if unused. The policy tells its suffix, where there is one. Without a server
+    /// it is [`Error::Unavailable`], whatever was chosen for a check.
     pub async fn reset<K>(&self, key: &K, policy: &Policy) -> Result<(), Error>
     where
         K: AsRef<[u8]> + ?Sized,
