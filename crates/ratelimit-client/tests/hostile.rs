@@ -96,6 +96,12 @@ fn what_is_no_answer_of_a_limiter_is_an_error_that_says_what_was_expected() {
         assert!(matches!(answered(one, &several).await, Err(Error::Reply { .. })));
         let wrong = b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n-ERR inside\r\n";
         assert!(matches!(answered(wrong, &POLICY).await, Err(Error::Refused(_))));
+        let far = i64::MAX;
+        let far = format!("*5\r\n:0\r\n:5\r\n:0\r\n:{far}\r\n:{far}\r\n");
+        assert!(
+            matches!(answered(far.as_bytes(), &POLICY).await, Ok(false)),
+            "a wait of any length"
+        );
         let right = b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:9\r\n";
         assert!(matches!(answered(right, &POLICY).await, Ok(true)), "the peer itself is in order");
     });
