@@ -125,6 +125,18 @@ fn a_connection_that_ends_in_the_middle_of_an_answer_is_a_failure() {
     });
 }
 
+/// A real server says so before it closes a connection that is one too many; whether a client reads it
+/// is a race there.
+#[test]
+fn a_peer_without_room_for_clients_is_a_failed_connection_and_no_refusal() {
+    run(async {
+        let connection = connection(peer(b"-ERR max number of clients reached\r\n".to_vec())).await;
+        let limiter = Limiter::redis(connection, OnFailure::closed_after(LONG)).build();
+        let failed = limiter.check("k", &POLICY).await;
+        assert!(matches!(failed, Err(Error::Unavailable(Failure::Connection))), "{failed:?}");
+    });
+}
+
 #[test]
 fn an_answer_that_never_comes_to_its_end_is_given_up_at_the_deadline() {
     run(async {
