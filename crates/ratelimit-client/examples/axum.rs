@@ -1,5 +1,5 @@
 //! Five requests a minute for each client address. Run it beside a Redis or Valkey:
-//! `cargo run -p ratelimit-client --features http --example axum`, then `curl -i localhost:3000`.
+//! `cargo run -p ratelimit-client --features http,reconnect --example axum`, then `curl -i localhost:3000`.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use ratelimit_core::{Outcome, RetryAfter, Standing};
 ///
 /// Limit 10, six used, 12 s of the window left: `limit` 10, `remaining` 4, `reset_after` 12 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Quota {
     /// The most that can pass at once: the limit, or a bucket's burst.
     pub limit: u64,
@@ -31,6 +32,7 @@ pub enum Retry {
 
 /// One window of a policy that has several, speaking for itself alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Window {
     /// Its numbers.
     pub quota: Quota,
@@ -108,6 +110,7 @@ pub enum Source {
 
 /// A decision, and who made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// Allowed or denied. With several windows it speaks for the binding one: denied, the longest
     /// wait; allowed, the smallest remaining.

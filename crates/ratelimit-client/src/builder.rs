@@ -1,13 +1,14 @@
 //! What a limiter is made of, chosen once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
 
 use crate::breaker::Breaker;
 use crate::denials::Denials;
-use crate::limiter::{Backend, Guard, Limiter};
+use crate::guard::Guard;
+use crate::limiter::{Backend, Limiter};
 use crate::memory::{micros_running, Memory};
 use crate::server::{Connection, Server, Twin, Use};
 
@@ -119,10 +120,12 @@ impl Builder {
     /// cost not below the denied one, for at most `most_keys` keys, and none longer than `longest`.
     /// A peek is always asked of the server.
     ///
-    /// What it can get wrong, and never for longer than `longest`: a key that is reset by somebody
-    /// else (or here, while it is being checked), or that another policy has written to, may pass
-    /// already. It never lets pass what the server would deny. A wait is told true for the denied
-    /// cost; a larger one may have to wait longer, and is then told so.
+    /// It never lets pass what the server would deny. It may deny what the server would allow, for no
+    /// longer than `longest`, where somebody else has reset the key or called it by another policy,
+    /// where it was reset here while it was being checked, where its state was lost in a failover or
+    /// evicted, and where the server's clock stepped forward. A raised limit is another policy: it is
+    /// asked for at once. A wait is told true for the denied cost; a larger one may have to wait
+    /// longer, and is then told so.
     pub fn remember_denials(mut self, most_keys: usize, longest: Duration) -> Self {
         self.denials = Some(Denials::new(most_keys, longest));
         self
@@ -165,6 +168,7 @@ impl Builder {
                     breaker: Breaker::new(self.failures_to_open, self.pause),
                     denials: self.denials,
                     local,
+                    start: Instant::now(),
                 }))
             }
         };

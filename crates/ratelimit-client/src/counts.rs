@@ -1,10 +1,9 @@
 //! What a limiter has decided so far, to be exported as metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use crate::{Answer, Error, Failure, Source};
 
-/// How often each thing has happened since the limiter was built. CHECK and PEEK alike.
+/// How often each thing has happened since the limiter was built, as of one moment. CHECK and PEEK
+/// alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -38,77 +37,36 @@ pub struct Counts {
     pub circuit_open: u64,
 }
 
-/// The same, counting.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    allowed: AtomicU64,
-    denied: AtomicU64,
-    module: AtomicU64,
-    script: AtomicU64,
-    memory: AtomicU64,
-    known_denials: AtomicU64,
-    failed_open: AtomicU64,
-    local: AtomicU64,
-    unavailable: AtomicU64,
-    errors: AtomicU64,
-    deadlines: AtomicU64,
-    connection_failures: AtomicU64,
-    server_failures: AtomicU64,
-    circuit_open: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn count(&self, result: &Result<Answer, Error>) {
-        let counter = match result {
-            Ok(answer) => {
-                let decided = if answer.is_allowed() { &self.allowed } else { &self.denied };
-                decided.fetch_add(1, Relaxed);
-                self.of_source(answer.source)
-            }
-            Err(Error::Unavailable(_)) => &self.unavailable,
-            Err(_) => &self.errors,
-        };
-        counter.fetch_add(1, Relaxed);
+impl Counts {
+    pub(crate) fn count(&mut self, result: &Result<Answer, Error>) {
+        *match result {
+            Ok(answer) if answer.is_allowed() => &mut self.allowed,
+            Ok(_) => &mut self.denied,
+            Err(Error::Unavailable(_)) => &mut self.unavailable,
+            Err(_) => &mut self.errors,
+        } += 1;
+        if let Ok(answer) = result {
+            *self.of_source(answer.source) += 1;
+        }
     }
 
-    fn of_source(&self, source: Source) -> &AtomicU64 {
+    fn of_source(&mut self, source: Source) -> &mut u64 {
         match source {
-            Source::Module => &self.module,
-            Source::Script => &self.script,
-            Source::Memory => &self.memory,
-            Source::KnownDenial => &self.known_denials,
-            Source::FailedOpen(_) => &self.failed_open,
-            Source::Local(_) => &self.local,
+            Source::Module => &mut self.module,
+            Source::Script => &mut self.script,
+            Source::Memory => &mut self.memory,
+            Source::KnownDenial => &mut self.known_denials,
+            Source::FailedOpen(_) => &mut self.failed_open,
+            Source::Local(_) => &mut self.local,
         }
     }
 
-    pub(crate) fn count_failure(&self, failure: Failure) {
-        let counter = match failure {
-            Failure::Deadline => &self.deadlines,
-            Failure::Connection => &self.connection_failures,
-            Failure::Server => &self.server_failures,
-            Failure::CircuitOpen => &self.circuit_open,
-        };
-        counter.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn read(&self) -> Counts {
-        let read = |counter: &AtomicU64| counter.load(Relaxed);
-        Counts {
-            allowed: read(&self.allowed),
-            denied: read(&self.denied),
-            module: read(&self.module),
-            script: read(&self.script),
-            memory: read(&self.memory),
-            known_denials: read(&self.known_denials),
-            failed_open: read(&self.failed_open),
-            local: read(&self.local),
-            unavailable: read(&self.unavailable),
-            errors: read(&self.errors),
-            deadlines: read(&self.deadlines),
-            connection_failures: read(&self.connection_failures),
-            server_failures: read(&self.server_failures),
-            circuit_open: read(&self.circuit_open),
-        }
+    pub(crate) fn count_failure(&mut self, failure: Failure) {
+        *match failure {
+            Failure::Deadline => &mut self.deadlines,
+            Failure::Connection => &mut self.connection_failures,
+            Failure::Server => &mut self.server_failures,
+            Failure::CircuitOpen => &mut self.circuit_open,
+        } += 1;
     }
 }

@@ -36,8 +36,8 @@
 //!
 //! # A server
 //!
-//! A limiter takes any async connection of the crate [`redis`], which it does not pool, retry or
-//! reconnect: that is the connection's to do.
+//! A limiter takes any async connection of the crate [`redis`] (on tokio), which it does not pool, retry
+//! or reconnect: that is the connection's to do.
 //!
 //! | connection | feature | when the server was gone |
 //! | --- | --- | --- |
@@ -95,7 +95,7 @@
 //!
 //! With [`Builder::remember_denials`] a key that was denied is denied here until its wait is over, so
 //! that a flood of denied calls does not reach the server. It never lets pass what the server would deny;
-//! a reset is seen up to the bound late that is given with it.
+//! a reset is seen late, by no more than the bound that is given with it.
 //!
 //! # Features
 //!
@@ -103,6 +103,8 @@
 //! the roots of the system); `http` for the `tower` layer of the module `http`, which answers 429.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// There each item says which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
 mod breaker;
@@ -112,6 +114,7 @@ mod counts;
 mod denials;
 mod error;
 mod expiring;
+mod guard;
 #[cfg(feature = "http")]
 pub mod http;
 mod limiter;

@@ -266,6 +266,7 @@ mod tests {
             (Policy::try_fixed(MAX_LIMIT + 1, MINUTE), Some(PolicyError::Limit)),
             (Policy::try_fixed(1, Duration::ZERO), Some(PolicyError::Window)),
             (Policy::try_sliding(1, Duration::from_micros(999)), Some(PolicyError::Window)),
+            (Policy::try_sliding(1, Duration::from_micros(1_500)), Some(PolicyError::Window)),
             (Policy::try_bucket(1, Duration::from_millis(1)), None),
             (
                 Policy::try_fixed(1, Duration::from_secs(366 * 86_400 + 1)),

@@ -54,6 +54,7 @@ fn window(items: &[Value]) -> Option<Window> {
         remaining: whole(remaining)?,
         reset_after: Duration::from_millis(whole(reset)?),
     };
+    (quota.remaining <= quota.limit).then_some(())?;
     let retry = match integer(retry)? {
         -1 => Retry::Never,
         0 => Retry::Now,
@@ -124,6 +125,7 @@ mod tests {
             (array(&[0, 5, 4, -2, 0]), one_window(), "a wait below never"),
             (array(&[1, -5, 4, 0, 0]), one_window(), "a negative limit"),
             (array(&[1, 6, 4, 0, 0]), one_window(), "the answer to another call"),
+            (array(&[1, 5, 6, 0, 0]), one_window(), "more left than the limit"),
             (array(&[1, 5, 4, 0, 0]), several, "several windows, not told of each"),
             (told_of([[5, 4, 0, 0], [51, 4, 0, 0]]), several, "another call's windows"),
             (Value::Array(vec![Value::BulkString(b"1".to_vec()); 5]), one_window(), "strings"),

@@ -13,6 +13,7 @@ use crate::{reply, Answer, Source};
 
 /// Which of the two to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Use {
     /// The module; where the server does not know its command, the Lua twin, and every five seconds
     /// one call tries the module again.
@@ -23,9 +24,6 @@ pub enum Use {
     /// The Lua twin alone.
     Script,
 }
-
-/// After so long the module is tried again where it was missing.
-const TRY_MODULE_AGAIN_MS: u64 = 5_000;
 
 /// The Lua twin, or in a test the same with another clock.
 pub(crate) struct Twin {
@@ -61,13 +59,12 @@ pub(crate) struct Server {
     connection: Arc<dyn Connection>,
     which: Use,
     twin: Twin,
-    /// 0 while the module is taken to be there; else when it is tried again.
-    try_module_ms: AtomicU64,
+    module: Presence,
 }
 
 impl Server {
     pub(crate) fn new(connection: Arc<dyn Connection>, which: Use, twin: Twin) -> Self {
-        Self { connection, which, twin, try_module_ms: AtomicU64::new(0) }
+        Self { connection, which, twin, module: Presence::default() }
     }
 
     /// `now_ms`: of any clock that does not step back.
@@ -93,28 +90,19 @@ impl Server {
         call: Call<'_>,
         now_ms: u64,
     ) -> RedisResult<(Value, Source)> {
-        if self.tries_module(now_ms) {
+        if self.module.is_tried(now_ms) {
             match self.ask_module(verb, key, call).await {
                 Err(error) if is_unknown_command(&error) => {
-                    self.try_module_ms.store(now_ms + TRY_MODULE_AGAIN_MS, Relaxed);
+                    self.module.is_missing(now_ms);
                 }
                 Err(error) => return Err(error),
                 Ok(reply) => {
-                    self.try_module_ms.store(0, Relaxed);
+                    self.module.is_there();
                     return Ok((reply, Source::Module));
                 }
             }
         }
         Ok((self.ask_script(verb, key, call).await?, Source::Script))
-    }
-
-    /// Where it was missing, of those that come when it is to be tried again, one does.
-    fn tries_module(&self, now_ms: u64) -> bool {
-        let at = self.try_module_ms.load(Relaxed);
-        let next = now_ms + TRY_MODULE_AGAIN_MS;
-        at == 0
-            || now_ms >= at
-                && self.try_module_ms.compare_exchange(at, next, Relaxed, Relaxed).is_ok()
     }
 
     async fn ask_module(&self, verb: Verb, key: &[u8], call: Call<'_>) -> RedisResult<Value> {
@@ -148,6 +136,34 @@ impl Server {
     }
 }
 
+/// Whether the module is there, as far as is known.
+#[derive(Default)]
+struct Presence {
+    /// 0 while it is taken to be there; else when it is tried again.
+    again_ms: AtomicU64,
+}
+
+impl Presence {
+    /// After so long it is tried again where it was missing.
+    const PAUSE_MS: u64 = 5_000;
+
+    /// Where it was missing, of those that come when it is to be tried again, one does.
+    fn is_tried(&self, now_ms: u64) -> bool {
+        let at = self.again_ms.load(Relaxed);
+        let next = now_ms + Self::PAUSE_MS;
+        at == 0
+            || now_ms >= at && self.again_ms.compare_exchange(at, next, Relaxed, Relaxed).is_ok()
+    }
+
+    fn is_missing(&self, now_ms: u64) {
+        self.again_ms.store(now_ms + Self::PAUSE_MS, Relaxed);
+    }
+
+    fn is_there(&self) {
+        self.again_ms.store(0, Relaxed);
+    }
+}
+
 fn script_command(how: &str, script: &str, verb: Verb, key: &[u8], call: Call) -> Cmd {
     let mut command = redis::cmd(how);
     command.arg(script).arg(1).arg(key).arg(verb.name());
@@ -160,4 +176,24 @@ fn is_unknown_command(error: &RedisError) -> bool {
     let unknown = |text: &str| text.starts_with("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
         && error.detail().is_some_and(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_is_missing_is_tried_by_one_call_each_five_seconds() {
+        let module = Presence::default();
+        assert!(module.is_tried(0) && module.is_tried(0), "taken to be there");
+        module.is_missing(10);
+        assert!(!module.is_tried(10) && !module.is_tried(5_009));
+        assert!(module.is_tried(5_010) && !module.is_tried(5_010), "one of those at the same time");
+        assert!(
+            !module.is_tried(10_009) && module.is_tried(10_010),
+            "also if none of it came back"
+        );
+        module.is_there();
+        assert!(module.is_tried(10_011) && module.is_tried(10_011));
+    }
 }

@@ -81,8 +81,9 @@ fn any_policy(random: &mut Random) -> Policy {
 }
 
 /// An answer without its source.
-fn unsigned(answer: Answer) -> Answer {
-    Answer { source: Source::Memory, ..answer }
+fn unsigned(mut answer: Answer) -> Answer {
+    answer.source = Source::Memory;
+    answer
 }
 
 fn told<T: Debug>(result: Result<T, Error>) -> String {

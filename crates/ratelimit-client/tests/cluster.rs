@@ -25,7 +25,7 @@ async fn connection(cluster: &Cluster) -> ClusterConnection {
 
 async fn limiter(cluster: &Cluster, which: Use) -> Limiter {
     let limiter = Limiter::redis(connection(cluster).await, OnFailure::closed_after(LONG));
-    limiter.backend(which).suffix_by_algorithm().prefix(format!("{which:?}")).build()
+    limiter.backend(which).suffix_by_algorithm().prefix("app:").build()
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn keys_of_all_nodes_are_limited_by_the_module_and_the_twin() {
             for which in [Use::Module, Use::Script] {
                 let limiter = limiter(&cluster, which).await;
                 let policy = Policy::sliding(2, YEAR);
-                let keys: Vec<_> = (0..60).map(|i| format!("key:{i}")).collect();
+                let keys: Vec<_> = (0..60).map(|i| format!("{which:?}:{i}")).collect();
                 for left in [Some(1), Some(0), None] {
                     let calls: Vec<_> = keys.iter().map(|key| Call::new(key, &policy)).collect();
                     for answer in limiter.check_each(&calls).await {
@@ -67,7 +67,42 @@ fn a_cluster_without_the_module_is_asked_by_the_twin() {
     });
 }
 
-/// Callers of one key, and what they have been told.
+/// Bytes that have come to the nodes and wait there, in all.
+fn waiting(cluster: &Cluster) -> usize {
+    let of = |client: &str| {
+        let field = client.split(' ').find_map(|field| field.strip_prefix("qbuf="));
+        field.map_or(0, |bytes| bytes.parse().expect("a number"))
+    };
+    let clients = cluster.nodes.iter().map(|node| node.connect().must("CLIENT LIST").text());
+    clients.map(|clients| clients.lines().map(of).sum::<usize>()).sum()
+}
+
+#[test]
+fn many_calls_take_one_round_trip_to_each_node() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        run(async {
+            let limiter = limiter(&cluster, Use::Module).await;
+            let keys: Vec<_> = (0..300).map(|i| format!("{i:1000}")).collect();
+            let calls: Vec<_> = keys.iter().map(|key| Call::new(key, &POLICY)).collect();
+            let pause = |how: &str| {
+                cluster.nodes.iter().for_each(|node| drop(node.connect().must(how)));
+            };
+            pause("CLIENT PAUSE 60000 WRITE");
+            let answers = limiter.check_each(&calls);
+            let all_sent = async {
+                // Of each node's the first is taken out of what waits.
+                until("all are sent", || async { waiting(&cluster) > 297 * 1000 }).await;
+                pause("CLIENT UNPAUSE");
+            };
+            let (answers, ()) = tokio::join!(answers, all_sent);
+            assert_eq!(answers.len(), 300);
+            assert!(answers.into_iter().all(|answer| answer.unwrap().is_allowed()));
+        });
+    });
+}
+
+/// Callers of one key, half of them of the module and half of the twin, and what they have been told.
 struct Load {
     callers: tokio::task::JoinSet<()>,
     told: Arc<Told>,
@@ -88,8 +123,8 @@ impl Load {
     async fn start(cluster: &Cluster) -> Self {
         let told = Arc::new(Told { most: AtomicU64::new(LIMIT / 2), ..Told::default() });
         let mut callers = tokio::task::JoinSet::new();
-        for _ in 0..2 {
-            let limiter = limiter(cluster, Use::Module).await;
+        for which in [Use::Module, Use::Script] {
+            let limiter = limiter(cluster, which).await;
             for _ in 0..4 {
                 callers.spawn(call_until_it_is_over(limiter.clone(), Arc::clone(&told)));
             }

@@ -1,5 +1,7 @@
 //! Module or Lua twin: which of them is there is found out, also when it changes.
 
+use std::time::Instant;
+
 use ratelimit_client::{Error, Limiter, OnFailure, Policy, Source, Use};
 use ratelimit_harness::{module, Setup};
 
@@ -34,6 +36,36 @@ fn a_module_that_is_loaded_and_unloaded_while_running_is_found_and_missed() {
         assert_eq!(source(&limiter).await, Source::Script);
         // Both have counted in the same place.
         assert_eq!(remaining(&limiter).await, 100 - limiter.counts().allowed);
+    });
+}
+
+#[test]
+fn a_module_that_is_missing_is_not_asked_for_with_each_call() {
+    on_each(async |binary| {
+        let server = Setup::plain(binary).start();
+        let mut control = server.connect();
+        let limiter = limiter(&server).await.build();
+        control.must("CONFIG RESETSTAT");
+        let start = Instant::now();
+        for _ in 0..50 {
+            assert_eq!(source(&limiter).await, Source::Script);
+        }
+        let errors = control.info("errorstat_ERR");
+        let unknown: u64 =
+            errors.strip_prefix("count=").expect("it was asked for").parse().unwrap();
+        assert!(unknown <= 1 + start.elapsed().as_secs() / 5, "{errors}");
+    });
+}
+
+#[test]
+fn a_module_that_refuses_one_call_is_there_for_the_next() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        server.connect().must("SET foreign hello EX 100");
+        let limiter = limiter(&server).await.build();
+        let refused = limiter.check("foreign", &POLICY).await;
+        assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+        assert_eq!(source(&limiter).await, Source::Module);
     });
 }
 

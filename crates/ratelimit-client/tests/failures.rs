@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ratelimit_client::redis::AsyncConnectionConfig;
 use ratelimit_client::{Call, Counts, Error, Failure, Limiter, OnFailure, Policy, Retry, Source};
 use ratelimit_harness::{Server, Setup};
 
@@ -108,30 +109,45 @@ fn failures(counts: &Counts) -> u64 {
 #[test]
 fn a_dead_server_costs_nobody_the_deadline_once_the_circuit_is_open() {
     on_each(async |binary| {
+        for (outage, begin) in OUTAGES {
+            let mut server = Setup::module(binary).start();
+            // Were one of the thousand to wait, the test would see it.
+            let deadline = Duration::from_secs(2);
+            let limiter = Limiter::redis(manager(server.port()), OnFailure::open_after(deadline));
+            let limiter = limiter.circuit_breaker(3, YEAR).build();
+            let source = async || limiter.check("k", &POLICY).await.unwrap().source;
+            until("it connects", || async { source().await == Source::Module }).await;
+            let before = limiter.counts();
+            begin(&mut server);
+            // At the same time: the three together wait for no more than one deadline.
+            for source in futures_util::future::join_all([source(), source(), source()]).await {
+                let failed = [Failure::Deadline, Failure::Connection].map(Source::FailedOpen);
+                assert!(failed.contains(&source), "{outage}: {source:?}");
+            }
+            let start = Instant::now();
+            for _ in 0..1_000 {
+                let answer = limiter.check("k", &POLICY).await.unwrap();
+                assert_eq!(answer.source, Source::FailedOpen(Failure::CircuitOpen), "{outage}");
+                assert!(answer.is_allowed() && answer.quota().remaining == 100);
+            }
+            assert!(start.elapsed() < deadline, "{outage}: {:?}", start.elapsed());
+            assert_eq!(limiter.counts().circuit_open, 1_000);
+            assert_eq!(failures(&limiter.counts()) - failures(&before), 1_003);
+        }
+    });
+}
+
+#[test]
+fn a_timeout_of_the_connections_own_is_a_deadline_too() {
+    on_each(async |binary| {
         let server = Setup::module(binary).start();
-        // Were one of the thousand to wait, the test would see it.
-        let deadline = Duration::from_secs(2);
-        let limiter = Limiter::redis(manager(server.port()), OnFailure::open_after(deadline));
-        let limiter = limiter.circuit_breaker(3, YEAR).build();
-        until("it connects", || async {
-            limiter.check("k", &POLICY).await.unwrap().source == Source::Module
-        })
-        .await;
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
+        let client = crate::client(server.port());
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        let limiter = Limiter::redis(connection.unwrap(), OnFailure::closed_after(LONG)).build();
         server.pause();
-        let mut first = tokio::task::JoinSet::new();
-        for _ in 0..3 {
-            let limiter = limiter.clone();
-            first.spawn(async move { limiter.check("k", &POLICY).await.unwrap().source });
-        }
-        assert_eq!(first.join_all().await, [Source::FailedOpen(Failure::Deadline); 3]);
-        let start = Instant::now();
-        for _ in 0..1_000 {
-            let answer = limiter.check("k", &POLICY).await.unwrap();
-            assert_eq!(answer.source, Source::FailedOpen(Failure::CircuitOpen));
-            assert!(answer.is_allowed() && answer.quota().remaining == 100);
-        }
-        assert!(start.elapsed() < deadline, "{:?}", start.elapsed());
-        assert_eq!((limiter.counts().circuit_open, limiter.counts().deadlines), (1_000, 3));
+        assert_eq!(outcome(&limiter, "k").await, Err(Failure::Deadline));
+        assert_eq!(limiter.counts().deadlines, 1);
     });
 }
 

@@ -58,7 +58,7 @@ fn what_is_no_answer_of_a_limiter_is_an_error_that_says_what_was_expected() {
     run(async {
         let long = format!("+{}\r\n", "x".repeat(100_000));
         let deep = "*1\r\n".repeat(50_000);
-        let cases: [&[u8]; 17] = [
+        let cases: [&[u8]; 21] = [
             b"+OK\r\n",
             b"$-1\r\n",
             b"*-1\r\n",
@@ -72,6 +72,10 @@ fn what_is_no_answer_of_a_limiter_is_an_error_that_says_what_was_expected() {
             b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:-9\r\n",
             b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:99999999999999999999\r\n",
             b"%1\r\n+allowed\r\n#t\r\n",
+            b"#t\r\n",
+            b",1.5\r\n",
+            b"*5\r\n#t\r\n:5\r\n:4\r\n:0\r\n:9\r\n",
+            b"*5\r\n(1\r\n:5\r\n:4\r\n:0\r\n:9\r\n",
             b"hello\r\n",
             b"\0\0\0\0\r\n",
             long.as_bytes(),
@@ -92,6 +96,12 @@ fn what_is_no_answer_of_a_limiter_is_an_error_that_says_what_was_expected() {
         assert!(matches!(answered(one, &several).await, Err(Error::Reply { .. })));
         let wrong = b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n-ERR inside\r\n";
         assert!(matches!(answered(wrong, &POLICY).await, Err(Error::Refused(_))));
+        let far = i64::MAX;
+        let far = format!("*5\r\n:0\r\n:5\r\n:0\r\n:{far}\r\n:{far}\r\n");
+        assert!(
+            matches!(answered(far.as_bytes(), &POLICY).await, Ok(false)),
+            "a wait of any length"
+        );
         let right = b"*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:9\r\n";
         assert!(matches!(answered(right, &POLICY).await, Ok(true)), "the peer itself is in order");
     });
@@ -111,6 +121,45 @@ fn a_connection_that_ends_in_the_middle_of_an_answer_is_a_failure() {
         match limiter.check("k", &POLICY).await {
             Err(Error::Unavailable(Failure::Connection) | Error::Reply { .. }) => {}
             other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// A real server says so before it closes a connection that is one too many; whether a client reads it
+/// is a race there.
+#[test]
+fn a_peer_without_room_for_clients_is_a_failed_connection_and_no_refusal() {
+    run(async {
+        let connection = connection(peer(b"-ERR max number of clients reached\r\n".to_vec())).await;
+        let limiter = Limiter::redis(connection, OnFailure::closed_after(LONG)).build();
+        let failed = limiter.check("k", &POLICY).await;
+        assert!(matches!(failed, Err(Error::Unavailable(Failure::Connection))), "{failed:?}");
+    });
+}
+
+#[test]
+fn an_answer_that_never_comes_to_its_end_is_given_up_at_the_deadline() {
+    run(async {
+        let endless: [&[u8]; 6] = [
+            b"*5\r\n:1\r\n:5\r\n",
+            b"*2147483647\r\n:1\r\n",
+            b"*9223372036854775807\r\n:1\r\n",
+            b"$536870912\r\nx",
+            b"%9223372036854775807\r\n+allowed\r\n",
+            // News of somebody else's, which nobody has asked for.
+            b">2\r\n+message\r\n+allowed\r\n",
+        ];
+        for answer in endless {
+            let shown = String::from_utf8_lossy(answer).into_owned();
+            let connection = connection(peer(answer.to_vec())).await;
+            let on_failure = OnFailure::closed_after(Duration::from_millis(50));
+            let limiter = Limiter::redis(connection, on_failure).build();
+            for _ in 0..2 {
+                match limiter.check("k", &POLICY).await {
+                    Err(Error::Unavailable(Failure::Deadline) | Error::Reply { .. }) => {}
+                    other => panic!("{shown}: {other:?}"),
+                }
+            }
         }
     });
 }

@@ -15,6 +15,7 @@ use crate::{Limiter, Policy};
 
 /// A policy and its name, which stands in the header fields and before the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rule {
     /// Requests under one name share a key's limit, and those under another do not.
     pub name: Cow<'static, str>,

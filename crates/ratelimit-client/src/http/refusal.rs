@@ -25,6 +25,7 @@ pub enum Reason<'a> {
 
 /// A request that does not pass.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Refusal<'a> {
     /// The request, without its body.
     pub request: &'a Parts,

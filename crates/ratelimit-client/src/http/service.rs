@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::{Either, MapOk, TryFutureExt};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -21,11 +20,8 @@ use crate::{Answer, Call, Error};
 /// The body of a refusal, or the service's own.
 pub type Body<B> = http_body_util::Either<Full<Bytes>, B>;
 
-/// Boxed where the limiter is asked; else the service's own.
-pub type ResponseFuture<F, B, E> =
-    Either<MapOk<F, fn(Response<B>) -> Response<Body<B>>>, Boxed<Response<Body<B>>, E>>;
-
-type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+/// What becomes of a request.
+pub type ResponseFuture<B, E> = Pin<Box<dyn Future<Output = Result<Response<Body<B>>, E>> + Send>>;
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer). It is ready when the service is; a
 /// request that does not pass gives back the place that was reserved for it.
@@ -55,22 +51,17 @@ where
 {
     type Response = Response<Body<B>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, B, S::Error>;
+    type Future = ResponseFuture<B, S::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let (parts, body) = request.into_parts();
-        let Some(rule) = self.settings.rule(&parts) else {
-            let request = Request::from_parts(parts, body);
-            return Either::Left(self.inner.call(request).map_ok(own::<B>));
-        };
         // The one that is ready goes; its clone may not be.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        Either::Right(Box::pin(limited(ready, self.settings.clone(), rule, parts, body)))
+        Box::pin(limited(ready, self.settings.clone(), request))
     }
 }
 
@@ -81,13 +72,15 @@ fn own<B>(response: Response<B>) -> Response<Body<B>> {
 async fn limited<S, Q, B>(
     mut ready: S,
     settings: Arc<Settings>,
-    rule: Rule,
-    mut parts: Parts,
-    body: Q,
+    request: Request<Q>,
 ) -> Result<Response<Body<B>>, S::Error>
 where
     S: Service<Request<Q>, Response = Response<B>>,
 {
+    let (mut parts, body) = request.into_parts();
+    let Some(rule) = settings.rule(&parts) else {
+        return ready.call(Request::from_parts(parts, body)).await.map(own);
+    };
     let answer = match settings.check(&rule, &parts).await {
         Ok(answer) => answer,
         Err(error) => return Ok(settings.unavailable(&rule, &parts, error).map(Body::Left)),

@@ -6,5 +6,6 @@ mod grpc;
 mod instance;
 mod plain_hyper;
 mod readiness;
+mod readme;
 mod rules;
 mod without_server;
