@@ -143,3 +143,22 @@ fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
     assert_eq!(after["source"], "module");
     assert!(after["remaining"].as_i64().expect("a number") < before, "no count was lost");
 }
+
+#[test]
+fn a_master_that_hangs_is_given_up_for_the_one_that_the_sentinel_names_next() {
+    let master = Setup::module(&servers()[0]).start();
+    let replica = Setup::module(&servers()[0]).start();
+    follow(&mut replica.connect(), &master);
+    let sentinel = Setup::sentinel(&master, 1).start();
+    eventually("the sentinel knows the replica", || {
+        let replicas = sentinel.connect().must("SENTINEL REPLICAS mymaster");
+        !replicas.array().is_empty()
+    });
+    let url = format!("redis-sentinel://127.0.0.1:{}/mymaster", sentinel.port());
+    let service = Settings::at(&url).set("REDIS_DEADLINE", "1s").start();
+    decides_by_the_module(&service);
+
+    master.pause();
+    eventually("the replica is the master", || replica.connect().info("role") == "master");
+    decides_by_the_module(&service);
+}
