@@ -73,7 +73,13 @@ async fn send(mut part: Vec<Asked>, mut connection: impl ConnectionLike) {
         return;
     }
     let number = answers.len();
-    match connection.req_packed_commands(&pipeline, 0, number).await {
+    let result = tokio::select! {
+        biased;
+        result = connection.req_packed_commands(&pipeline, 0, number) => result,
+        // To be given up tells some connections that their server hangs.
+        () = all_give_up(&mut answers) => return,
+    };
+    match result {
         Ok(values) => {
             for (answer, value) in answers.into_iter().zip(values) {
                 // Whoever asked may be gone by now.
@@ -81,6 +87,12 @@ async fn send(mut part: Vec<Asked>, mut connection: impl ConnectionLike) {
             }
         }
         Err(error) => fail(answers, &error),
+    }
+}
+
+async fn all_give_up(answers: &mut [oneshot::Sender<RedisResult<Value>>]) {
+    for answer in answers {
+        answer.closed().await;
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use ratelimit_harness::{
-    catch_up, eventually, follow, servers, Cluster, Connection, Reply, Server, Setup,
+    catch_up, eventually, follow, not_applicable, servers, Cluster, Connection, Reply, Server,
+    Setup,
 };
 use tempfile::TempDir;
 
@@ -25,13 +26,20 @@ fn a_server_is_asked_by_tls_if_its_certificate_is_trusted() {
     let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("cert.pem"));
     make_certificate(&key, &certificate);
     let port = free_port();
-    let server = Setup::module(&servers()[0])
+    let binary = &servers()[0];
+    let setup = Setup::module(binary)
         .with(&format!("tls-port {port}"))
         .with(&format!("tls-key-file {}", key.display()))
         .with(&format!("tls-cert-file {}", certificate.display()))
         .with(&format!("tls-ca-cert-file {}", certificate.display()))
-        .with("tls-auth-clients no")
-        .start();
+        .with("tls-auth-clients no");
+    let server = match setup.try_start() {
+        Ok(server) => server,
+        Err(log) if log.contains("Failed finding TLS support") => {
+            return not_applicable(binary, "rediss://", "it is built without TLS");
+        }
+        Err(log) => panic!("the server did not start:\n{log}"),
+    };
     let url = format!("rediss://localhost:{port}");
     let trusting = Settings::at(&url).set("SSL_CERT_FILE", certificate.display()).start();
     decides_by_the_module(&trusting);
@@ -111,6 +119,15 @@ impl Drop for Sentinel {
     }
 }
 
+/// At the change itself a server closes its connections, with or without an answer.
+fn is_master(server: &Server) -> bool {
+    let asked =
+        Connection::open(server.port()).and_then(|mut c| c.try_call(&["INFO", "replication"]));
+    asked.is_ok_and(|reply| {
+        matches!(&reply, Reply::Bytes(_)) && reply.text().contains("role:master")
+    })
+}
+
 #[test]
 fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
     let master = Setup::module(&servers()[0]).start();
@@ -130,8 +147,7 @@ fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
     eventually("the sentinel agrees to fail over", || {
         !matches!(sentinel.connect().say("SENTINEL FAILOVER mymaster"), Reply::Error(_))
     });
-    let is_master = || replica.connect().info("role") == "master";
-    eventually("the replica is the master", is_master);
+    eventually("the replica is the master", || is_master(&replica));
     let count =
         || replica.connect().must("GET ratelimit:k:fixed").text().parse::<i64>().unwrap_or(0);
     let at_failover = count();
@@ -142,4 +158,23 @@ fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
     let after = service.check(CHECK);
     assert_eq!(after["source"], "module");
     assert!(after["remaining"].as_i64().expect("a number") < before, "no count was lost");
+}
+
+#[test]
+fn a_master_that_hangs_is_given_up_for_the_one_that_the_sentinel_names_next() {
+    let master = Setup::module(&servers()[0]).start();
+    let replica = Setup::module(&servers()[0]).start();
+    follow(&mut replica.connect(), &master);
+    let sentinel = Setup::sentinel(&master, 1).start();
+    eventually("the sentinel knows the replica", || {
+        let replicas = sentinel.connect().must("SENTINEL REPLICAS mymaster");
+        !replicas.array().is_empty()
+    });
+    let url = format!("redis-sentinel://127.0.0.1:{}/mymaster", sentinel.port());
+    let service = Settings::at(&url).set("REDIS_DEADLINE", "1s").start();
+    decides_by_the_module(&service);
+
+    master.pause();
+    eventually("the replica is the master", || is_master(&replica));
+    decides_by_the_module(&service);
 }
