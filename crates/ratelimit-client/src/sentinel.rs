@@ -98,14 +98,11 @@ impl Attempt {
 
     /// Takes note of what came back.
     fn judge<T>(&mut self, result: &RedisResult<T>, is_read_only: impl Fn(&T) -> bool) {
-        let is_lost = match result {
+        let is_deposed = match result {
             Ok(reply) => is_read_only(reply),
-            Err(error) => {
-                error.is_unrecoverable_error()
-                    || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
-            }
+            Err(error) => error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly),
         };
-        if is_lost {
+        if is_deposed {
             self.look_again();
         } else if !result.as_ref().is_err_and(redis::RedisError::is_io_error) {
             self.is_answered = true;
@@ -123,7 +120,8 @@ impl Attempt {
 }
 
 impl Drop for Attempt {
-    /// Given up: if nobody was answered in the meantime, the master may be gone without a word.
+    /// Failed or given up: if nobody was answered in the meantime, the master may be gone, with or
+    /// without a word.
     fn drop(&mut self) {
         let is_connected = self.link.connection.peek().is_some();
         let nobody_is = self.link.answers.load(Relaxed) == self.answers_before;

@@ -119,3 +119,27 @@ fn it_can_be_made_before_the_master_and_goes_on_without_one_sentinel() {
         });
     });
 }
+
+#[test]
+fn goes_on_with_the_new_master_when_the_old_one_keeps_the_connection_and_takes_no_writes() {
+    on_every_server(|binary| {
+        let service = Service::start(binary);
+        run(async {
+            let limiters = [service.limiter(Use::Module), service.limiter(Use::Script)];
+            for limiter in &limiters {
+                until("the master is found", || async { check(limiter).await.is_some() }).await;
+            }
+            // Sentinels close the connections of a master that they depose. By hand nobody does.
+            let tell = |words: &str| {
+                service.sentinels.iter().for_each(|sentinel| drop(sentinel.connect().must(words)));
+            };
+            tell("SENTINEL REMOVE mymaster");
+            service.replica.connect().must("REPLICAOF NO ONE");
+            follow(&mut service.master.connect(), &service.replica);
+            tell(&format!("SENTINEL MONITOR mymaster 127.0.0.1 {} 2", service.replica.port()));
+            for limiter in &limiters {
+                until("the new master is found", || async { check(limiter).await.is_some() }).await;
+            }
+        });
+    });
+}
