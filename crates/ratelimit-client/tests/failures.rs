@@ -209,12 +209,11 @@ async fn call_until_it_is_over(limiter: Limiter, load: Arc<Load>) -> u64 {
 
 /// As many as one makes, of a server that has never been there.
 fn alone(instances: u32, most_keys: usize) -> Vec<Limiter> {
-    let nowhere = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = nowhere.local_addr().expect("an address").port();
-    drop(nowhere);
+    // A port that was free a moment ago may be another test's by now.
+    let nowhere = 1;
     let one = |_| {
         let on_failure = OnFailure::local_after(LONG, instances, most_keys);
-        Limiter::redis(manager(port), on_failure).circuit_breaker(1, YEAR).build()
+        Limiter::redis(manager(nowhere), on_failure).circuit_breaker(1, YEAR).build()
     };
     (0..instances).map(one).collect()
 }
