@@ -82,7 +82,7 @@ cpu() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; } # pid → 
 processed() { cli INFO stats | tr -d '\r' | sed -n 's/^total_commands_processed://p'; }
 
 load() { # seconds, instance, path
-  wrk -t1 -c50 -d"$1s" --latency "http://127.0.0.1:$(cat "$work/$2.port")$3" >"$work/wrk" || die "wrk failed on $2"
+  wrk -t1 -c50 -d"$1s" --timeout 20s --latency "http://127.0.0.1:$(cat "$work/$2.port")$3" >"$work/wrk" || die "wrk failed on $2"
 }
 
 # Sets: requests, not2xx, and "requests a second|p50 ms|p99 ms".
