@@ -13,10 +13,12 @@ have curl || die "curl is missing: apt-get install curl"
 limit=300
 clients=8
 work=$(mktemp -d)
+# As it ships, but with /v1 for everybody, who is only this script.
+sed '/location ^~ \/v1\//d' "$root/docker/nginx.conf" >"$work/nginx.conf"
 HTTP_PORT=$(free_port)
 PROMETHEUS_PORT=$(free_port)
 url=http://127.0.0.1:$HTTP_PORT
-export HTTP_PORT PROMETHEUS_PORT NETWORK=${NETWORK:-10.203.18} RATE_LIMIT=$limit TIME_WINDOW=1h
+export NGINX_CONF=$work/nginx.conf HTTP_PORT PROMETHEUS_PORT NETWORK=${NETWORK:-10.203.18} RATE_LIMIT=$limit TIME_WINDOW=1h
 export COMPOSE_PROJECT_NAME=ratelimit-smoke-$$
 
 project() { compose -f "$root/docker/compose.yaml" --profile monitoring "$@"; }

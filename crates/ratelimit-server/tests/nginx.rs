@@ -64,8 +64,8 @@ impl Nginx {
     }
 
     #[track_caller]
-    fn check(&self) -> u16 {
-        let url = format!("http://127.0.0.1:{}/v1/check", self.port);
+    fn post(&self, path: &str) -> u16 {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
         let request = agent().post(url).content_type("application/json");
         request.send(r#"{"key":"k","limit":5,"window":60}"#).expect("an answer").status().as_u16()
     }
@@ -256,8 +256,11 @@ fn balanced_over_three_instances_the_limit_is_one_and_each_client_has_its_own() 
     }
     assert_eq!(nginx.knock_from("127.0.0.1"), 429);
     assert_eq!(nginx.knock_from("127.0.0.2"), 200);
-    for path in ["/metrics", "/v1/auth"] {
+    for path in ["/metrics", "/v1/auth", "//v1/auth", "/%761/auth"] {
         assert_eq!(nginx.get(path, &[]).status, 404, "{path} is not for everybody");
+    }
+    for path in ["/v1/check", "/v1/check/batch", "/x/../v1/peek"] {
+        assert_eq!(nginx.post(path), 404, "{path} would use up anybody's limit");
     }
 }
 
@@ -276,11 +279,11 @@ fn an_instance_that_is_killed_changes_nothing_about_the_limit() {
 }
 
 #[test]
-fn a_check_that_an_instance_has_received_goes_to_no_other() {
+fn a_post_that_an_instance_has_received_goes_to_no_other() {
     let instances = [Upstream::dying(), Upstream::dying(), Upstream::dying()];
     let nginx = balance(instances.each_ref().map(|instance| instance.port));
     let received = || instances.iter().map(|one| one.requests.load(Relaxed)).sum::<usize>();
-    assert_eq!((nginx.check(), received()), (502, 1), "it may have been counted");
+    assert_eq!((nginx.post("/any"), received()), (502, 1), "it may have been counted");
     assert_eq!(nginx.knock(1), [502]);
     assert!(received() >= 3, "a GET goes to those that are left");
 }
