@@ -16,11 +16,14 @@ ticks=$(getconf CLK_TCK)
 [ -r /proc/self/stat ] || die "the processor's time is read in /proc, which is not here"
 
 end() {
-  local file
+  local file pid
   for file in "$work"/*.pid; do
-    if [ -e "$file" ]; then kill "$(cat "$file")" 2>/dev/null || true; fi
+    if [ -e "$file" ]; then
+      pid=$(cat "$file")
+      kill "$pid" 2>/dev/null || true
+      wait "$pid" 2>/dev/null || true
+    fi
   done
-  wait
   stop_server
   rm -rf "$work"
 }
