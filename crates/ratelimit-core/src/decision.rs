@@ -74,7 +74,8 @@ impl<const N: usize> OutcomeOf<N> {
     /// One pair more, with its part of the verdict.
     pub(crate) fn push(&mut self, limit: u64, retry_after: RetryAfter) {
         self.allowed &= retry_after == RetryAfter::Now;
-        self.standings[self.len] = Standing { limit, retry_after, ..Standing::BLANK };
+        let i = if N == 1 { 0 } else { self.len };
+        self.standings[i] = Standing { limit, retry_after, ..Standing::BLANK };
         self.len += 1;
     }
 
@@ -92,7 +93,8 @@ impl<const N: usize> OutcomeOf<N> {
 
     /// Each pair's standing, in the order given.
     pub fn standings(&self) -> &[Standing] {
-        &self.standings[..self.len]
+        // As in a policy: one where there is room for one.
+        &self.standings[..if N == 1 { 1 } else { self.len }]
     }
 
     /// The pair that speaks for all. Denied: the longest wait. Allowed: the smallest remaining,

@@ -152,6 +152,16 @@ impl<const N: usize> PolicyOf<N> {
         self.len == N
     }
 
+    /// One where there is room for one: the compiler then sees that no index is out of bounds.
+    #[inline(always)]
+    const fn len(&self) -> usize {
+        if N == 1 {
+            1
+        } else {
+            self.len
+        }
+    }
+
     /// The algorithm that decides.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -160,6 +170,6 @@ impl<const N: usize> PolicyOf<N> {
     /// The pairs in the order given, one to eight.
     #[inline(always)]
     pub const fn pairs(&self) -> &[Pair] {
-        self.pairs.split_at(self.len).0
+        self.pairs.split_at(self.len()).0
     }
 }
