@@ -74,12 +74,7 @@ impl<C: FnMut(i64)> Key<C> {
 impl<C: FnMut(i64)> Subject for Key<C> {
     fn plant(&mut self, now_micros: i64, held: Option<&Held>) {
         (self.set_clock)(now_micros);
-        self.connection.must("DEL k");
-        let Some(Held { value, expiry_ms }) = held else { return };
-        let mut call: Vec<&[u8]> = vec![b"SET", b"k", value];
-        let end = expiry_ms.map(|end_ms| end_ms.to_string());
-        call.extend(end.iter().flat_map(|end| [b"PXAT", end.as_bytes()]));
-        assert_eq!(self.connection.call(&call).text(), "OK");
+        Held::plant(held, &mut self.connection);
     }
 
     fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
@@ -89,13 +84,7 @@ impl<C: FnMut(i64)> Subject for Key<C> {
     }
 
     fn held(&mut self) -> Option<Held> {
-        let replies = self.connection.pipeline(&["GET k", "PEXPIRETIME k"]);
-        let [value, end_ms] = &replies[..] else { panic!("two replies: {replies:?}") };
-        if *value == Reply::Nil {
-            return None;
-        }
-        let expiry_ms = Some(end_ms.integer()).filter(|&end_ms| end_ms != -1);
-        Some(Held { value: value.bytes().to_vec(), expiry_ms })
+        Held::on(&mut self.connection)
     }
 
     fn expires(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Runs the vectors against whoever is to keep the contract.
 
-use super::{Action, Ask, Case, Held, Reply, Step};
+use super::{Action, Ask, Case, Connection, Held, Reply, Step};
 
 /// Whoever decides on the one key of a case.
 pub trait Subject {
@@ -84,4 +84,26 @@ fn show_held(held: &Option<Held>) -> String {
     let Some(Held { value, expiry_ms }) = held else { return "no key".to_owned() };
     let end = expiry_ms.map_or("for ever".to_owned(), |end_ms| format!("until {end_ms}"));
     format!("\"{}\" {end}", value.escape_ascii())
+}
+
+/// Of the key `k` on a server.
+impl Held {
+    #[track_caller]
+    pub fn on(connection: &mut Connection) -> Option<Self> {
+        let replies = connection.pipeline(&["GET k", "PEXPIRETIME k"]);
+        let [value, end_ms] = &replies[..] else { panic!("two replies: {replies:?}") };
+        let expiry_ms = Some(end_ms.integer()).filter(|&end_ms| end_ms != -1);
+        (*value != Reply::Nil).then(|| Self { value: value.bytes().to_vec(), expiry_ms })
+    }
+
+    /// `None`: no key.
+    #[track_caller]
+    pub fn plant(held: Option<&Self>, connection: &mut Connection) {
+        connection.must("DEL k");
+        let Some(Self { value, expiry_ms }) = held else { return };
+        let mut call: Vec<&[u8]> = vec![b"SET", b"k", value];
+        let end = expiry_ms.map(|end_ms| end_ms.to_string());
+        call.extend(end.iter().flat_map(|end| [b"PXAT", end.as_bytes()]));
+        assert_eq!(connection.call(&call).text(), "OK");
+    }
 }
