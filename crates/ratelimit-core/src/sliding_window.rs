@@ -123,6 +123,7 @@ impl State for SlidingWindow {
         ceil_millis(self.end())
     }
 
+    #[inline(always)]
     fn read(window: Window, numbers: &mut Numbers) -> Option<Self> {
         let state = Self {
             window,

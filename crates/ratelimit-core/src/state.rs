@@ -52,6 +52,9 @@ pub(crate) fn read<S: State>(
 ) -> Result<(), StateError> {
     let Some(Stored { value, expiry_ms }) = stored else { return Ok(()) };
     let expiry_ms = expiry_ms.ok_or(StateError::NoExpiry)?;
+    if value.len() > LONGEST {
+        return Err(StateError::Foreign);
+    }
     if expiry_ms <= now.millis() {
         return if is_state(value) { Ok(()) } else { Err(StateError::Foreign) };
     }
@@ -64,15 +67,7 @@ pub(crate) fn read<S: State>(
         states[i] = state;
         return Ok(());
     }
-    let one_called = pairs.len() == 1;
-    let groups = read_groups(value, |i, state| {
-        if one_called && i == 0 {
-            states[0] = state;
-        } else {
-            place(state, pairs, states);
-        }
-    });
-    let groups = groups.ok_or_else(|| other_or_foreign(value))?;
+    let groups = read_groups(value, pairs, states).ok_or_else(|| other_or_foreign(value))?;
     // One pair stored and one called are the same limit, even if its window was changed.
     if groups > 1 && states[0].window() != pairs[0].window {
         states[0] = S::unused(pairs[0].window);
@@ -80,17 +75,9 @@ pub(crate) fn read<S: State>(
     Ok(())
 }
 
-/// A group is the pair's that has its window; one that no pair has is dropped.
-fn place<S: State>(state: S, pairs: &[Pair], states: &mut [S]) {
-    if let Some(i) = pairs.iter().position(|pair| pair.window == state.window()) {
-        states[i] = state;
-    }
-}
-
-/// Hands over each group with its place; returns how many there are, or `None` where the string is not exactly
-/// as described above.
+/// Returns how many groups there are, or `None` where the string is not exactly as described above.
 #[inline(always)]
-fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(usize, S)) -> Option<usize> {
+fn read_groups<S: State>(value: &[u8], pairs: &[Pair], states: &mut [S]) -> Option<usize> {
     let mut numbers = Numbers(value.strip_prefix(S::TAG)?);
     let mut groups = 0;
     let mut widest = None;
@@ -99,11 +86,24 @@ fn read_groups<S: State>(value: &[u8], mut each: impl FnMut(usize, S)) -> Option
         if Some(window) <= widest {
             return None;
         }
-        each(groups, S::read(window, &mut numbers)?);
+        let state = S::read(window, &mut numbers)?;
+        if let Some(i) = owner(groups, window, pairs) {
+            states[i] = state;
+        }
         widest = Some(window);
         groups += 1;
     }
     (S::LEAST_GROUPS..=MAX_PAIRS).contains(&groups).then_some(groups)
+}
+
+/// A group is the pair's that has its window, and the first is a lone pair's; one that no pair has is
+/// dropped.
+#[inline(always)]
+fn owner(group: usize, window: Window, pairs: &[Pair]) -> Option<usize> {
+    if group == 0 && pairs.len() == 1 {
+        return Some(0);
+    }
+    pairs.iter().position(|pair| pair.window == window)
 }
 
 #[cold]
@@ -119,9 +119,9 @@ fn other_or_foreign(value: &[u8]) -> StateError {
 #[cold]
 fn is_state(value: &[u8]) -> bool {
     whole_number(value).is_some()
-        || read_groups(value, |_, _: FixedWindow| {}).is_some()
-        || read_groups(value, |_, _: SlidingWindow| {}).is_some()
-        || read_groups(value, |_, _: TokenBucket| {}).is_some()
+        || read_groups::<FixedWindow>(value, &[], &mut []).is_some()
+        || read_groups::<SlidingWindow>(value, &[], &mut []).is_some()
+        || read_groups::<TokenBucket>(value, &[], &mut []).is_some()
 }
 
 /// The canonical string of the states, which are in the order called, and its expiry.
@@ -155,7 +155,7 @@ impl Numbers<'_> {
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<u64> {
         let [b' ', rest @ ..] = self.0 else { return None };
-        let (number, rest) = leading_number(rest)?;
+        let (number, rest) = leading_long_number(rest)?;
         self.0 = rest;
         (number <= MAX_STORED).then_some(number)
     }
@@ -171,26 +171,37 @@ pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
 }
 
 /// `0|[1-9][0-9]*` and what follows it. `None` where it has more digits than any number that is
-/// stored or typed: so nothing overflows.
+/// stored or typed.
 #[inline(always)]
 pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
-    const MOST_DIGITS: usize = 16;
+    last_digits(word, 0, word)
+}
+
+/// The same, quicker where there are many digits.
+#[inline(always)]
+fn leading_long_number(word: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0u64;
-    let mut len = 0;
-    while let Some(eight) = word[len..].first_chunk().filter(|_| len < MOST_DIGITS) {
+    let mut rest = word;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
         let Some(value) = eight_digits(*eight) else { break };
-        number = number * 100_000_000 + value;
-        len += 8;
+        number = number.wrapping_mul(100_000_000).wrapping_add(value);
+        rest = behind;
     }
-    while let Some(digit @ b'0'..=b'9') = word.get(len) {
-        if len == MOST_DIGITS {
-            return None;
-        }
-        number = number * 10 + u64::from(digit - b'0');
-        len += 1;
+    last_digits(word, number, rest)
+}
+
+/// The number at the head of `word`, of which all is read but the digits at the head of `rest`.
+/// It wraps only where it has too many.
+#[inline(always)]
+fn last_digits<'a>(word: &[u8], mut number: u64, mut rest: &'a [u8]) -> Option<(u64, &'a [u8])> {
+    const MOST_DIGITS: usize = 16;
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        rest = behind;
     }
+    let len = word.len() - rest.len();
     let leading_zero = len > 1 && word[0] == b'0';
-    (len > 0 && !leading_zero).then(|| (number, &word[len..]))
+    ((1..=MOST_DIGITS).contains(&len) && !leading_zero).then_some((number, rest))
 }
 
 /// Eight digits at once, in the bytes of one word: first ten by ten, then hundred by hundred.
@@ -208,18 +219,22 @@ fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
     Some(even.wrapping_add(odd) >> 32)
 }
 
+/// The longest group: a window of 14 digits, a moment of 16 and two counts of 13, each behind a
+/// space. That leaves 4 bytes for the tag.
+const LONGEST_GROUP: usize = 64;
+/// A longer string is not looked at: whatever is stored, to refuse it takes no time.
+const LONGEST: usize = LONGEST_GROUP * MAX_PAIRS;
+
 /// Room for the stored string of up to `N` pairs.
 #[derive(Clone, Debug)]
 pub(crate) struct Text<const N: usize> {
-    /// The longest group: a window of 14 digits, a moment of 16 and two counts of 13, each behind
-    /// a space. That leaves 4 bytes for the tag.
-    bytes: [[u8; 64]; N],
+    bytes: [[u8; LONGEST_GROUP]; N],
     len: usize,
 }
 
 impl<const N: usize> Text<N> {
     pub(crate) fn empty() -> Self {
-        Self { bytes: [[0; 64]; N], len: 0 }
+        Self { bytes: [[0; LONGEST_GROUP]; N], len: 0 }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

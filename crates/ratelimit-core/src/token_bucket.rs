@@ -97,6 +97,7 @@ impl State for TokenBucket {
         ceil_millis(self.tat_ceil())
     }
 
+    #[inline(always)]
     fn read(window: Window, numbers: &mut Numbers) -> Option<Self> {
         let state = Self { window, tat: numbers.next()?, remainder: numbers.next()? };
         (state.remainder < MAX_LIMIT).then_some(state)
