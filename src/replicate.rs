@@ -5,7 +5,7 @@
 //! key would make one that never expires.
 
 use ratelimit_core::state::{decimal_len, write_decimal};
-use ratelimit_core::Next;
+use ratelimit_core::NextOf;
 
 use crate::error::Error;
 use crate::ffi::{self, Context, KeyName};
@@ -20,7 +20,7 @@ pub(crate) fn prepare(ctx: &Context) {
 pub(crate) fn set<const N: usize>(
     ctx: &Context,
     key: KeyName,
-    next: &Next<N>,
+    next: &NextOf<N>,
 ) -> Result<(), Error> {
     #[cfg(feature = "test-hooks")]
     if crate::test_hooks::replication_fails() {

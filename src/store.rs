@@ -1,6 +1,6 @@
 //! The key: what it holds, and the change in place.
 
-use ratelimit_core::{Next, Stored};
+use ratelimit_core::{NextOf, Stored};
 
 use crate::error::Error;
 pub(crate) use crate::ffi::Access;
@@ -48,7 +48,7 @@ impl<'a> Key<'a> {
 
     /// Cannot fail: the key is a string or nothing, open for writing, and the value is short.
     /// The bytes come last, because setting the expiry may move them.
-    pub(crate) fn write<const N: usize>(&mut self, next: &Next<N>) {
+    pub(crate) fn write<const N: usize>(&mut self, next: &NextOf<N>) {
         if self.len != Some(next.value().len()) {
             self.open.resize(next.value().len());
         }

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use ratelimit_core::policy::MAX_PAIRS;
-use ratelimit_core::{decide, Mode, OutcomeOf};
+use ratelimit_core::{decide, Mode};
 
 use super::Command;
 use crate::error::Error;
@@ -36,11 +36,11 @@ fn check<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> 
     let call = arguments::parse::<N>(words)?;
     let now = clock::now()?;
     let mut key = Key::open(ctx, words.key(), Access::Write);
-    let mut outcome = OutcomeOf::blank();
-    decide(&call, key.stored()?, now, Mode::Check, &mut outcome)?;
+    let mut next = None;
+    let outcome = decide(&call, key.stored()?, now, Mode::Check(&mut next))?;
     #[cfg(feature = "test-hooks")]
     crate::test_hooks::before_write();
-    if let Some(next) = outcome.next() {
+    if let Some(next) = &next {
         key.make_room()?;
         replicate::set(ctx, words.key(), next)?;
         key.write(next);

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use ratelimit_core::policy::MAX_PAIRS;
-use ratelimit_core::{decide, Mode, OutcomeOf};
+use ratelimit_core::{decide, Mode};
 
 use super::Command;
 use crate::error::Error;
@@ -36,8 +36,7 @@ fn peek<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> {
     let call = arguments::parse::<N>(words)?;
     let now = clock::now()?;
     let mut key = Key::open(ctx, words.key(), Access::Read);
-    let mut outcome = OutcomeOf::blank();
-    decide(&call, key.stored()?, now, Mode::Peek, &mut outcome)?;
+    let outcome = decide(&call, key.stored()?, now, Mode::Peek)?;
     #[cfg(feature = "test-hooks")]
     crate::test_hooks::before_write();
     reply::outcome(ctx, &outcome);

@@ -3,7 +3,7 @@
 use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
-use ratelimit_core::{check, peek, Call, Now, Outcome, Stored};
+use ratelimit_core::{check, peek, Call, Next, Now, Outcome, Stored};
 
 use crate::call::Verb;
 use crate::expiring::{lock, ExpiringMap};
@@ -28,8 +28,8 @@ impl Memory {
             .ok_or_else(|| Error::Refused("ERR server clock is out of range".into()))?;
         let mut states = lock(&self.states);
         let state = states.get(key, now.millis()).map(|(value, end)| (&**value, end));
-        let outcome = decide(verb, call, state, now)?;
-        if let Some(next) = outcome.next() {
+        let (outcome, next) = decide(verb, call, state, now)?;
+        if let Some(next) = next {
             let state = next.value().into();
             states
                 .insert(key, state, next.expiry_ms, now.millis())
@@ -48,11 +48,11 @@ fn decide(
     call: &Call,
     state: Option<(&[u8], u64)>,
     now: Now,
-) -> Result<Outcome, Error> {
+) -> Result<(Outcome, Option<Next>), Error> {
     let stored = state.map(|(value, end)| Stored { value, expiry_ms: Some(end) });
     let outcome = match verb {
         Verb::Check => check(call, stored, now),
-        Verb::Peek => peek(call, stored, now),
+        Verb::Peek => peek(call, stored, now).map(|outcome| (outcome, None)),
     };
     // Only this wrote the states: what it cannot read is another algorithm's.
     outcome.map_err(|_| Error::Refused("ERR key holds the state of another algorithm".into()))

@@ -5,7 +5,7 @@ use crate::fixed_window::FixedWindow;
 use crate::sliding_window::SlidingWindow;
 use crate::state::{self, Numbers, StateError, Stored, Writer};
 use crate::token_bucket::TokenBucket;
-use crate::{CallOf, Now, OutcomeOf, Pair, RetryAfter, Window};
+use crate::{CallOf, NextOf, Now, OutcomeOf, Pair, RetryAfter, Window};
 
 /// How a limit is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,50 +58,47 @@ pub(crate) trait State: Copy {
     fn write_plain(&self, _text: &mut Writer) {}
 }
 
-/// Decides, and consumes if it allows: what RATELIMIT.CHECK does.
+/// What RATELIMIT.CHECK does: the outcome, and what is to be stored if the call consumed.
 pub fn check<const N: usize>(
     call: &CallOf<N>,
     stored: Option<Stored>,
     now: Now,
-) -> Result<OutcomeOf<N>, StateError> {
-    let mut outcome = OutcomeOf::blank();
-    decide(call, stored, now, Mode::Check, &mut outcome)?;
-    Ok(outcome)
+) -> Result<(OutcomeOf<N>, Option<NextOf<N>>), StateError> {
+    let mut next = None;
+    let outcome = decide(call, stored, now, Mode::Check(&mut next))?;
+    Ok((outcome, next))
 }
 
-/// What [`check`] would decide, described as it stands: what RATELIMIT.PEEK does.
+/// What RATELIMIT.PEEK does: what [`check`] would decide, described as it stands.
 pub fn peek<const N: usize>(
     call: &CallOf<N>,
     stored: Option<Stored>,
     now: Now,
 ) -> Result<OutcomeOf<N>, StateError> {
-    let mut outcome = OutcomeOf::blank();
-    decide(call, stored, now, Mode::Peek, &mut outcome)?;
-    Ok(outcome)
+    decide(call, stored, now, Mode::Peek)
 }
 
 /// Whether an allowed call consumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// It does.
-    Check,
+#[derive(Debug)]
+pub enum Mode<'a, const N: usize> {
+    /// It does, and what is to be stored is put here.
+    Check(&'a mut Option<NextOf<N>>),
     /// It does not.
     Peek,
 }
 
-/// [`check`] and [`peek`] for who counts instructions: fills a blank outcome in place.
+/// [`check`] and [`peek`] for who counts instructions.
 #[inline(always)]
 pub fn decide<const N: usize>(
     call: &CallOf<N>,
     stored: Option<Stored>,
     now: Now,
-    mode: Mode,
-    outcome: &mut OutcomeOf<N>,
-) -> Result<(), StateError> {
+    mode: Mode<N>,
+) -> Result<OutcomeOf<N>, StateError> {
     match call.policy.algorithm() {
-        Algorithm::Fixed => decide_by::<FixedWindow, N>(call, stored, now, mode, outcome),
-        Algorithm::Sliding => decide_by::<SlidingWindow, N>(call, stored, now, mode, outcome),
-        Algorithm::Bucket => decide_by::<TokenBucket, N>(call, stored, now, mode, outcome),
+        Algorithm::Fixed => decide_by::<FixedWindow, N>(call, stored, now, mode),
+        Algorithm::Sliding => decide_by::<SlidingWindow, N>(call, stored, now, mode),
+        Algorithm::Bucket => decide_by::<TokenBucket, N>(call, stored, now, mode),
     }
 }
 
@@ -111,25 +108,25 @@ fn decide_by<S: State, const N: usize>(
     call: &CallOf<N>,
     stored: Option<Stored>,
     now: Now,
-    mode: Mode,
-    outcome: &mut OutcomeOf<N>,
-) -> Result<(), StateError> {
+    mode: Mode<N>,
+) -> Result<OutcomeOf<N>, StateError> {
     let pairs = call.policy.pairs();
     let mut states = [S::unused(pairs[0].window); N];
     let states = &mut states[..pairs.len()];
     state::read(stored, pairs, now, states)?;
-    for (state, pair) in states.iter_mut().zip(pairs) {
+    let mut outcome = OutcomeOf::blank(pairs.len());
+    for (i, (state, pair)) in states.iter_mut().zip(pairs).enumerate() {
         *state = state.settle(pair, now);
-        outcome.push(pair.burst, state.retry_after(pair, now, call.cost));
+        outcome.judge(i, pair.burst, state.retry_after(pair, now, call.cost));
     }
-    if mode == Mode::Check && outcome.allowed() {
+    if let (Mode::Check(next), true) = (mode, outcome.allowed()) {
         for (state, pair) in states.iter_mut().zip(pairs) {
             *state = state.consume(pair, now, call.cost);
         }
-        state::write(states, &mut outcome.next);
+        state::write(states, next.insert(NextOf::blank()));
     }
     for (i, (state, pair)) in states.iter().zip(pairs).enumerate() {
         outcome.describe(i, state.remaining(pair, now), state.reset_after_ms(now));
     }
-    Ok(())
+    Ok(outcome)
 }

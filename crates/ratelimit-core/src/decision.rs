@@ -36,14 +36,17 @@ impl Standing {
 
 /// What an allowed call leaves under the key.
 #[derive(Clone, Debug)]
-pub struct Next<const N: usize> {
+pub struct NextOf<const N: usize> {
     pub(crate) text: Text<N>,
     /// Milliseconds since 1970.
     pub expiry_ms: u64,
 }
 
-impl<const N: usize> Next<N> {
-    fn blank() -> Self {
+/// With room for every pair that a call can have.
+pub type Next = NextOf<MAX_PAIRS>;
+
+impl<const N: usize> NextOf<N> {
+    pub(crate) fn blank() -> Self {
         Self { text: Text::empty(), expiry_ms: 0 }
     }
 
@@ -56,27 +59,21 @@ impl<const N: usize> Next<N> {
 /// What one call comes to.
 #[derive(Clone, Debug)]
 pub struct OutcomeOf<const N: usize> {
-    allowed: bool,
     standings: [Standing; N],
     len: usize,
-    pub(crate) next: Next<N>,
 }
 
 /// With room for every pair that a call can have.
 pub type Outcome = OutcomeOf<MAX_PAIRS>;
 
 impl<const N: usize> OutcomeOf<N> {
-    /// To be filled by [`crate::decide`], once.
-    pub fn blank() -> Self {
-        Self { allowed: true, standings: [Standing::BLANK; N], len: 0, next: Next::blank() }
+    pub(crate) fn blank(len: usize) -> Self {
+        Self { standings: [Standing::BLANK; N], len }
     }
 
-    /// One pair more, with its part of the verdict.
-    pub(crate) fn push(&mut self, limit: u64, retry_after: RetryAfter) {
-        self.allowed &= retry_after == RetryAfter::Now;
-        let i = if N == 1 { 0 } else { self.len };
+    /// What pair `i` says to the call.
+    pub(crate) fn judge(&mut self, i: usize, limit: u64, retry_after: RetryAfter) {
         self.standings[i] = Standing { limit, retry_after, ..Standing::BLANK };
-        self.len += 1;
     }
 
     /// How pair `i` stands in the end.
@@ -88,7 +85,7 @@ impl<const N: usize> OutcomeOf<N> {
 
     /// Whether every pair lets the call pass.
     pub fn allowed(&self) -> bool {
-        self.allowed
+        self.standings().iter().all(|standing| standing.retry_after == RetryAfter::Now)
     }
 
     /// Each pair's standing, in the order given.
@@ -100,9 +97,10 @@ impl<const N: usize> OutcomeOf<N> {
     /// The pair that speaks for all. Denied: the longest wait. Allowed: the smallest remaining,
     /// then the longest reset. Then the first given.
     pub fn binding(&self) -> &Standing {
+        let allowed = self.allowed();
         let mut binding = &self.standings[0];
         for standing in self.standings().iter().skip(1) {
-            let binds_more = if self.allowed {
+            let binds_more = if allowed {
                 (binding.remaining, standing.reset_after_ms)
                     > (standing.remaining, binding.reset_after_ms)
             } else {
@@ -113,10 +111,5 @@ impl<const N: usize> OutcomeOf<N> {
             }
         }
         binding
-    }
-
-    /// What is to be stored; `None`: the call consumed nothing, and nothing is to be written.
-    pub fn next(&self) -> Option<&Next<N>> {
-        (!self.next.text.as_bytes().is_empty()).then_some(&self.next)
     }
 }

@@ -13,11 +13,11 @@
 //! let call = Call::parse([&b"10"[..], b"60"]).unwrap();
 //! let now = Now::from_micros(1_000_000_000).unwrap();
 //! let stored = Stored { value: b"6", expiry_ms: Some(1_012_000) };
-//! let outcome = check(&call, Some(stored), now).unwrap();
+//! let (outcome, next) = check(&call, Some(stored), now).unwrap();
 //! assert!(outcome.allowed());
 //! assert_eq!(outcome.binding().remaining, 3);
 //! assert_eq!(outcome.binding().reset_after_ms, 12_000);
-//! assert_eq!(outcome.next().unwrap().value(), b"7");
+//! assert_eq!(next.unwrap().value(), b"7");
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
@@ -35,7 +35,7 @@ pub mod token_bucket;
 
 pub use algorithm::{check, decide, peek, Algorithm, Mode};
 pub use command::{ArgumentError, Call, CallOf};
-pub use decision::{Next, Outcome, OutcomeOf, RetryAfter, Standing};
+pub use decision::{Next, NextOf, Outcome, OutcomeOf, RetryAfter, Standing};
 pub use policy::{Pair, Policy, PolicyOf, Window};
 pub use state::{StateError, Stored};
 pub use time::Now;

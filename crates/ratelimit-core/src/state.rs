@@ -12,7 +12,7 @@
 //! somebody else's string, and refused.
 
 use crate::algorithm::State;
-use crate::decision::Next;
+use crate::decision::NextOf;
 use crate::fixed_window::FixedWindow;
 use crate::policy::MAX_PAIRS;
 use crate::sliding_window::SlidingWindow;
@@ -125,7 +125,7 @@ fn is_state(value: &[u8]) -> bool {
 }
 
 /// The canonical string of the states, which are in the order called, and its expiry.
-pub(crate) fn write<S: State, const N: usize>(states: &[S], next: &mut Next<N>) {
+pub(crate) fn write<S: State, const N: usize>(states: &[S], next: &mut NextOf<N>) {
     next.expiry_ms = states.iter().map(S::expiry_ms).max().unwrap_or(0);
     match states {
         [only] if S::LEAST_GROUPS > 1 => only.write_plain(&mut next.text.writer()),

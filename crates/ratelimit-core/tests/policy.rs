@@ -15,7 +15,7 @@ fn another_algorithm_chosen_later_drops_the_burst() {
         assert_eq!(policy.pairs()[0].burst, 10, "{algorithm:?}");
         assert!(policy.and(5, Window::from_millis(1_000).unwrap()).is_ok());
         let call = Call { policy, cost: 11 };
-        let outcome = check(&call, None, Now::from_micros(0).unwrap()).unwrap();
+        let (outcome, _) = check(&call, None, Now::from_micros(0).unwrap()).unwrap();
         assert_eq!(outcome.binding().limit, 10);
         assert!(!outcome.allowed(), "{algorithm:?}");
     }

@@ -1,7 +1,7 @@
 //! `tests/vectors.txt` against the core, with room for one pair and for eight.
 
 use ratelimit_core::command::opens_pair;
-use ratelimit_core::{check, peek, ArgumentError, CallOf, Now, OutcomeOf, RetryAfter};
+use ratelimit_core::{check, peek, ArgumentError, CallOf, NextOf, Now, OutcomeOf, RetryAfter};
 use ratelimit_core::{Standing, StateError, Stored};
 use ratelimit_harness::{
     cases, error_names, error_text, replay, Ask, Held, Reply, Subject, VECTORS,
@@ -56,8 +56,8 @@ fn decide<const N: usize>(
 ) -> (Reply, Option<Held>) {
     match outcome::<N>(held, now_micros, ask) {
         Err(name) => (Reply::Error(error_text(&name).to_owned()), None),
-        Ok(outcome) => {
-            let next = outcome.next().map(|next| Held {
+        Ok((outcome, next)) => {
+            let next = next.map(|next| Held {
                 value: next.value().to_vec(),
                 expiry_ms: Some(next.expiry_ms.try_into().expect("an expiry fits")),
             });
@@ -71,7 +71,7 @@ fn outcome<const N: usize>(
     held: Option<&Held>,
     now_micros: i64,
     ask: &Ask,
-) -> Result<OutcomeOf<N>, String> {
+) -> Result<(OutcomeOf<N>, Option<NextOf<N>>), String> {
     let words = ask.words.iter().map(Vec::as_slice);
     let call = CallOf::<N>::parse(words).map_err(|error: ArgumentError| format!("{error:?}"))?;
     let now = Now::from_micros(now_micros).ok_or("Clock")?;
@@ -79,8 +79,12 @@ fn outcome<const N: usize>(
         value: &held.value,
         expiry_ms: held.expiry_ms.map(|ms| ms.try_into().expect("an expiry fits")),
     });
-    let decide = if ask.verb == "CHECK" { check } else { peek };
-    decide(&call, stored, now).map_err(|error: StateError| format!("{error:?}"))
+    let outcome = if ask.verb == "CHECK" {
+        check(&call, stored, now)
+    } else {
+        peek(&call, stored, now).map(|outcome| (outcome, None))
+    };
+    outcome.map_err(|error: StateError| format!("{error:?}"))
 }
 
 fn reply<const N: usize>(outcome: &OutcomeOf<N>) -> Reply {

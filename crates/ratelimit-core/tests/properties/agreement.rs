@@ -2,7 +2,7 @@
 
 use crate::oracle::{self, Algorithm, Answer, Int};
 use crate::run::{call, cost, planted, row, step, words, Held, ALGORITHMS, LATEST, T0};
-use ratelimit_core::Outcome;
+use ratelimit_core::{Next, Outcome};
 use ratelimit_harness::Random;
 
 const RUNS: u64 = 250;
@@ -57,9 +57,10 @@ impl Run {
         let answer = self.call.decide(&self.key, self.now, checks);
         let outcome = self.held.ask(&words(&line), self.now, checks);
         let story = || self.story.join("\n");
-        let outcome = outcome.unwrap_or_else(|error| panic!("{error:?} after\n{}", story()));
-        assert_eq!(as_answer(&outcome), shown(&answer), "after\n{}", story());
-        self.held.keep(&outcome);
+        let (outcome, next) =
+            outcome.unwrap_or_else(|error| panic!("{error:?} after\n{}", story()));
+        assert_eq!(as_answer(&outcome, next.as_ref()), shown(&answer), "after\n{}", story());
+        self.held.keep(next.as_ref());
         if let Some(next) = &answer.next {
             self.key = next.clone();
             self.story.push(format!("  stored: {} until {}", self.key.text(), self.key.expiry_ms));
@@ -113,10 +114,10 @@ impl Run {
 /// Next to the answer, what is stored: it is compared as bytes.
 type Shown = (bool, oracle::Row, Vec<oracle::Row>, Option<(String, u64)>);
 
-fn as_answer(outcome: &Outcome) -> Shown {
+fn as_answer(outcome: &Outcome, next: Option<&Next>) -> Shown {
     let rows = outcome.standings().iter().map(row).collect();
     let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
-    let next = outcome.next().map(|next| (text(next.value()), next.expiry_ms));
+    let next = next.map(|next| (text(next.value()), next.expiry_ms));
     (outcome.allowed(), row(outcome.binding()), rows, next)
 }
 

@@ -1,7 +1,7 @@
 //! A key in the core's hands: random calls on it, at random moments.
 
 use crate::oracle::{self, Algorithm, Int, Pair, Usage, NEVER};
-use ratelimit_core::{check, peek, Now, Outcome, RetryAfter, Standing, StateError, Stored};
+use ratelimit_core::{check, peek, Next, Now, Outcome, RetryAfter, Standing, StateError, Stored};
 use ratelimit_harness::Random;
 
 pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::Fixed, Algorithm::Sliding, Algorithm::Bucket];
@@ -23,28 +23,28 @@ impl Held {
         call: &ratelimit_core::Call,
         now: Int,
         checks: bool,
-    ) -> Result<Outcome, StateError> {
+    ) -> Result<(Outcome, Option<Next>), StateError> {
         let stored = self.0.as_ref().map(|(value, end)| Stored { value, expiry_ms: Some(*end) });
         if checks {
             check(call, stored, moment(now))
         } else {
-            peek(call, stored, moment(now))
+            peek(call, stored, moment(now)).map(|outcome| (outcome, None))
         }
     }
 
     pub fn peek(&self, call: &ratelimit_core::Call, now: Int) -> Outcome {
-        self.ask(call, now, false).unwrap()
+        self.ask(call, now, false).unwrap().0
     }
 
     /// Asks, and keeps what is to be stored.
     pub fn check(&mut self, call: &ratelimit_core::Call, now: Int) -> Outcome {
-        let outcome = self.ask(call, now, true).unwrap();
-        self.keep(&outcome);
+        let (outcome, next) = self.ask(call, now, true).unwrap();
+        self.keep(next.as_ref());
         outcome
     }
 
-    pub fn keep(&mut self, outcome: &Outcome) {
-        if let Some(next) = outcome.next() {
+    pub fn keep(&mut self, next: Option<&Next>) {
+        if let Some(next) = next {
             self.0 = Some((next.value().to_vec(), next.expiry_ms));
         }
     }
