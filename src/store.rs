@@ -17,6 +17,7 @@ pub(crate) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
+    #[inline(always)]
     pub(crate) fn open(ctx: &'a Context, name: KeyName<'a>, access: Access) -> Self {
         Self { ctx, name, open: ctx.open_key(name, access), len: None, expiry_ms: None }
     }
@@ -38,6 +39,7 @@ impl<'a> Key<'a> {
 
     /// A living key goes on limiting when memory is full; only a new one is refused, where the server
     /// would refuse it itself. The second question costs more, and is asked above `maxmemory` alone.
+    #[inline(always)]
     pub(crate) fn make_room(&self) -> Result<(), Error> {
         let is_new = self.len.is_none();
         if is_new && self.ctx.is_above_maxmemory() && !self.ctx.takes_new_key(self.name) {
@@ -48,6 +50,7 @@ impl<'a> Key<'a> {
 
     /// Cannot fail: the key is a string or nothing, open for writing, and the value is short.
     /// The bytes come last, because setting the expiry may move them.
+    #[inline(always)]
     pub(crate) fn write<const N: usize>(&mut self, next: &NextOf<N>) {
         if self.len != Some(next.value().len()) {
             self.open.resize(next.value().len());

@@ -27,11 +27,18 @@ impl Command for Peek {
         if arguments::have_one_pair(words) {
             peek::<1>(ctx, words)
         } else {
-            peek::<MAX_PAIRS>(ctx, words)
+            peek_several(ctx, words)
         }
     }
 }
 
+/// Apart, so that it takes no register from the path of one pair.
+#[inline(never)]
+fn peek_several(ctx: &Context, words: &Arguments) -> Result<(), Error> {
+    peek::<MAX_PAIRS>(ctx, words)
+}
+
+#[inline(always)]
 fn peek<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> {
     let call = arguments::parse::<N>(words)?;
     let now = clock::now()?;

@@ -9,6 +9,8 @@ use crate::{CallOf, NextOf, Now, OutcomeOf, Pair, RetryAfter, Window};
 
 /// How a limit is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A word, not a byte: ARCHITECTURE.md says why.
+#[repr(u64)]
 pub enum Algorithm {
     /// A counter per window: [`crate::fixed_window`].
     Fixed,
@@ -88,6 +90,8 @@ pub enum Mode<'a, const N: usize> {
 }
 
 /// [`check`] and [`peek`] for who counts instructions.
+///
+/// FIXED decides in registers; the copies are for the others, which need the call in memory.
 #[inline(always)]
 pub fn decide<const N: usize>(
     call: &CallOf<N>,
@@ -97,8 +101,8 @@ pub fn decide<const N: usize>(
 ) -> Result<OutcomeOf<N>, StateError> {
     match call.policy.algorithm() {
         Algorithm::Fixed => decide_by::<FixedWindow, N>(call, stored, now, mode),
-        Algorithm::Sliding => decide_by::<SlidingWindow, N>(call, stored, now, mode),
-        Algorithm::Bucket => decide_by::<TokenBucket, N>(call, stored, now, mode),
+        Algorithm::Sliding => decide_by::<SlidingWindow, N>(&{ *call }, stored, now, mode),
+        Algorithm::Bucket => decide_by::<TokenBucket, N>(&{ *call }, stored, now, mode),
     }
 }
 

@@ -22,6 +22,8 @@ pub type Call = CallOf<MAX_PAIRS>;
 
 /// The first wrong word, or what does not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A word, not a byte: ARCHITECTURE.md says why.
+#[repr(u64)]
 pub enum ArgumentError {
     /// An unknown, repeated, missing or trailing word.
     Syntax,

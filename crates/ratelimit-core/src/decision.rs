@@ -84,6 +84,7 @@ impl<const N: usize> OutcomeOf<N> {
     }
 
     /// Whether every pair lets the call pass.
+    #[inline(always)]
     pub fn allowed(&self) -> bool {
         self.standings().iter().all(|standing| standing.retry_after == RetryAfter::Now)
     }

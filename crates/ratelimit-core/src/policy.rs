@@ -66,6 +66,8 @@ pub type Policy = PolicyOf<MAX_PAIRS>;
 
 /// Why a policy cannot exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A word, not a byte: ARCHITECTURE.md says why.
+#[repr(u64)]
 pub enum PolicyError {
     /// A limit above [`MAX_LIMIT`].
     Limit,

@@ -31,6 +31,8 @@ pub struct Stored<'a> {
 
 /// Why a string cannot be used. It is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A word, not a byte: ARCHITECTURE.md says why.
+#[repr(u64)]
 pub enum StateError {
     /// No limiter's key lives for ever.
     NoExpiry,
@@ -75,7 +77,8 @@ pub(crate) fn read<S: State>(
     Ok(())
 }
 
-/// Returns how many groups there are, or `None` where the string is not exactly as described above.
+/// Puts each group into its owner's state; returns how many there are, or `None` where the string is not
+/// exactly as described above.
 #[inline(always)]
 fn read_groups<S: State>(value: &[u8], pairs: &[Pair], states: &mut [S]) -> Option<usize> {
     let mut numbers = Numbers(value.strip_prefix(S::TAG)?);
