@@ -161,7 +161,7 @@ publish() { # what, title, command; the table on stdin
 # $2
 
 - when: $(date -u +%Y-%m-%d), at commit $commit
-- on: $(processor), $(getconf _NPROCESSORS_ONLN) processors, $(uname -srm)
+- on: $(processor), $(getconf _NPROCESSORS_ONLN) processors, $(uname -sm)
 - command: \`$3\`
 
 $table
