@@ -140,6 +140,29 @@ fn every_wrong_argument_is_told_with_its_rule() {
 }
 
 #[test]
+fn words_of_100_kb_are_refused_as_any_others() {
+    on_every_server(|binary| {
+        let mut frozen = Frozen::start(binary);
+        let long = "9".repeat(100_000);
+        let cases: [(&[&str], &str); 6] = [
+            (&[&long, "60"], "Limit"),
+            (&["5", &long], "Window"),
+            (&["5", "60", "COST", &long], "Cost"),
+            (&["5", "60", "ALGORITHM", "BUCKET", "BURST", &long], "Burst"),
+            (&["5", "60", "ALGORITHM", &long], "Algorithm"),
+            (&["5", "60", "9", &long], "Window"),
+        ];
+        for limiter in [&Limiter::Module, &frozen.twin] {
+            for (words, name) in cases {
+                let reply = limiter.ask(&mut frozen.connection, "CHECK", b"k", words);
+                assert_eq!(reply, Reply::Error(error_text(name).into()), "{}", limiter.name());
+            }
+        }
+        assert_eq!(frozen.connection.must("EXISTS k").integer(), 0);
+    });
+}
+
+#[test]
 fn too_few_words_are_the_servers_own_error() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);

@@ -164,23 +164,33 @@ impl Numbers<'_> {
     }
 }
 
+/// The digits of the longest number that is stored or typed. A word that has more is not read: however
+/// long it is, to refuse it takes no time.
+const MOST_DIGITS: usize = 16;
+
 /// `0|[1-9][0-9]*`, and nothing else.
 #[inline(always)]
 pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
-    match leading_number(word)? {
+    if word.is_empty() || word.len() > MOST_DIGITS || has_leading_zero(word) {
+        return None;
+    }
+    match digits(0, word) {
         (number, []) if number <= MAX_STORED => Some(number),
         _ => None,
     }
 }
 
-/// `0|[1-9][0-9]*` and what follows it. `None` where it has more digits than any number that is
-/// stored or typed.
+/// `0|[1-9][0-9]*` and a unit behind it, if any.
 #[inline(always)]
 pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
-    last_digits(word, 0, word)
+    if word.len() > MOST_DIGITS + "ms".len() {
+        return None;
+    }
+    leading(word, digits(0, word))
 }
 
-/// The same, quicker where there are many digits.
+/// `0|[1-9][0-9]*` and what follows it, quicker where there are many digits. The word is part of a stored
+/// string, which is no longer than `LONGEST`.
 #[inline(always)]
 fn leading_long_number(word: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0u64;
@@ -190,21 +200,28 @@ fn leading_long_number(word: &[u8]) -> Option<(u64, &[u8])> {
         number = number.wrapping_mul(100_000_000).wrapping_add(value);
         rest = behind;
     }
-    last_digits(word, number, rest)
+    leading(word, digits(number, rest))
 }
 
-/// The number at the head of `word`, of which all is read but the digits at the head of `rest`.
-/// It wraps only where it has too many.
+/// The number read and the rest of the word, if what was read is a number.
 #[inline(always)]
-fn last_digits<'a>(word: &[u8], mut number: u64, mut rest: &'a [u8]) -> Option<(u64, &'a [u8])> {
-    const MOST_DIGITS: usize = 16;
+fn leading<'a>(word: &[u8], read: (u64, &'a [u8])) -> Option<(u64, &'a [u8])> {
+    let number = &word[..word.len() - read.1.len()];
+    ((1..=MOST_DIGITS).contains(&number.len()) && !has_leading_zero(number)).then_some(read)
+}
+
+fn has_leading_zero(word: &[u8]) -> bool {
+    word.len() > 1 && word[0] == b'0'
+}
+
+/// Goes on with `number` by the digits at the head of `rest`. It wraps only where there are too many.
+#[inline(always)]
+fn digits(mut number: u64, mut rest: &[u8]) -> (u64, &[u8]) {
     while let [digit @ b'0'..=b'9', behind @ ..] = rest {
         number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
         rest = behind;
     }
-    let len = word.len() - rest.len();
-    let leading_zero = len > 1 && word[0] == b'0';
-    ((1..=MOST_DIGITS).contains(&len) && !leading_zero).then_some((number, rest))
+    (number, rest)
 }
 
 /// Eight digits at once, in the bytes of one word: first ten by ten, then hundred by hundred.
