@@ -29,6 +29,7 @@ pub(crate) fn api_is_complete() -> bool {
             raw::RedisModule_CreateCommand.map(drop),
             raw::RedisModule_CreateString.map(drop),
             raw::RedisModule_FreeCallReply.map(drop),
+            raw::RedisModule_FreeString.map(drop),
             raw::RedisModule_GetAbsExpire.map(drop),
             raw::RedisModule_GetApi.map(drop),
             raw::RedisModule_GetContextFlags.map(drop),
@@ -129,7 +130,7 @@ impl Context {
         }
     }
 
-    /// Without automatic memory it is ours until it is freed, which is never.
+    /// Without automatic memory it is ours until it is freed.
     fn create_string(&self, bytes: &[u8]) -> *mut raw::RedisModuleString {
         // Safety: the server copies the bytes.
         unsafe {
@@ -149,6 +150,7 @@ impl Context {
                 raw::RedisModule_Call.unwrap_unchecked()(self.0, name.as_ptr(), c"".as_ptr());
             if let Some(reply) = NonNull::new(reply) {
                 raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
+                return true;
             }
         }
         io::Error::last_os_error().raw_os_error() != Some(libc::ENOENT)
@@ -254,23 +256,23 @@ impl Context {
     }
 
     /// Whether the server, which has evicted what it may before this call, would take a command that
-    /// needs memory (`M`). Asked with one that does nothing to a key that is not there; an error, or
-    /// no answer from a server before 7.0, is a no.
+    /// needs memory (`M`). Asked with SET, which was there at load, and with XX, so that it does nothing
+    /// to a key that is not there, and says so; an error, or no answer from a server before 7.0, is a no.
     pub(crate) fn takes_new_key(&self, name: KeyName) -> bool {
         // Safety: the format names what follows: a string, and two C strings. The reply is ours.
         unsafe {
             let reply = raw::RedisModule_Call.unwrap_unchecked()(
                 self.0,
-                c"SETRANGE".as_ptr(),
+                c"SET".as_ptr(),
                 c"EMscc".as_ptr(),
                 name.0,
-                c"0".as_ptr(),
                 c"".as_ptr(),
+                c"XX".as_ptr(),
             );
             let Some(reply) = NonNull::new(reply) else { return false };
             let kind = raw::RedisModule_CallReplyType.unwrap_unchecked()(reply.as_ptr());
             raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
-            kind == raw::REDISMODULE_REPLY_INTEGER as c_int
+            kind == raw::REDISMODULE_REPLY_NULL as c_int
         }
     }
 
@@ -297,7 +299,7 @@ impl Context {
         let sent = unsafe {
             raw::RedisModule_Replicate.unwrap_unchecked()(
                 self.0,
-                c"SET".as_ptr(),
+                effect().as_ptr(),
                 c"sbsb".as_ptr(),
                 name.0,
                 value.as_ptr(),
@@ -316,7 +318,7 @@ impl Context {
         let sent = unsafe {
             raw::RedisModule_Replicate.unwrap_unchecked()(
                 self.0,
-                c"SET".as_ptr(),
+                effect().as_ptr(),
                 c"sssb".as_ptr(),
                 name.0,
                 COUNTS[count].load(Relaxed),
@@ -357,6 +359,15 @@ impl Context {
     }
 }
 
+/// The command that replicas and the append-only file see.
+fn effect() -> &'static CStr {
+    #[cfg(feature = "test-hooks")]
+    if crate::test_hooks::replication_fails() {
+        return c"no.such.command";
+    }
+    c"SET"
+}
+
 /// Valkey registers its API under names of its own too.
 fn is_valkey() -> bool {
     let mut function: *mut c_void = ptr::null_mut();
@@ -378,6 +389,17 @@ pub(crate) fn retain_strings(ctx: &Context) {
     PXAT.store(ctx.create_string(b"PXAT"), Relaxed);
     for (count, string) in COUNTS.iter().enumerate() {
         string.store(ctx.create_string(count.to_string().as_bytes()), Relaxed);
+    }
+}
+
+/// Whoever still sends one of them has counted itself in.
+pub(crate) fn release_strings(ctx: &Context) {
+    for string in COUNTS.iter().chain([&PXAT]) {
+        let string = string.swap(ptr::null_mut(), Relaxed);
+        if !string.is_null() {
+            // Safety: it was made by `create_string`, and nothing here holds it any more.
+            unsafe { raw::RedisModule_FreeString.unwrap_unchecked()(ctx.0, string) };
+        }
     }
 }
 

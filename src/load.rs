@@ -29,23 +29,24 @@ fn try_load(ctx: &Context, arguments: usize) -> Result<(), &'static str> {
                     and the append-only file as SET: remove rename-command SET");
     }
     ctx.set_module_options();
-    replicate::prepare(ctx);
     ctx.register_command::<Check>()?;
     ctx.register_command::<Peek>()?;
     #[cfg(feature = "test-hooks")]
     ctx.register_command::<crate::test_hooks::Test>()?;
     settings::register(ctx)?;
     stats::register(ctx);
+    replicate::prepare(ctx);
     Ok(())
 }
 
 /// An ACL rule that names one of the commands outlives them, and aborts Redis 8.2 when it is
 /// next shown: so a setting must say that unloading is meant.
 pub(crate) fn unload(ctx: &LoadContext) -> Status {
+    let ctx = Context::at_load(ctx);
     if settings::allow_unload() {
+        replicate::end(&ctx);
         return Status::Ok;
     }
-    Context::at_load(ctx)
-        .log_warning("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");
+    ctx.log_warning("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");
     Status::Err
 }

@@ -16,17 +16,17 @@ pub(crate) fn prepare(ctx: &Context) {
     ffi::retain_strings(ctx);
 }
 
+/// When the module is unloaded.
+pub(crate) fn end(ctx: &Context) {
+    ffi::release_strings(ctx);
+}
+
 /// Comes before the change itself: if it fails, nothing was changed.
 pub(crate) fn set<const N: usize>(
     ctx: &Context,
     key: KeyName,
     next: &NextOf<N>,
 ) -> Result<(), Error> {
-    #[cfg(feature = "test-hooks")]
-    if crate::test_hooks::replication_fails() {
-        stats::REPLICATION_FAILURES.count();
-        return Err(Error::Replication);
-    }
     let mut digits = [0; 20];
     let expiry = &mut digits[..decimal_len(next.expiry_ms)];
     write_decimal(next.expiry_ms, expiry);

@@ -22,7 +22,7 @@ impl Counter {
 pub(crate) static ALLOWED: Counter = Counter::new();
 /// Calls of RATELIMIT.CHECK that were denied.
 pub(crate) static DENIED: Counter = Counter::new();
-/// Error replies, of whatever kind, of both commands.
+/// Error replies that the module gives, of both commands; a wrong arity is mostly the server's.
 pub(crate) static ERRORS: Counter = Counter::new();
 /// Allowed calls that were refused because their effect could not be replicated.
 pub(crate) static REPLICATION_FAILURES: Counter = Counter::new();
