@@ -82,6 +82,10 @@ impl Load {
     fn each_admitted(&self, least: u64) -> bool {
         self.admitted.iter().all(|admitted| admitted.load(Relaxed) >= least)
     }
+
+    fn sum_admitted(&self) -> u64 {
+        self.admitted.iter().map(|admitted| admitted.load(Relaxed)).sum()
+    }
 }
 
 /// Moves the slot away while all call, lets them reach the limit, and counts.
@@ -97,7 +101,9 @@ fn is_moved_under_load(cluster: &Cluster, move_slot: impl Fn(&Cluster, u16, usiz
         // Whatever fails here must not leave the callers calling.
         let _end = EndOfLoad(&load);
         eventually("calls are admitted", || load.each_admitted(MARGIN));
+        let before = load.sum_admitted();
         move_slot(cluster, slot, from, to, &load);
+        assert!(load.sum_admitted() > before, "nothing was admitted during the move");
         load.has_moved.store(true, Relaxed);
         let left = cluster.nodes[from].connect().must(&format!("CLUSTER COUNTKEYSINSLOT {slot}"));
         assert_eq!(left.integer(), 0, "keys left behind");

@@ -26,6 +26,39 @@ fn replica_without_the_module_has_the_same_digest() {
     });
 }
 
+/// Through threads that read the calls, into several databases, under keys of any bytes: to a replica and
+/// a file, and from the file into a server without the module after a crash.
+#[test]
+fn keys_of_any_bytes_in_any_database_reach_the_replica_and_the_file() {
+    // Nothing ends while it is compared.
+    const POLICIES: [&str; 4] =
+        ["9 1h", "9 1h 99 2h", "9 1h ALGORITHM SLIDING", "9 9h ALGORITHM BUCKET"];
+    on_every_server(|binary| {
+        let primary = with_aof(Setup::module(binary)).with("io-threads 4").start();
+        let replica = Setup::plain(binary).start();
+        let mut link = replica.connect();
+        follow(&mut link, &primary);
+        let long = vec![0xa5; 100_000];
+        let keys: [&[u8]; 4] = [b"", b"\0\r\n$-1\r\n", b"\xff\xfe", &long];
+        let mut clients: Vec<_> = ["0", "3", "9"].map(|n| (n, primary.connect())).into();
+        for (database, client) in &mut clients {
+            client.must(&format!("SELECT {database}"));
+            for (key, words) in keys.iter().zip(POLICIES) {
+                let words = words.split(' ').map(str::as_bytes);
+                let call: Vec<_> = [b"RATELIMIT.CHECK", *key].into_iter().chain(words).collect();
+                let replies = client.pipeline_calls(&[call.clone(), call]);
+                assert!(replies[0].allowed(), "{}", key[..key.len().min(9)].escape_ascii());
+            }
+            assert_eq!(client.must("DBSIZE").integer(), 4, "of database {database}");
+        }
+        catch_up(&mut link, &primary);
+        let digest = clients[0].1.must("DEBUG DIGEST");
+        assert_eq!(link.must("DEBUG DIGEST"), digest, "of the replica");
+        let plain = primary.restart_as(with_aof(Setup::plain(binary)));
+        assert_eq!(plain.connect().must("DEBUG DIGEST"), digest, "of the file");
+    });
+}
+
 #[test]
 fn replicas_are_sent_set_with_an_expiry_and_nothing_else() {
     on_every_server(|binary| {
