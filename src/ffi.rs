@@ -423,7 +423,8 @@ pub(crate) struct OpenKey(*mut raw::RedisModuleKey);
 
 pub(crate) enum Content<'a> {
     Nothing,
-    String(&'a [u8]),
+    /// Its bytes, and its expiry in milliseconds since 1970; `None`: it never expires.
+    String(&'a [u8], Option<u64>),
     Other,
 }
 
@@ -448,7 +449,7 @@ impl OpenKey {
             if len == 0 && self.is_empty() {
                 return Content::Nothing;
             }
-            Content::String(slice::from_raw_parts(bytes.cast(), len))
+            Content::String(slice::from_raw_parts(bytes.cast(), len), self.expiry_ms())
         }
     }
 
@@ -458,8 +459,8 @@ impl OpenKey {
         kind as isize == raw::REDISMODULE_KEYTYPE_EMPTY
     }
 
-    /// Only of a key that exists. `None`: it never expires.
-    pub(crate) fn expiry_ms(&self) -> Option<u64> {
+    /// Only of a key that exists: asked of an empty one, it ends Redis 8.2.
+    fn expiry_ms(&self) -> Option<u64> {
         // Safety: the key is open and not empty.
         let expiry = unsafe { raw::RedisModule_GetAbsExpire.unwrap_unchecked()(self.0) };
         u64::try_from(expiry).ok()

@@ -28,11 +28,9 @@ impl<'a> Key<'a> {
         match self.open.content() {
             Content::Nothing => Ok(None),
             Content::Other => Err(Error::WrongType),
-            Content::String(value) => {
-                self.len = Some(value.len());
-                // Not asked of an empty key: there it ends Redis 8.2.
-                self.expiry_ms = self.open.expiry_ms();
-                Ok(Some(Stored { value, expiry_ms: self.expiry_ms }))
+            Content::String(value, expiry_ms) => {
+                (self.len, self.expiry_ms) = (Some(value.len()), expiry_ms);
+                Ok(Some(Stored { value, expiry_ms }))
             }
         }
     }
