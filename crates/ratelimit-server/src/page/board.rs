@@ -48,7 +48,7 @@ pub struct Denial {
     pub at_ms: u64,
     pub client: usize,
     /// -1: for ever.
-    pub wait_ms: i64,
+    pub retry_after_ms: i64,
     pub instance: String,
 }
 
@@ -103,7 +103,7 @@ impl Board {
             series.deny(Denial {
                 at_ms,
                 client: call.client,
-                wait_ms: verdict.retry_after_ms,
+                retry_after_ms: verdict.retry_after_ms,
                 instance: verdict.instance.clone(),
             });
         }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!((first.allowed, first.denied, tick.failed), (1, 1, 1));
         assert_eq!((second.allowed, second.denied), (0, 0));
         assert_eq!((tick.instances["a"], tick.sources["module"]), (2, 2));
-        assert_eq!((first.denials[0].at_ms, first.denials[0].wait_ms), (20, 300));
+        assert_eq!((first.denials[0].at_ms, first.denials[0].retry_after_ms), (20, 300));
         let tick = board.take_tick(200);
         assert_eq!((tick.series[0].allowed, tick.failed, tick.instances.len()), (0, 0, 0));
     }

@@ -270,9 +270,9 @@ function showInstances() {
 function logTick(tick) {
   const denials = tick.series.flatMap((series, i) => series.denials.map((one) => ({ ...one, title: run.series[i].title })));
   const body = $("log").tBodies[0];
-  for (const { at_ms, title, client, wait_ms, instance } of denials.sort((a, b) => a.at_ms - b.at_ms)) {
+  for (const { at_ms, title, client, retry_after_ms, instance } of denials.sort((a, b) => a.at_ms - b.at_ms)) {
     const row = document.createElement("tr");
-    const wait = wait_ms < 0 ? "for ever" : duration(wait_ms);
+    const wait = retry_after_ms < 0 ? "for ever" : duration(retry_after_ms);
     row.append(...[`${(at_ms / 1000).toFixed(2)} s`, title, client + 1, wait, instance].map((text) => cell(text)));
     body.prepend(row);
   }
