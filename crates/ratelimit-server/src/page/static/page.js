@@ -1,4 +1,4 @@
-// The form, the stream of events, and what they show. The server simulates; this page only looks on.
+// The form, the stream of events, and what they show. The service simulates; this page only looks on.
 import { TICKS_SHOWN, drawRates, drawUsage } from "./chart.js";
 
 const ALGORITHMS = {
@@ -42,7 +42,7 @@ function query() {
 function adapt() {
   const data = new FormData(form);
   form.elements.burst.disabled = !data.getAll("algorithms").includes("bucket");
-  // Read-only, so that it is still sent: the server asks for it in every case.
+  // Read-only, so that it is still sent: the service asks for it in every case.
   form.elements.rate.readOnly = data.get("traffic") === "boundary";
   $("traffic-hint").textContent = TRAFFIC[data.get("traffic")];
 }
