@@ -88,7 +88,7 @@ eventually 60 "nginx answers" curl -sf -o /dev/null "$url/healthz"
 
 say "GET / by $clients clients at a time, limit $limit:"
 knock $((limit + 50)) first
-expect "passed (200)" $limit "$(count '^200$' first)"
+expect "allowed (200)" $limit "$(count '^200$' first)"
 expect "denied (429)" 50 "$(count '^429$' first)"
 knock 10 forged -H "X-Forwarded-For: 203.0.113.9"
 expect "denied with an address that the client made up" 10 "$(count '^429$' forged)"
@@ -128,4 +128,4 @@ say "  all three answer"
 eventually 60 "Prometheus sees three instances that reach Redis" watched
 say "  Prometheus sees three instances that reach Redis"
 
-say "smoke: PASSED: limit $limit let $limit through, over three instances, and with one of them killed"
+say "smoke: PASSED: limit $limit allowed $limit, over three instances, and with one of them killed"

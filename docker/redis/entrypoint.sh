@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts the image's server with the module. Arguments are the server's own options, such as --maxmemory 100mb,
+# Starts the image's Redis or Valkey with the module. Arguments are its own options, such as --maxmemory 100mb,
 # behind a configuration file if there is one; or another program to run instead.
 # REDIS_PASSWORD sets a password, REDIS_PORT the port (6379).
 # "healthy" as the only argument asks the running server for a decision instead.

@@ -1,5 +1,5 @@
-//! Rate limits kept in Redis or Valkey: one call to the module `RATELIMIT`, to its Lua twin where no
-//! module may be loaded, or to the memory of this process. All three decide alike.
+//! Rate limits kept in Redis or Valkey, by the commands `RATELIMIT.*` of the module, by its Lua twin where
+//! no module may be loaded, or in the memory of this process. All three decide alike.
 //!
 //! A [`Policy`] says what is permitted, a [`Limiter`] decides, an [`Answer`] says what was decided and by
 //! whom.

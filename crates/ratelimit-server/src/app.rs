@@ -84,7 +84,7 @@ impl App {
         result
     }
 
-    /// What the caller or a lost server is to blame for is seen elsewhere.
+    /// What the caller or a lost Redis is to blame for is seen elsewhere.
     pub(crate) fn note_error(&self, error: &Error, policy: &str) {
         let is_known = matches!(error, Error::Cost | Error::Unavailable(_));
         if !is_known && self.errors.permits() {

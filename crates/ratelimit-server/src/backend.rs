@@ -26,14 +26,14 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Denied keys that are known here: some 200 bytes each.
 const MOST_DENIALS: usize = 100_000;
 
-/// What decides, and what tells whether its server is there.
+/// What decides, and what tells whether its Redis is there.
 pub(crate) struct Backend {
     pub(crate) limiter: Limiter,
-    /// `None` where there is no server.
+    /// `None` where there is no Redis.
     pub(crate) ping: Option<Ping>,
 }
 
-/// Asks the server, over the limiter's own connection, for a sign of life.
+/// Asks Redis, over the limiter's own connection, for a sign of life.
 pub(crate) type Ping = Box<dyn Fn() -> BoxFuture<'static, RedisResult<()>>>;
 
 /// `Err`: the settings cannot be used. A server that is not there is no error.

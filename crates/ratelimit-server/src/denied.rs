@@ -53,9 +53,15 @@ impl Denied {
         };
         match retry {
             Retry::After(wait) => {
-                tracing::info!(key, policy, wait_ms = wait.as_millis() as u64, left_out, "denied");
+                tracing::info!(
+                    key,
+                    policy,
+                    retry_after_ms = wait.as_millis() as u64,
+                    left_out,
+                    "denied"
+                );
             }
-            _ => tracing::info!(key, policy, wait_ms = -1, left_out, "denied"),
+            _ => tracing::info!(key, policy, retry_after_ms = -1, left_out, "denied"),
         }
     }
 

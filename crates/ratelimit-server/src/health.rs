@@ -87,8 +87,8 @@ async fn look(app: &App) {
 fn meanwhile(on_failure: OnRedisFailure) -> &'static str {
     match on_failure {
         OnRedisFailure::Local => "this instance's share of each limit",
-        OnRedisFailure::Open => "all pass",
-        OnRedisFailure::Closed => "none passes",
+        OnRedisFailure::Open => "all are allowed",
+        OnRedisFailure::Closed => "none is allowed",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The rate limiter over HTTP. Once its server is there ([`start`]), a request enters at [`serve`], is
+//! The service: rate limits over HTTP. Once its Redis is there ([`start`]), a request enters at [`serve`], is
 //! routed here, and is decided by the limiter that [`backend`] has made of the settings.
 //!
 //! | path | file |
@@ -75,7 +75,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         None => Signals::never(),
     };
     tokio::select! {
-        arrived = start::wait_for_server(&app.settings, ping) => arrived?,
+        arrived = start::wait_for_redis(&app.settings, ping) => arrived?,
         () = ends.next() => return Ok(()),
     }
     let listener = serve::listen(socket)?;

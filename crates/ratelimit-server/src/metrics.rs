@@ -159,16 +159,16 @@ impl fmt::Debug for Backend {
 impl Collector for Backend {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let counts = self.limiter.counts();
-        let help = "1 if the server (or memory, where that is the backend) can decide";
+        let help = "1 if Redis (or memory, where that is the backend) can decide";
         let up = ConstGauge::new(self.is_up.load(Relaxed) as i64);
         up.encode(encoder.encode_descriptor("backend_up", help, None, MetricType::Gauge)?)?;
-        let help = "Failures of the server, by kind";
+        let help = "Failures of Redis, by kind";
         let failures = encoder.encode_descriptor("failures", help, None, MetricType::Counter)?;
         family(failures, &failures_of(&counts))?;
-        let help = "Decisions without the server because it had failed, by what was done";
+        let help = "Decisions without Redis because it had failed, by what was done";
         let fallbacks = encoder.encode_descriptor("fallbacks", help, None, MetricType::Counter)?;
         family(fallbacks, &fallbacks_of(&counts))?;
-        let help = "Denials that were known here, so that the server was not asked";
+        let help = "Denials answered from REMEMBER_DENIALS, without asking Redis";
         let known = ConstCounter::new(counts.known_denials);
         let kind = MetricType::Counter;
         known.encode(encoder.encode_descriptor("known_denials", help, None, kind)?)?;

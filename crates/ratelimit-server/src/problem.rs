@@ -41,7 +41,7 @@ impl From<Wrong> for Problem {
     }
 }
 
-/// What the server says of a key goes out; what it says of this service's rights stays in the log.
+/// What Redis says of a key goes out; what it says of this service's rights stays in the log.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, detail) = match &error {
@@ -63,5 +63,5 @@ impl From<Error> for Problem {
 }
 
 fn refused() -> (StatusCode, String) {
-    (StatusCode::BAD_GATEWAY, "the server refused; its words are in the log".to_owned())
+    (StatusCode::BAD_GATEWAY, "Redis refused; what it said is in the log".to_owned())
 }

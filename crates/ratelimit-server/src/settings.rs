@@ -28,10 +28,10 @@ struct Words {
     /// Where decisions are made: redis (or Valkey), or memory (in this process, for one instance)
     #[arg(long, env, default_value = "redis", value_name = "redis|memory")]
     backend: String,
-    /// The server's host
+    /// The host of Redis
     #[arg(long, env, default_value = "127.0.0.1", value_name = "HOST")]
     redis_host: String,
-    /// The server's port
+    /// The port of Redis
     #[arg(long, env, default_value = "6379", value_name = "PORT")]
     redis_port: String,
     /// Instead of host and port: redis://user:password@host:port/db, rediss:// with TLS,
@@ -39,15 +39,15 @@ struct Words {
     /// (rediss-sentinel://, rediss-cluster:// with TLS)
     #[arg(long, env, value_name = "URL")]
     redis_url: Option<String>,
-    /// After so long without an answer of the server ON_REDIS_FAILURE decides
+    /// If Redis has not answered by then, ON_REDIS_FAILURE decides
     #[arg(long, env, default_value = "200ms", value_name = "TIME")]
     redis_deadline: String,
-    /// At the start the server is waited for so long, then the process ends with 1; 0 starts at once,
-    /// with ON_REDIS_FAILURE deciding until it is there
+    /// How long to wait for Redis at the start; then the process ends with 1. 0: start at once, with
+    /// ON_REDIS_FAILURE deciding until Redis answers
     #[arg(long, env, default_value = "30s", value_name = "TIME")]
     start_deadline: String,
-    /// Without the server: local (this instance's share of each limit), open (all pass), closed
-    /// (none passes: 503)
+    /// While Redis fails: local (this instance's share of each limit), open (all is allowed), closed
+    /// (nothing is: 503)
     #[arg(long, env, default_value = "local", value_name = "local|open|closed")]
     on_redis_failure: String,
     /// How many instances share a limit, so that each knows its share
@@ -56,10 +56,10 @@ struct Words {
     /// The most keys in the memory of this process
     #[arg(long, env, default_value = "1000000", value_name = "N")]
     memory_keys: String,
-    /// A denied key is denied here without asking the server, at most so long; 0 asks always
+    /// How long at most a denied key is denied again without asking Redis; 0: always ask
     #[arg(long, env, default_value = "1s", value_name = "TIME")]
     remember_denials: String,
-    /// Stands before every key in the server
+    /// Stands before every key in Redis
     #[arg(long, env, default_value = "ratelimit:", value_name = "TEXT")]
     key_prefix: String,
 
@@ -69,7 +69,7 @@ struct Words {
     /// The port to listen on; 0 takes a free one
     #[arg(long, env, default_value = "3000", value_name = "PORT")]
     port: String,
-    /// The limit of GET /, and of what no policy of POLICIES speaks of
+    /// The limit of GET /, and of every request that no policy matches
     #[arg(long, env, default_value = "5", value_name = "N")]
     rate_limit: String,
     /// Its window: seconds, or a number with the unit ms, s, m, h or d
@@ -95,7 +95,7 @@ struct Words {
     /// What this instance is called in answers; ratelimit-PORT if not set
     #[arg(long, env, value_name = "NAME")]
     instance: Option<String>,
-    /// The instances that the dashboard sends its traffic to, as base URLs; this one if not set
+    /// The instances that the live page sends its traffic to, as base URLs; this one if not set
     #[arg(long, env, value_name = "LIST")]
     peers: Option<String>,
     /// The form of the log on standard output
@@ -118,7 +118,7 @@ struct Words {
     /// A request must have arrived, head and body each, within this time
     #[arg(long, env, default_value = "10s", value_name = "TIME")]
     request_deadline: String,
-    /// At the end of the process, what was begun has so long to finish
+    /// At the end of the process, how long requests in progress may take to finish
     #[arg(long, env, default_value = "10s", value_name = "TIME")]
     shutdown_deadline: String,
 }
@@ -137,7 +137,7 @@ pub struct Settings {
     pub task: Option<Task>,
     pub(crate) target: Target,
     pub(crate) redis_deadline: Duration,
-    /// `None`: the server is not waited for.
+    /// `None`: Redis is not waited for.
     pub(crate) start_deadline: Option<Duration>,
     pub(crate) on_failure: OnRedisFailure,
     pub(crate) instances: u32,
@@ -159,7 +159,7 @@ pub struct Settings {
     pub(crate) shutdown_deadline: Duration,
 }
 
-/// How the service goes on without its server.
+/// How the service goes on without Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnRedisFailure {
     Local,

@@ -1,4 +1,4 @@
-//! The start: a server that is not there yet is waited for, within a deadline.
+//! The start: a Redis that is not there yet is waited for, within a deadline.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -8,18 +8,18 @@ use ratelimit_client::redis::RedisError;
 use crate::backend::Ping;
 use crate::settings::Settings;
 
-/// How soon the server is asked again.
+/// How soon Redis is asked again.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Of these says an error that it is about user or password. The cluster's client hands on a node's
 /// error as text alone, so that text is what is looked at.
 const OF_PASSWORDS: [&str; 3] = ["AuthenticationFailed", "NOAUTH", "WRONGPASS"];
-/// A server that answers so does answer: what the user may not do is told by what it does.
+/// A Redis that answers so does answer: what the user may not do is told by what it does.
 const NO_PERMISSION: &str = "NOPERM";
 
 /// `Err`: it has not come within the deadline, or it refuses user and password, which waiting does
 /// not change.
-pub(crate) async fn wait_for_server(settings: &Settings, ping: Option<Ping>) -> Result<(), String> {
+pub(crate) async fn wait_for_redis(settings: &Settings, ping: Option<Ping>) -> Result<(), String> {
     let (Some(ping), Some(within)) = (ping, settings.start_deadline) else { return Ok(()) };
     let name = settings.target.name();
     let why = RefCell::new("no answer yet".to_owned());
@@ -61,6 +61,6 @@ async fn tell(server: &str, why: &RefCell<String>, within: Duration) {
             return;
         }
         let (why, left_s) = (why.borrow().clone(), left.as_secs_f64().ceil() as u64);
-        tracing::warn!(server, why, left_s, "waiting for the server");
+        tracing::warn!(server, why, left_s, "waiting for Redis");
     }
 }

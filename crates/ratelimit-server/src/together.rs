@@ -1,4 +1,4 @@
-//! Calls that are made at the same moment go to the server together: one write and one read for all of
+//! Calls that are made at the same moment go to Redis together: one write and one read for all of
 //! them, here and there.
 
 use std::mem;

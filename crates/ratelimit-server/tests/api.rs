@@ -11,7 +11,7 @@ const WELCOME: &str = "Welcome to the Rate Limited API!";
 const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;
 
 #[test]
-fn lets_exactly_the_limit_through_with_the_module_and_with_the_script() {
+fn allows_exactly_the_limit_with_the_module_and_with_the_script() {
     on_every_server(|binary| {
         for setup in [Setup::module(binary), Setup::plain(binary)] {
             let server = setup.start();

@@ -98,7 +98,7 @@ fn a_simulation_by_keyboard_counts_what_instances_and_server_count() {
 }
 
 #[test]
-fn at_the_edge_of_its_window_fixed_lets_nearly_twice_the_limit_pass_and_sliding_does_not() {
+fn at_the_edge_of_its_window_fixed_allows_nearly_twice_the_limit_and_sliding_does_not() {
     let stage = Stage::start();
     let browser = stage.open();
     browser.tab_to("[data-preset=boundary]");
@@ -106,7 +106,7 @@ fn at_the_edge_of_its_window_fixed_lets_nearly_twice_the_limit_pass_and_sliding_
     let picture = "return document.querySelector('.rates').toDataURL()";
     browser.shows("#state", "Running");
     let early = browser.run(picture);
-    eventually("FIXED lets more pass", || browser.number(&figure("fixed", "most")) >= 15);
+    eventually("FIXED allows more", || browser.number(&figure("fixed", "most")) >= 15);
     browser.shows(&figure("fixed", "verdict"), "times the limit");
     browser.shows("#log tbody", "Sliding");
     assert!(browser.number(&figure("sliding", "most")) <= 11);

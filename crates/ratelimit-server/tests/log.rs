@@ -14,7 +14,10 @@ fn each_denial_is_a_line_with_time_key_policy_and_wait() {
         (&line["key"], &line["policy"]),
         (&"default:ip:127.0.0.1".into(), &"default".into())
     );
-    assert!((1..=60_000).contains(&line["wait_ms"].as_u64().expect("milliseconds")), "{line}");
+    assert!(
+        (1..=60_000).contains(&line["retry_after_ms"].as_u64().expect("milliseconds")),
+        "{line}"
+    );
     let time = line["timestamp"].as_str().expect("a time");
     assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
 
@@ -22,7 +25,7 @@ fn each_denial_is_a_line_with_time_key_policy_and_wait() {
     eventually("the third line", || service.log("denied").len() == 3);
     let line = &service.log("denied")[2];
     assert_eq!((&line["key"], &line["policy"]), (&"user:42".into(), &"v1".into()));
-    assert_eq!(line["wait_ms"], -1, "it never passes");
+    assert_eq!(line["retry_after_ms"], -1, "it never passes");
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn a_key_cannot_forge_a_line() {
         "{lines:?}"
     );
     let line = lines.iter().find(|line| line.contains("denied")).expect("a line");
-    let key = r#"key="a\nforged level=ERROR \u{1b}[31m\" x=\"" policy="v1" wait_ms=-1"#;
+    let key = r#"key="a\nforged level=ERROR \u{1b}[31m\" x=\"" policy="v1" retry_after_ms=-1"#;
     assert!(line.contains(key), "{line}");
 }
 

@@ -169,7 +169,7 @@ fn guarded(service: &Service, upstream: &Upstream) -> Vec<(&'static str, String)
 }
 
 #[test]
-fn auth_request_lets_exactly_the_limit_through_and_answers_429_after_it() {
+fn auth_request_allows_exactly_the_limit_and_answers_429_after_it() {
     let (server, upstream) = (server(), Upstream::start());
     let service = Settings::on(&server).set("TRUSTED_PROXIES", ADDRESS).start();
     let nginx = Nginx::start(AUTH_REQUEST, &guarded(&service, &upstream));
@@ -207,7 +207,7 @@ fn auth_request_guards_by_route_and_leaves_the_answers_of_the_api_alone() {
 }
 
 #[test]
-fn without_a_rate_limiter_auth_request_is_500_or_lets_pass_as_chosen() {
+fn without_the_service_auth_request_is_500_or_allows_all_as_chosen() {
     let upstream = Upstream::start();
     let gone = vec![
         ("server ratelimit:3000", format!("server 127.0.0.1:{}", free_port())),

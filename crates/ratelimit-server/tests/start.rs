@@ -8,7 +8,7 @@ use serde_json::{json, Value};
 use crate::service::{free_port, server, Service, Settings};
 
 const CHECK: &str = r#"{"key":"k","limit":100,"window":60}"#;
-const WAITING: &str = "waiting for the server";
+const WAITING: &str = "waiting for Redis";
 
 /// A server that was there and is not now; its port stays its own.
 fn gone() -> Server {

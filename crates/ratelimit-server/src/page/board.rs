@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::peers::Verdict;
 
-/// So many blocked requests of a tick are told one by one, the others by their number.
-const MAX_BLOCKED: usize = 20;
+/// So many denials of a tick are told one by one, the others by their number.
+const MAX_DENIALS: usize = 20;
 
 /// One simulated request to one algorithm.
 #[derive(Clone, Copy, Debug)]
@@ -37,18 +37,18 @@ pub struct Tick {
 pub struct Series {
     pub allowed: u64,
     pub denied: u64,
-    pub blocked: Vec<Blocked>,
-    pub blocked_left_out: u64,
+    pub denials: Vec<Denial>,
+    pub denials_left_out: u64,
     pub clients: Vec<Client>,
 }
 
-/// A denial.
+/// One denied request.
 #[derive(Debug, Serialize)]
-pub struct Blocked {
+pub struct Denial {
     pub at_ms: u64,
     pub client: usize,
     /// -1: for ever.
-    pub wait_ms: i64,
+    pub retry_after_ms: i64,
     pub instance: String,
 }
 
@@ -100,10 +100,10 @@ impl Board {
             series.allowed += 1;
         } else {
             series.denied += 1;
-            series.block(Blocked {
+            series.deny(Denial {
                 at_ms,
                 client: call.client,
-                wait_ms: verdict.retry_after_ms,
+                retry_after_ms: verdict.retry_after_ms,
                 instance: verdict.instance.clone(),
             });
         }
@@ -136,11 +136,11 @@ fn empty_tick(algorithms: usize) -> Tick {
 }
 
 impl Series {
-    fn block(&mut self, blocked: Blocked) {
-        if self.blocked.len() < MAX_BLOCKED {
-            self.blocked.push(blocked);
+    fn deny(&mut self, denial: Denial) {
+        if self.denials.len() < MAX_DENIALS {
+            self.denials.push(denial);
         } else {
-            self.blocked_left_out += 1;
+            self.denials_left_out += 1;
         }
     }
 }
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!((first.allowed, first.denied, tick.failed), (1, 1, 1));
         assert_eq!((second.allowed, second.denied), (0, 0));
         assert_eq!((tick.instances["a"], tick.sources["module"]), (2, 2));
-        assert_eq!((first.blocked[0].at_ms, first.blocked[0].wait_ms), (20, 300));
+        assert_eq!((first.denials[0].at_ms, first.denials[0].retry_after_ms), (20, 300));
         let tick = board.take_tick(200);
         assert_eq!((tick.series[0].allowed, tick.failed, tick.instances.len()), (0, 0, 0));
     }
@@ -244,10 +244,10 @@ mod tests {
     #[test]
     fn a_flood_of_denials_is_told_by_number() {
         let mut board = board();
-        for _ in 0..MAX_BLOCKED + 5 {
+        for _ in 0..MAX_DENIALS + 5 {
             board.record(0, CALL, verdict(false));
         }
         let tick = board.take_tick(100);
-        assert_eq!((tick.series[0].blocked.len(), tick.series[0].blocked_left_out), (20, 5));
+        assert_eq!((tick.series[0].denials.len(), tick.series[0].denials_left_out), (20, 5));
     }
 }

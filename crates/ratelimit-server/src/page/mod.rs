@@ -1,4 +1,4 @@
-//! The live page under `/dashboard`: simulated clients send requests to the real API, and the page
+//! The live page under `/dashboard`: simulated clients send requests to the service itself, and the page
 //! shows by server-sent events what becomes of them. Nothing on it comes from another site.
 
 mod board;

@@ -1,4 +1,4 @@
-// The form, the stream of events, and what they show. The server simulates; this page only looks on.
+// The form, the stream of events, and what they show. The service simulates; this page only looks on.
 import { TICKS_SHOWN, drawRates, drawUsage } from "./chart.js";
 
 const ALGORITHMS = {
@@ -42,7 +42,7 @@ function query() {
 function adapt() {
   const data = new FormData(form);
   form.elements.burst.disabled = !data.getAll("algorithms").includes("bucket");
-  // Read-only, so that it is still sent: the server asks for it in every case.
+  // Read-only, so that it is still sent: the service asks for it in every case.
   form.elements.rate.readOnly = data.get("traffic") === "boundary";
   $("traffic-hint").textContent = TRAFFIC[data.get("traffic")];
 }
@@ -178,7 +178,7 @@ function watch({ sources, failed }) {
 
 function trouble(alone, failed) {
   if (alone.includes("memory")) return "No Redis by choice: every instance counts in its own memory.";
-  if (alone.includes("open")) return "Redis is gone: every request passes, uncounted, until it is back.";
+  if (alone.includes("open")) return "Redis is gone: every request is allowed, uncounted, until it is back.";
   if (alone.length > 0) return "Redis is gone: every instance decides alone, by its share of the limit, until it is back.";
   return `No decision for ${failed} requests: Redis or an instance is gone.`;
 }
@@ -233,7 +233,7 @@ function draw() {
   }
 }
 
-/** The most that can pass at once. */
+/** The most that can be allowed at once. */
 function capacity({ algorithm }) {
   return algorithm === "bucket" ? run.burst : run.limit;
 }
@@ -241,9 +241,9 @@ function capacity({ algorithm }) {
 function verdict({ algorithm, most }) {
   const within = `within ${duration(run.window_ms)}`;
   if (algorithm === "bucket" && most > run.limit)
-    return `${most} passed ${within}: the bucket’s ${run.burst}, and what refilled meanwhile.`;
+    return `${most} allowed ${within}: the bucket’s ${run.burst}, and what refilled meanwhile.`;
   if (most <= run.limit) return `Never more than the limit of ${run.limit} ${within}.`;
-  return `${most} passed ${within}: ${(most / run.limit).toFixed(1)} times the limit.`;
+  return `${most} allowed ${within}: ${(most / run.limit).toFixed(1)} times the limit.`;
 }
 
 function showClient(row, { remaining, reset_after_ms, in_window, instance }, most) {
@@ -268,16 +268,16 @@ function showInstances() {
 }
 
 function logTick(tick) {
-  const blocked = tick.series.flatMap((series, i) => series.blocked.map((one) => ({ ...one, title: run.series[i].title })));
+  const denials = tick.series.flatMap((series, i) => series.denials.map((one) => ({ ...one, title: run.series[i].title })));
   const body = $("log").tBodies[0];
-  for (const { at_ms, title, client, wait_ms, instance } of blocked.sort((a, b) => a.at_ms - b.at_ms)) {
+  for (const { at_ms, title, client, retry_after_ms, instance } of denials.sort((a, b) => a.at_ms - b.at_ms)) {
     const row = document.createElement("tr");
-    const wait = wait_ms < 0 ? "for ever" : duration(wait_ms);
+    const wait = retry_after_ms < 0 ? "for ever" : duration(retry_after_ms);
     row.append(...[`${(at_ms / 1000).toFixed(2)} s`, title, client + 1, wait, instance].map((text) => cell(text)));
     body.prepend(row);
   }
   while (body.rows.length > LOG_ROWS) body.lastElementChild.remove();
-  run.left_out += tick.series.reduce((sum, series) => sum + series.blocked_left_out, 0);
+  run.left_out += tick.series.reduce((sum, series) => sum + series.denials_left_out, 0);
   if (body.rows.length > 0) $("log-empty").hidden = true;
   if (run.left_out > 0) $("log-more").textContent = `${run.left_out} more came too fast to be listed.`;
 }
