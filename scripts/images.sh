@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Publishes the images: NAME-redis and NAME-valkey, servers with the module, and NAME-server, the API server.
+# Publishes the images: NAME-redis and NAME-valkey, servers with the module, and NAME-server, the service.
 # usage: images.sh login                 to the registry of GitHub, as REGISTRY_USER with REGISTRY_TOKEN
 #        images.sh push NAME VERSION     builds them for this machine's architecture and pushes them as VERSION-ARCH
 #        images.sh join NAME VERSION     makes VERSION and latest, of amd64 and arm64
