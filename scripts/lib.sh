@@ -99,6 +99,7 @@ wait_until_it_answers() {
 stop_server() {
   if [ -n "$server_pid" ]; then
     kill "$server_pid" 2>/dev/null || true
+    kill -CONT "$server_pid" 2>/dev/null || true # a stopped one hears nothing else
     wait "$server_pid" 2>/dev/null || true
   fi
   if [ -n "$server_dir" ]; then rm -rf "$server_dir"; fi
