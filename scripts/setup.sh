@@ -28,11 +28,15 @@ install() { # what it is for, Debian package, Homebrew formula
   fi
 }
 
+may_install() { # package
+  [ "$(id -u)" = 0 ] || have sudo || die "$1 is missing; install it as root: apt-get install $1"
+}
+
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 apt_install() { # package
   local log
-  [ "$(id -u)" = 0 ] || have sudo || die "$1 is missing; install it as root: apt-get install $1"
+  may_install "$1"
   log=$(mktemp)
   { as_root apt-get update -q &&
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy \
@@ -45,6 +49,7 @@ apt_install() { # package
 says_no=/usr/sbin/policy-rc.d
 install_unstarted() { # as install
   if have apt-get && [ ! -e "$says_no" ]; then
+    may_install "$2"
     trap 'as_root rm -f "$says_no"' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root env install -m 755 /dev/stdin "$says_no"
   fi
