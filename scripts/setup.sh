@@ -95,6 +95,15 @@ install_clients() {
   install_node
 }
 
+# The test drives it by its driver. Ubuntu's packages of both only ask for a snap.
+install_browser() {
+  if { have chromium || have google-chrome; } && have chromedriver; then return; fi
+  ! grep -qsx 'ID=ubuntu' /etc/os-release ||
+    die "a browser for the tests is missing, and Ubuntu has none for apt: install Google Chrome (google-chrome) and the ChromeDriver (chromedriver) of its version, and put both on PATH"
+  { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
+  have chromedriver || install "the browser's driver" chromium-driver chromedriver
+}
+
 for need in "$@"; do
   case $need in
     build)
@@ -107,9 +116,7 @@ for need in "$@"; do
     nginx) have nginx || install_unstarted "a proxy for the tests" nginx nginx ;;
     prometheus)
       { have prometheus && have promtool; } || install_unstarted "metrics for the tests" prometheus prometheus ;;
-    chromium)
-      { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
-      have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;
+    chromium) install_browser ;;
     docker)
       have dockerd || install_unstarted "a Docker engine" docker.io docker
       docker compose version >/dev/null 2>&1 || have docker-compose || install "compose" docker-compose docker-compose
