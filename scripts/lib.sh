@@ -55,6 +55,7 @@ faketime_library() {
   return 1
 }
 
+is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && [ "$1" -le 65535 ]; } # word
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; } # port
 
 # Whether a server answers PING there; needs no client.
