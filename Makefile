@@ -1,6 +1,8 @@
 # Each target is one script; `make` alone lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+# Where rustup puts cargo; a shell that was open before does not know yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 .PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client bench-http fuzz docker-test lint package clean
 
 help: ## list the targets
@@ -16,7 +18,7 @@ build: ## build the module: target/release/libratelimit.so
 	@scripts/setup.sh build
 	cargo build --release --locked
 
-test: ## run every test on the servers found here; installs Redis if there is none (SERVER=path)
+test: ## run every test on the servers found here; installs Redis, nginx, Prometheus and Chromium (apt) and Python packages where missing (SERVER=path)
 	@scripts/test.sh
 
 test-matrix: ## get every server of the matrix and run every test on each

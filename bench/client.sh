@@ -15,7 +15,8 @@ trap 'stop_server; rm -f "$tables"' EXIT
 
 say "building the benchmark …"
 (cd "$root" && cargo build --release --locked --quiet -p ratelimit-client --example bench_client)
-choose "$("$root/scripts/servers.sh" one)"
+server=$("$root/scripts/servers.sh" one)
+choose "$server"
 start_server "$server" --loadmodule "$module"
 say "measuring the client on $name, $checks checks a row …"
 timeout 3600 "$(target_dir)/release/examples/bench_client" "redis://127.0.0.1:$server_port" \

@@ -176,7 +176,8 @@ shares() {
 say "building the service …"
 (cd "$root" && cargo build --release --locked --quiet -p ratelimit-server)
 install_express
-choose "$("$root/scripts/servers.sh" one)"
+server=$("$root/scripts/servers.sh" one)
+choose "$server"
 start_server "$server" --loadmodule "$module"
 start_all
 say "warming up …"

@@ -42,7 +42,8 @@ instructions() { # label, what must be true, command
   awk -v n=$n '/^(totals|summary):/ { total = $2 } END { printf "%d", total / n }' "$work"/callgrind.*
 }
 
-choose "$("$root/scripts/servers.sh" one)"
+server=$("$root/scripts/servers.sh" one)
+choose "$server"
 say "starting $name under callgrind …"
 start_server valgrind --tool=callgrind --callgrind-out-file="$work/callgrind.%p" "$server" --loadmodule "$module"
 rows >"$work/rows"

@@ -42,6 +42,8 @@ bytes_per_key() { # command → "after one call  after five"
   bytes="$(((one - empty) / keys)) $((($(used_memory) - empty) / keys))"
 }
 
+"$root/scripts/servers.sh" one >/dev/null
+"$root/scripts/servers.sh" found >"$work/servers"
 { echo "| server | keys written by | bytes per key | of SET EX | after five calls | of SET EX |"
   echo "| --- | --- | ---: | ---: | ---: | ---: |"; } >"$work/table"
 while read -r _ path; do
@@ -54,5 +56,5 @@ while read -r _ path; do
     awk -v o="$one" -v f="$five" -v bo="$base_one" -v bf="$base_five" -v row="| $name | $label" \
       'BEGIN { printf "%s | %d | %.2f | %d | %.2f |\n", row, o, o / bo, f, f / bf }' >>"$work/table"
   done < <(rows)
-done < <("$root/scripts/servers.sh" one >/dev/null; "$root/scripts/servers.sh" found)
+done <"$work/servers"
 publish memory "Memory per key over 100,000 keys" "make bench-memory" <"$work/table"

@@ -64,7 +64,8 @@ tables() {
   done
 }
 
-choose "$("$root/scripts/servers.sh" one)"
+server=$("$root/scripts/servers.sh" one)
+choose "$server"
 start_server "$server" --loadmodule "$module"
 rows >"$work/rows"
 for round in $(seq "$rounds"); do

@@ -15,8 +15,10 @@ work=$(mktemp -d)
 end() {
   local code=$?
   trap - EXIT
-  docker ps -aq --filter "label=$mine" | xargs -r docker rm -fv >/dev/null
-  docker network rm $mine >/dev/null
+  { docker ps -aq --filter "label=$mine" | xargs -r docker rm -fv &&
+    docker volume ls -q --filter "name=$mine-" | xargs -r docker volume rm; } >/dev/null ||
+    say "what $mine started could not all be removed"
+  docker network rm $mine >/dev/null || say "the network $mine could not be removed"
   rm -rf "$work"
   exit $code
 }

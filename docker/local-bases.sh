@@ -51,7 +51,7 @@ END
 redis_or_valkey() { # redis | valkey
   local path
   new_context
-  path=$("$root/scripts/servers.sh" found | grep "^$1-[89]" | head -1 | cut -d' ' -f2-)
+  path=$("$root/scripts/servers.sh" found | grep "^$1-[89]" | head -1 | cut -d' ' -f2- || true)
   [ -n "$path" ] || die "no $1 here; make test-matrix gets one"
   cp -L "$path" "$work/context/$1-server"
   build "local/$1" <<END

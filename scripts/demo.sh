@@ -8,6 +8,7 @@
 source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 port=${PORT:-3000}
+{ is_port "$port" && is_port $((port + 1)); } || die "PORT must be an integer between 1 and 65534, and is '$port'"
 ports=("$port" $((port + 1)))
 instances=()
 
@@ -16,11 +17,11 @@ for taken in "${ports[@]}"; do
     die "port $taken is taken; choose two others with PORT=, e.g. make demo PORT=$((port + 10))"
   fi
 done
+server=$("$root/scripts/servers.sh" one)
 "$root/scripts/setup.sh" build
 build_module
 say "building the service; the first time this takes some minutes …"
 (cd "$root" && cargo build --release --locked --quiet -p ratelimit-server)
-server=$("$root/scripts/servers.sh" one)
 name=$(server_name "$server")
 
 # A further Ctrl-C while this waits changes nothing: the instances end within their deadline.

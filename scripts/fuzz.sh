@@ -18,8 +18,13 @@ else
   options=(--sanitizer none)
 fi
 
-if [ $# = 0 ]; then read -r -d '' -a targets < <(cargo_fuzz list) || true; set -- "${targets[@]}"; fi
-for target in "$@"; do
+targets=("$@")
+if [ $# = 0 ]; then
+  list=$(cargo_fuzz list) || die "cargo fuzz could not list the targets"
+  read -r -d '' -a targets <<<"$list" || true # it reads to the end, which counts as a failure
+fi
+[ ${#targets[@]} != 0 ] || die "there is no target to fuzz"
+for target in "${targets[@]}"; do
   say "fuzzing $target for ${SECONDS_EACH:-60} s …"
   # What it finds goes to the first folder; the seeds in the second stay as they are.
   mkdir -p "fuzz/target/corpus/$target"

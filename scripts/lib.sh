@@ -12,7 +12,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # Prints the comment at the top of the running script and ends, if the script's first argument asks for it.
 help_if_asked() {
-  case ${1-} in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+  case ${1-} in -h | --help) sed -n '2,/^[^#]/{/^# shellcheck/d; s/^# \{0,1\}//p;}' "$0"; exit 0 ;; esac
 }
 
 # --- the module ---------------------------------------------------------------------------------
@@ -55,6 +55,7 @@ faketime_library() {
   return 1
 }
 
+is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && [ "$1" -le 65535 ]; } # word
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; } # port
 
 # Whether a server answers PING there; needs no client.
@@ -99,6 +100,7 @@ wait_until_it_answers() {
 stop_server() {
   if [ -n "$server_pid" ]; then
     kill "$server_pid" 2>/dev/null || true
+    kill -CONT "$server_pid" 2>/dev/null || true # a stopped one hears nothing else
     wait "$server_pid" 2>/dev/null || true
   fi
   if [ -n "$server_dir" ]; then rm -rf "$server_dir"; fi

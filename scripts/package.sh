@@ -24,12 +24,26 @@ build() {
     cargo build --release --locked --quiet -p ratelimit --target-dir "$dir/build"
 }
 
+# Documents link to the twin, which lies elsewhere here, and to sources that a package has not: those become text.
+keep_links_inside() { # folder
+  local file link
+  sed -i -zE 's|\]\(\.\./crates/ratelimit-client/lua/ratelimit\.lua\)|](../ratelimit.lua)|g
+    s#\[([^]]*)\]\(\.\./(ARCHITECTURE|CONTRIBUTING|README|bench|crates|docker|scripts)[^)]*\)#\1#g' "$1"/docs/*.md
+  (cd "$1" && grep -roE '\]\([^)]+\)' --include='*.md' .) | while IFS=: read -r file link; do
+    link=${link#"]("} link=${link%%[)#]*}
+    case $link in '' | http://* | https://*) continue ;; esac
+    [ -e "$1/$(dirname "$file")/$link" ] || die "$file of the package links to $link, which is not in it"
+  done
+}
+
 lay_out() { # folder
   mkdir -p "$1"
   cp "$(module_in "$dir/build")" crates/ratelimit-client/lua/ratelimit.lua docs/ratelimit.conf "$1/"
-  cp README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$1/"
-  cp -R docs "$1/docs"
-  rm "$1/docs/ratelimit.conf"
+  cp CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$1/"
+  cp scripts/package-readme.md "$1/README.md"
+  mkdir "$1/docs"
+  cp -R docs/*.md docs/commands "$1/docs/"
+  keep_links_inside "$1"
   (cd "$1" && find . -type f -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum) >"$work/sums"
   mv "$work/sums" "$1/SHA256SUMS"
 }
@@ -57,7 +71,7 @@ try() { # tarball
   (cd "$unpacked" && sha256sum --quiet --check SHA256SUMS) || die "the checksums of the package do not hold"
   sed "s|/usr/local/lib|$unpacked|" "$unpacked/ratelimit.conf" >"$work/server.conf"
   start_server "$server" "$work/server.conf"
-  reply=$(ask RATELIMIT.CHECK key 5 60)
+  reply=$(ask RATELIMIT.CHECK user:42 5 60)
   [[ $reply == "*5 :1 :5 :4 :0 :60000 "* ]] || die "the packed module answered: $reply"
   stop_server
 }

@@ -8,12 +8,13 @@ source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 server_port=${PORT:-6379}
 
+is_port "$server_port" || die "PORT must be an integer between 1 and 65535, and is '$server_port'"
 if listening "$server_port"; then
   die "port $server_port is taken; choose another one with PORT=, e.g. make run PORT=$((server_port + 1))"
 fi
+server=$("$root/scripts/servers.sh" one)
 "$root/scripts/setup.sh" build
 build_module
-server=$("$root/scripts/servers.sh" one)
 name=$(server_name "$server")
 server_dir=$(mktemp -d)
 

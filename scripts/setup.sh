@@ -28,11 +28,15 @@ install() { # what it is for, Debian package, Homebrew formula
   fi
 }
 
+may_install() { # package
+  [ "$(id -u)" = 0 ] || have sudo || die "$1 is missing; install it as root: apt-get install $1"
+}
+
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 apt_install() { # package
   local log
-  [ "$(id -u)" = 0 ] || have sudo || die "$1 is missing; install it as root: apt-get install $1"
+  may_install "$1"
   log=$(mktemp)
   { as_root apt-get update -q &&
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy \
@@ -45,6 +49,7 @@ apt_install() { # package
 says_no=/usr/sbin/policy-rc.d
 install_unstarted() { # as install
   if have apt-get && [ ! -e "$says_no" ]; then
+    may_install "$2"
     trap 'as_root rm -f "$says_no"' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root env install -m 755 /dev/stdin "$says_no"
   fi
@@ -90,10 +95,23 @@ install_clients() {
   install_node
 }
 
+# The test drives it by its driver. Ubuntu's packages of both only ask for a snap.
+install_browser() {
+  if { have chromium || have google-chrome; } && have chromedriver; then return; fi
+  ! grep -qsx 'ID=ubuntu' /etc/os-release ||
+    die "a browser for the tests is missing, and Ubuntu has none for apt: install Google Chrome (google-chrome) and the ChromeDriver (chromedriver) of its version, and put both on PATH"
+  { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
+  have chromedriver || install "the browser's driver" chromium-driver chromedriver
+}
+
+# For the module; where 1.88 is needed, cargo says so itself.
+rust_is_new_enough() { rustc --version | awk -F'[ .]' '{ exit $2 == 1 && $3 < 82 }'; }
+
 for need in "$@"; do
   case $need in
     build)
-      have cargo || die "cargo is missing; install Rust 1.82 or later: https://rustup.rs"
+      have cargo || die "cargo is missing; install Rust 1.88 or later (1.82 for the module alone): https://rustup.rs"
+      rust_is_new_enough || die "$(rustc --version) is too old; Rust 1.88 or later is needed (1.82 for the module alone): rustup update"
       cc_works || install "a C compiler" build-essential gcc
       libclang_is_there || install "libclang, for bindgen" libclang-dev llvm ;;
     redis-tools)
@@ -102,9 +120,7 @@ for need in "$@"; do
     nginx) have nginx || install_unstarted "a proxy for the tests" nginx nginx ;;
     prometheus)
       { have prometheus && have promtool; } || install_unstarted "metrics for the tests" prometheus prometheus ;;
-    chromium)
-      { have chromium || have google-chrome; } || install "a browser for the tests" chromium chromium
-      have chromedriver || install "the browser's driver" chromium-driver chromedriver ;;
+    chromium) install_browser ;;
     docker)
       have dockerd || install_unstarted "a Docker engine" docker.io docker
       docker compose version >/dev/null 2>&1 || have docker-compose || install "compose" docker-compose docker-compose

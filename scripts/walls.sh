@@ -14,9 +14,9 @@ direct() { # crate
 }
 
 wall() { # crate, why, crates it must not depend on (an extended regular expression)
-  local through
-  if ! cargo pkgid --locked --package "$1" >/dev/null 2>&1; then return; fi
-  through=$(direct "$1" | grep -Ex "$3" || true)
+  local all through
+  all=$(direct "$1")
+  through=$(grep -Ex "$3" <<<"$all" || true)
   if [ -n "$through" ]; then
     say "$1 depends on ${through//$'\n'/, }: $2"
     broken=1

@@ -8,7 +8,7 @@ use super::page::block;
 fn with_lines(setup: Setup, lines: &[String]) -> Setup {
     let path = module().display().to_string();
     lines.iter().fold(setup, |setup, line| {
-        setup.with(&line.replace("/usr/lib/redis/libratelimit.so", &path))
+        setup.with(&line.replace("/usr/local/lib/libratelimit.so", &path))
     })
 }
 
