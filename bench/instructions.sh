@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Counts the instructions a server spends on one command, with callgrind: repeatable to about 1 %, whatever
+# Counts the instructions a server spends on one command, with callgrind: repeatable to about 0.1 %, whatever
 # else the machine does.
-# usage: [SERVER=path] instructions.sh [--record]
+# usage: [SERVER=path] [MODULE=path] [ROWS=regex] instructions.sh [--record]
+# Counted is what the server's function readQueryFromClient includes: reading the words, running the command and
+# writing the reply into the client's buffer. The server's periodic work and the sending of replies are left out,
+# because a busy machine makes more of them. For a comparison, MODULE names another build of the module, and ROWS
+# the rows to count: ROWS='^(CHECK|PEEK)'.
 # Each command is sent 20,000 times over 700 keys by one connection, 50 in flight, after as many to warm up.
 # That each call was allowed or denied, as its label says, is checked. --record writes to bench/record/.
 # 700 keys fill the server's tables to two thirds, about the mean of a table that is doubled when it is full; full
@@ -45,12 +49,14 @@ instructions() { # label, what must be true, command
 server=$("$root/scripts/servers.sh" one)
 choose "$server"
 say "starting $name under callgrind …"
-start_server valgrind --tool=callgrind --callgrind-out-file="$work/callgrind.%p" "$server" --loadmodule "$module"
-rows >"$work/rows"
+start_server valgrind --tool=callgrind --toggle-collect='readQueryFromClient*' \
+  --callgrind-out-file="$work/callgrind.%p" "$server" --loadmodule "$module"
+rows | grep -E -- "${ROWS:-}" >"$work/rows" || die "no row is named like ROWS=$ROWS"
 { echo "| $name | instructions |"; echo "| --- | ---: |"; } >"$work/table"
 while IFS='|' read -r label truth command preparation; do
   prepare_keys $keys "${preparation:-$command}"
   count=$(instructions "$label" "$truth" "$command")
+  [ "$count" -gt 0 ] || die "nothing was counted: $name has no symbol readQueryFromClient"
   say "$label: $count"
   echo "| $label | $count |" >>"$work/table"
 done <"$work/rows"

@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 twin=$root/crates/ratelimit-client/lua/ratelimit.lua
 server='' module='' name='' cli_path='' benchmark_path='' recorded=''
 
-# Builds the module and finds the server and its tools; --record asks for a record.
+# Builds the module (unless MODULE names one) and checks the tools; --record asks for a record.
 prepare() { # the script's arguments
   help_if_asked "$@"
   case ${1-} in
@@ -16,8 +16,8 @@ prepare() { # the script's arguments
     *) die "unknown argument $1; see --help" ;;
   esac
   "$root/scripts/setup.sh" build redis-tools
-  build_module
-  module=$(module_in "$(target_dir)")
+  module=${MODULE:-$(module_in "$(target_dir)")}
+  if [ -z "${MODULE-}" ]; then build_module; fi
 }
 
 choose() { # server's path
