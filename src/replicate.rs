@@ -4,7 +4,7 @@
 //! replayed, and needs no module there. Not INCRBY, and not KEEPTTL: a replica that has lost the
 //! key would make one that never expires.
 
-use ratelimit_core::state::{decimal_len, write_decimal};
+use ratelimit_core::decimal::{decimal_len, write_decimal};
 use ratelimit_core::NextOf;
 
 use crate::error::Error;

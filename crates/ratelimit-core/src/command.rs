@@ -1,24 +1,11 @@
 //! The words of RATELIMIT.CHECK and RATELIMIT.PEEK behind the key, judged from left to right.
 
-use crate::policy::{PolicyError, PolicyOf, MAX_LIMIT, MAX_PAIRS};
-use crate::state::{leading_number, whole_number};
-use crate::{Algorithm, Window};
+use crate::decimal::{leading_number, whole_number};
+use crate::policy::{Algorithm, CallOf, PolicyError, PolicyOf, Window, MAX_LIMIT};
 
 /// The words behind the command's name, as the documents show them.
 pub const SYNTAX: &str = "key limit window [limit window ...] \
 [ALGORITHM FIXED | SLIDING | BUCKET] [BURST burst] [COST cost]";
-
-/// A valid call: what is permitted, and what this call costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallOf<const N: usize> {
-    /// What is permitted.
-    pub policy: PolicyOf<N>,
-    /// From 1 to [`MAX_LIMIT`]. It may be above the limit: then the call can never pass.
-    pub cost: u64,
-}
-
-/// With room for every pair that a call can have.
-pub type Call = CallOf<MAX_PAIRS>;
 
 /// The first wrong word, or what does not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What a call comes to: the answer for its caller, and what is to be stored.
 
 use crate::policy::MAX_PAIRS;
-use crate::state::Text;
+use crate::text::Text;
 
 /// When the same call would pass, if nobody else comes. Ordered: never is the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

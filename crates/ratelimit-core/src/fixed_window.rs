@@ -6,9 +6,11 @@
 //!
 //! Limit 5 in 60 s, five counted, the window ends in 12 s: denied, retry after 12000 ms.
 
-use crate::algorithm::State;
-use crate::state::{Numbers, StateError, Writer};
-use crate::{Now, Pair, RetryAfter, Window};
+use crate::decision::RetryAfter;
+use crate::policy::{Pair, Window};
+use crate::state::{State, StateError};
+use crate::text::{Numbers, Writer};
+use crate::time::Now;
 
 /// One window's counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

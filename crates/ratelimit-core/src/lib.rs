@@ -2,9 +2,21 @@
 //! holds + [`Now`] → an [`Outcome`]: each pair's standing and, if the call consumed, the [`Next`]
 //! state of the key.
 //!
-//! No clock, no I/O, no allocation, no dependency. The algorithms are in [`fixed_window`],
-//! [`sliding_window`] and [`token_bucket`]; what they share — several pairs, all or nothing —
-//! is in [`algorithm`].
+//! No clock, no I/O, no allocation, no dependency. The files, in an order in which each uses only
+//! those above it:
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`time`] | the moment of a decision, and the roundings of a wait |
+//! | [`decimal`] | numbers in decimal, read strictly and written fast |
+//! | [`policy`] | what is permitted ([`Policy`]), and what one call asks for ([`Call`]) |
+//! | `text` | the text of a state while it is read or written |
+//! | [`decision`] | the answer ([`Outcome`]), and what is to be stored ([`Next`]) |
+//! | [`state`] | what a key holds ([`Stored`]), and what an algorithm must be able to do |
+//! | [`fixed_window`], [`sliding_window`], [`token_bucket`] | the algorithms: what each keeps for one pair, and its arithmetic |
+//! | `stored` | the stored form of every algorithm, read and written |
+//! | [`mod@decide`] | the decision, for every algorithm and any number of pairs |
+//! | [`command`] | the words of the command; uses `decimal` and `policy` alone |
 //!
 //! ```
 //! use ratelimit_core::{check, Call, Now, Stored};
@@ -23,19 +35,22 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod algorithm;
 pub mod command;
+pub mod decide;
+pub mod decimal;
 pub mod decision;
 pub mod fixed_window;
 pub mod policy;
 pub mod sliding_window;
 pub mod state;
+mod stored;
+mod text;
 pub mod time;
 pub mod token_bucket;
 
-pub use algorithm::{check, decide, peek, Algorithm, Mode};
-pub use command::{ArgumentError, Call, CallOf};
+pub use command::ArgumentError;
+pub use decide::{check, decide, peek, Mode};
 pub use decision::{Next, NextOf, Outcome, OutcomeOf, RetryAfter, Standing};
-pub use policy::{Pair, Policy, PolicyOf, Window};
+pub use policy::{Algorithm, Call, CallOf, Pair, Policy, PolicyOf, Window};
 pub use state::{StateError, Stored};
 pub use time::Now;

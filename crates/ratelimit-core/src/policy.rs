@@ -2,7 +2,6 @@
 //! is valid, nothing re-checks it.
 
 use crate::time::{MAX_REFILL_MS, MAX_WINDOW_MS};
-use crate::Algorithm;
 
 /// The largest limit, burst and cost. Times the longest refill in microseconds (2^49) it still
 /// leaves the products of the algorithms 38 bits of room in 128.
@@ -50,6 +49,19 @@ pub struct Pair {
     pub window: Window,
     /// The most that can pass at once: the limit, or a bucket's own capacity.
     pub burst: u64,
+}
+
+/// How a limit is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// A word, not a byte: ARCHITECTURE.md says why.
+#[repr(u64)]
+pub enum Algorithm {
+    /// A counter per window: [`crate::fixed_window`].
+    Fixed,
+    /// Two weighted windows: [`crate::sliding_window`].
+    Sliding,
+    /// A bucket that refills continuously: [`crate::token_bucket`].
+    Bucket,
 }
 
 /// An algorithm with its pairs, of which it has room for `N`: nearly every call has one pair, and
@@ -175,3 +187,15 @@ impl<const N: usize> PolicyOf<N> {
         self.pairs.split_at(self.len()).0
     }
 }
+
+/// A valid call: what is permitted, and what this call costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallOf<const N: usize> {
+    /// What is permitted.
+    pub policy: PolicyOf<N>,
+    /// From 1 to [`MAX_LIMIT`]. It may be above the limit: then the call can never pass.
+    pub cost: u64,
+}
+
+/// With room for every pair that a call can have.
+pub type Call = CallOf<MAX_PAIRS>;

@@ -8,11 +8,11 @@
 //!
 //! Limit 10 in 60 s, previous 8, current 3, 15 s elapsed: used = 3 + ⌈8 × 45/60⌉ = 9, remaining 1.
 
-use crate::algorithm::State;
-use crate::policy::MAX_LIMIT;
-use crate::state::{Numbers, Writer};
-use crate::time::{ceil_millis, div_rem};
-use crate::{Now, Pair, RetryAfter, Window};
+use crate::decision::RetryAfter;
+use crate::policy::{Pair, Window, MAX_LIMIT};
+use crate::state::State;
+use crate::text::{Numbers, Writer};
+use crate::time::{ceil_millis, div_rem, Now};
 
 /// Two adjoining windows of one length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

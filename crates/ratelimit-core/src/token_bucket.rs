@@ -8,11 +8,11 @@
 //!
 //! Limit 6 in 60 s (one token in 10 s), debt 25 s: remaining = ⌊(60 − 25) / 10⌋ = 3.
 
-use crate::algorithm::State;
-use crate::policy::MAX_LIMIT;
-use crate::state::{Numbers, Writer};
-use crate::time::{ceil_millis, div_rem};
-use crate::{Now, Pair, RetryAfter, Window};
+use crate::decision::RetryAfter;
+use crate::policy::{Pair, Window, MAX_LIMIT};
+use crate::state::State;
+use crate::text::{Numbers, Writer};
+use crate::time::{ceil_millis, div_rem, Now};
 
 /// The bucket is full again at `tat` + `remainder` / limit, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
