@@ -10,7 +10,6 @@
 
 mod arguments;
 mod clock;
-mod command_info;
 mod commands;
 mod error;
 mod ffi;

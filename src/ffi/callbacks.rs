@@ -1,0 +1,144 @@
+//! What the server calls, and how it comes to know of it.
+
+use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ptr;
+use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use redis_module::raw;
+
+use super::{Arguments, CommandInfo, Context};
+use crate::commands::{answer, Command};
+use crate::stats;
+
+impl Context {
+    pub(crate) fn register_command<C: Command>(&self) -> Result<(), &'static str> {
+        let key = c_int::from(C::INFO.is_some());
+        // Safety: the strings are static. The entry has the signature that the server calls.
+        let created = unsafe {
+            raw::RedisModule_CreateCommand.unwrap_unchecked()(
+                self.0,
+                C::NAME.as_ptr(),
+                Some(entry::<C>),
+                C::FLAGS.as_ptr(),
+                key,
+                key,
+                key,
+            )
+        };
+        if created != raw::REDISMODULE_OK as c_int {
+            return Err("a command of this name exists already");
+        }
+        C::INFO.map_or(Ok(()), |info| self.describe_command(C::NAME, &info))
+    }
+
+    /// As far as the server can be told: Redis 7.0 and 7.2 on.
+    fn describe_command(&self, name: &CStr, info: &CommandInfo) -> Result<(), &'static str> {
+        // Safety: the server copies what it is given; `with_raw` keeps it alive for the call.
+        unsafe {
+            let command = raw::RedisModule_GetCommand.map(|get| get(self.0, name.as_ptr()));
+            let Some(command) = command.filter(|command| !command.is_null()) else {
+                return Ok(());
+            };
+            if let Some(set_info) = raw::RedisModule_SetCommandInfo {
+                let set = info.with_raw(|raw_info| set_info(command, raw_info));
+                if set != raw::REDISMODULE_OK as c_int {
+                    return Err("the server refused the description of a command");
+                }
+            }
+            if let Some(set_categories) = raw::RedisModule_SetCommandACLCategories {
+                let set = set_categories(command, info.acl_categories.as_ptr());
+                if set != raw::REDISMODULE_OK as c_int {
+                    return Err("the server refused the ACL categories of a command");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A setting that is on or off, off by default. Nothing where the server has no such API.
+    pub(crate) fn register_switch(
+        &self,
+        name: &CStr,
+        switch: &'static AtomicBool,
+    ) -> Result<(), &'static str> {
+        // Safety: the switch is static, and the callbacks read it as what it is.
+        unsafe {
+            let Some(register) = raw::RedisModule_RegisterBoolConfig else { return Ok(()) };
+            let registered = register(
+                self.0,
+                name.as_ptr(),
+                0,
+                raw::REDISMODULE_CONFIG_DEFAULT,
+                Some(get_switch),
+                Some(set_switch),
+                None,
+                ptr::from_ref(switch).cast_mut().cast(),
+            );
+            let load = raw::RedisModule_LoadConfigs.ok_or("the server cannot load settings")?;
+            if registered != raw::REDISMODULE_OK as c_int
+                || load(self.0) != raw::REDISMODULE_OK as c_int
+            {
+                return Err("a setting was refused");
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn register_info(&self) {
+        // Safety: the callback has the signature that the server calls.
+        unsafe { raw::RedisModule_RegisterInfoFunc.unwrap_unchecked()(self.0, Some(info)) };
+    }
+}
+
+/// What INFO is written to.
+pub(crate) struct Info(*mut raw::RedisModuleInfoCtx);
+
+impl Info {
+    /// False where INFO was not asked for this section.
+    pub(crate) fn open_section(&self) -> bool {
+        // Safety: an empty name; the server sets the module's before it.
+        let opened =
+            unsafe { raw::RedisModule_InfoAddSection.unwrap_unchecked()(self.0, c"".as_ptr()) };
+        opened == raw::REDISMODULE_OK as c_int
+    }
+
+    pub(crate) fn field(&self, name: &CStr, value: u64) {
+        // Safety: the server copies the name.
+        unsafe {
+            raw::RedisModule_InfoAddFieldULongLong.unwrap_unchecked()(self.0, name.as_ptr(), value)
+        };
+    }
+}
+
+/// Where the server enters a command.
+extern "C" fn entry<C: Command>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // Safety: the server hands over `argc` strings, which live for the call.
+    let words = unsafe { slice::from_raw_parts(argv, argc as usize) };
+    answer::<C>(&Context(ctx), &Arguments(words));
+    raw::REDISMODULE_OK as c_int
+}
+
+extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
+    stats::tell(&Info(ctx));
+}
+
+unsafe extern "C" fn get_switch(_name: *const c_char, switch: *mut c_void) -> c_int {
+    // Safety: what was registered is a static switch.
+    unsafe { &*switch.cast::<AtomicBool>() }.load(Relaxed).into()
+}
+
+unsafe extern "C" fn set_switch(
+    _name: *const c_char,
+    value: c_int,
+    switch: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    // Safety: as above.
+    unsafe { &*switch.cast::<AtomicBool>() }.store(value != 0, Relaxed);
+    raw::REDISMODULE_OK as c_int
+}
