@@ -1,6 +1,7 @@
 //! What the server calls, and how it comes to know of it.
 
 use std::ffi::{c_char, c_int, c_void, CStr};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,8 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use redis_module::raw;
 
 use super::{Arguments, CommandInfo, Context};
-use crate::commands::{answer, Command};
-use crate::stats;
+use crate::error::Error;
+use crate::{reply, stats};
+
+/// A command of the module.
+pub(crate) trait Command {
+    const NAME: &'static CStr;
+    /// As `RedisModule_CreateCommand` has them.
+    const FLAGS: &'static CStr;
+    /// `None`: hidden from `COMMAND DOCS`, and without keys.
+    const INFO: Option<CommandInfo>;
+
+    /// Replies as its last act, or returns what is to be replied as an error.
+    fn run(ctx: &Context, arguments: &Arguments) -> Result<(), Error>;
+}
 
 impl Context {
     pub(crate) fn register_command<C: Command>(&self) -> Result<(), &'static str> {
@@ -121,6 +134,23 @@ extern "C" fn entry<C: Command>(
     let words = unsafe { slice::from_raw_parts(argv, argc as usize) };
     answer::<C>(&Context(ctx), &Arguments(words));
     raw::REDISMODULE_OK as c_int
+}
+
+/// Every call passes here. An unwinding panic ends here, as an error reply: beyond lies C.
+fn answer<C: Command>(ctx: &Context, arguments: &Arguments) {
+    // Unwind safe: what a call changes are the server's keys, which it writes last, and counters.
+    let outcome = catch_unwind(AssertUnwindSafe(|| C::run(ctx, arguments)));
+    let error = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(_) => {
+            stats::CAUGHT_PANICS.count();
+            ctx.log_warning("a panic was caught; please report it with the lines on stderr");
+            Error::Panic
+        }
+    };
+    stats::ERRORS.count();
+    reply::error(ctx, error);
 }
 
 extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
