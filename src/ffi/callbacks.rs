@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use redis_module::raw;
 
 use super::{Arguments, CommandInfo, Context};
+use crate::counters;
 use crate::error::Error;
-use crate::{reply, stats};
 
 /// A command of the module.
 pub(crate) trait Command {
@@ -104,26 +104,6 @@ impl Context {
     }
 }
 
-/// What INFO is written to.
-pub(crate) struct Info(*mut raw::RedisModuleInfoCtx);
-
-impl Info {
-    /// False where INFO was not asked for this section.
-    pub(crate) fn open_section(&self) -> bool {
-        // Safety: an empty name; the server sets the module's before it.
-        let opened =
-            unsafe { raw::RedisModule_InfoAddSection.unwrap_unchecked()(self.0, c"".as_ptr()) };
-        opened == raw::REDISMODULE_OK as c_int
-    }
-
-    pub(crate) fn field(&self, name: &CStr, value: u64) {
-        // Safety: the server copies the name.
-        unsafe {
-            raw::RedisModule_InfoAddFieldULongLong.unwrap_unchecked()(self.0, name.as_ptr(), value)
-        };
-    }
-}
-
 /// Where the server enters a command.
 extern "C" fn entry<C: Command>(
     ctx: *mut raw::RedisModuleCtx,
@@ -144,17 +124,37 @@ fn answer<C: Command>(ctx: &Context, arguments: &Arguments) {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
         Err(_) => {
-            stats::CAUGHT_PANICS.count();
+            counters::CAUGHT_PANICS.count();
             ctx.log_warning("a panic was caught; please report it with the lines on stderr");
             Error::Panic
         }
     };
-    stats::ERRORS.count();
-    reply::error(ctx, error);
+    counters::ERRORS.count();
+    match error {
+        Error::Arity => ctx.reply_wrong_arity(),
+        _ => ctx.reply_error(error.text()),
+    }
 }
 
+/// Writes the section `ratelimit` of INFO. The server asks for it on each INFO, and refuses the
+/// section where INFO was asked for other sections only.
 extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) {
-    stats::tell(&Info(ctx));
+    // Safety: under an empty name the server opens a section of the module's own name. It copies
+    // the names of the fields.
+    unsafe {
+        if raw::RedisModule_InfoAddSection.unwrap_unchecked()(ctx, c"".as_ptr())
+            != raw::REDISMODULE_OK as c_int
+        {
+            return;
+        }
+        for (name, counter) in counters::ALL {
+            raw::RedisModule_InfoAddFieldULongLong.unwrap_unchecked()(
+                ctx,
+                name.as_ptr(),
+                counter.value(),
+            );
+        }
+    }
 }
 
 unsafe extern "C" fn get_switch(_name: *const c_char, switch: *mut c_void) -> c_int {

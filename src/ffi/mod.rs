@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use redis_module::{raw, Context as LoadContext};
 
-pub(crate) use callbacks::{Command, Info};
+pub(crate) use callbacks::Command;
 pub(crate) use command_info::CommandInfo;
 pub(crate) use key::{Access, Content, OpenKey};
 pub(crate) use words::{Arguments, KeyName};
