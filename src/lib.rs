@@ -10,15 +10,14 @@
 
 mod arguments;
 mod clock;
-mod command_info;
 mod commands;
+mod counters;
 mod error;
 mod ffi;
 mod load;
 mod replicate;
 mod reply;
 mod settings;
-mod stats;
 mod store;
 #[cfg(feature = "test-hooks")]
 mod test_hooks;

@@ -4,7 +4,7 @@ use redis_module::{Context as LoadContext, RedisString, Status};
 
 use crate::commands::{check::Check, peek::Peek};
 use crate::ffi::Context;
-use crate::{ffi, replicate, settings, stats};
+use crate::{ffi, replicate, settings};
 
 pub(crate) fn load(ctx: &LoadContext, arguments: &[RedisString]) -> Status {
     let ctx = Context::at_load(ctx);
@@ -34,7 +34,7 @@ fn try_load(ctx: &Context, arguments: usize) -> Result<(), &'static str> {
     #[cfg(feature = "test-hooks")]
     ctx.register_command::<crate::test_hooks::Test>()?;
     settings::register(ctx)?;
-    stats::register(ctx);
+    ctx.register_info();
     replicate::prepare(ctx);
     Ok(())
 }

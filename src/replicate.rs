@@ -7,9 +7,9 @@
 use ratelimit_core::decimal::{decimal_len, write_decimal};
 use ratelimit_core::NextOf;
 
+use crate::counters;
 use crate::error::Error;
 use crate::ffi::{self, Context, KeyName};
-use crate::stats;
 
 /// Once, at load.
 pub(crate) fn prepare(ctx: &Context) {
@@ -33,6 +33,6 @@ pub(crate) fn set<const N: usize>(
     if ctx.replicate_set(key, next.value(), expiry) {
         return Ok(());
     }
-    stats::REPLICATION_FAILURES.count();
+    counters::REPLICATION_FAILURES.count();
     Err(Error::Replication)
 }

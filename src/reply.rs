@@ -3,7 +3,6 @@
 
 use ratelimit_core::{OutcomeOf, RetryAfter, Standing};
 
-use crate::error::Error;
 use crate::ffi::Context;
 
 pub(crate) fn outcome<const N: usize>(ctx: &Context, outcome: &OutcomeOf<N>) {
@@ -29,11 +28,4 @@ fn standing(ctx: &Context, standing: &Standing) {
         RetryAfter::Never => -1,
     });
     ctx.reply_integer(standing.reset_after_ms as i64);
-}
-
-pub(crate) fn error(ctx: &Context, error: Error) {
-    match error {
-        Error::Arity => ctx.reply_wrong_arity(),
-        _ => ctx.reply_error(error.text()),
-    }
 }

@@ -4,9 +4,8 @@
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
-use crate::commands::Command;
 use crate::error::Error;
-use crate::ffi::{Arguments, CommandInfo, Context};
+use crate::ffi::{Arguments, Command, CommandInfo, Context};
 use ratelimit_core::ArgumentError;
 
 const RUNNING: i64 = i64::MIN;

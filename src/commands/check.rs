@@ -6,11 +6,10 @@ use std::ffi::CStr;
 use ratelimit_core::policy::MAX_PAIRS;
 use ratelimit_core::{decide, Mode};
 
-use super::Command;
 use crate::error::Error;
-use crate::ffi::{Arguments, CommandInfo, Context};
+use crate::ffi::{Arguments, Command, CommandInfo, Context};
 use crate::store::{Access, Key};
-use crate::{arguments, clock, replicate, reply, stats};
+use crate::{arguments, clock, counters, replicate, reply};
 
 pub(crate) struct Check;
 
@@ -51,9 +50,9 @@ fn check<const N: usize>(ctx: &Context, words: &Arguments) -> Result<(), Error> 
         key.make_room()?;
         replicate::set(ctx, words.key(), next)?;
         key.write(next);
-        stats::ALLOWED.count();
+        counters::ALLOWED.count();
     } else {
-        stats::DENIED.count();
+        counters::DENIED.count();
     }
     reply::outcome(ctx, &outcome);
     Ok(())

@@ -6,9 +6,8 @@ use std::ffi::CStr;
 use ratelimit_core::policy::MAX_PAIRS;
 use ratelimit_core::{decide, Mode};
 
-use super::Command;
 use crate::error::Error;
-use crate::ffi::{Arguments, CommandInfo, Context};
+use crate::ffi::{Arguments, Command, CommandInfo, Context};
 use crate::store::{Access, Key};
 use crate::{arguments, clock, reply};
 

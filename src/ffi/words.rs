@@ -1,0 +1,45 @@
+//! The words of a call.
+
+use std::marker::PhantomData;
+use std::slice;
+
+use redis_module::raw;
+
+/// The words of a call. The first is the command's name, the second the key.
+pub(crate) struct Arguments<'a>(pub(super) &'a [*mut raw::RedisModuleString]);
+
+/// The key's name, as the server holds it.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyName<'a>(pub(super) *mut raw::RedisModuleString, PhantomData<&'a ()>);
+
+impl<'a> Arguments<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn key(&self) -> KeyName<'a> {
+        KeyName(self.0[1], PhantomData)
+    }
+
+    pub(crate) fn get(&self, i: usize) -> Option<&'a [u8]> {
+        self.0.get(i).map(|&word| string_bytes(word))
+    }
+
+    pub(crate) fn behind_key(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0[2..].iter().map(|&word| string_bytes(word))
+    }
+
+    #[cfg(feature = "test-hooks")]
+    pub(crate) fn behind_name(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0[1..].iter().map(|&word| string_bytes(word))
+    }
+}
+
+fn string_bytes<'a>(string: *mut raw::RedisModuleString) -> &'a [u8] {
+    let mut len = 0;
+    // Safety: an argument's bytes stay where they are for the call.
+    unsafe {
+        let bytes = raw::RedisModule_StringPtrLen.unwrap_unchecked()(string, &mut len);
+        slice::from_raw_parts(bytes.cast(), len)
+    }
+}
