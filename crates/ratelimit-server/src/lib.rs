@@ -3,39 +3,22 @@
 //!
 //! | path | file |
 //! | --- | --- |
-//! | `GET /` | `api.rs`: the rate-limited API; `guard.rs` and `policies.rs` decide |
-//! | `POST /v1/check`, `/v1/peek`, `/v1/check/batch` | `decisions.rs` |
-//! | `/v1/auth` | `auth.rs`, for nginx |
-//! | `GET /metrics` | `metrics.rs` |
-//! | `GET /healthz`, `/readyz` | `health.rs` |
-//! | `GET /openapi.json` | `openapi.rs` |
+//! | `GET /` | `http/welcome.rs`: the rate-limited API; `guard.rs` and `policies/` decide |
+//! | `POST /v1/check`, `/v1/peek`, `/v1/check/batch` | `http/check.rs` |
+//! | `/v1/auth` | `http/auth.rs`, for nginx |
+//! | `GET /metrics` | `telemetry/metrics.rs` |
+//! | `GET /healthz`, `/readyz` | `backend/health.rs` |
+//! | `GET /openapi.json` | `http/openapi.rs` |
 //! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 
-mod api;
 mod app;
-mod auth;
 mod backend;
-mod body;
-mod decisions;
-mod denied;
 mod guard;
-mod health;
-mod healthy;
-mod key_by;
-mod limits;
-mod log;
-mod metrics;
-mod openapi;
+mod http;
 mod page;
 mod policies;
-mod problem;
-mod sampler;
-mod serve;
 mod settings;
-mod start;
-mod target;
-mod together;
-mod window;
+mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +34,13 @@ use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
 use app::App;
-use backend::Backend;
-pub use healthy::ask as ask_whether_healthy;
-pub use log::start as start_log;
-use problem::Problem;
-use serve::{Ends, Signals};
+use backend::{health, start, Backend};
+pub use http::healthcheck::ask as ask_whether_healthy;
+use http::problem::Problem;
+use http::serve::{self, Ends, Signals};
+use http::{auth, check, openapi};
 pub use settings::{Log, Settings, Task};
+pub use telemetry::log::start as start_log;
 
 /// Serves until the process is asked to end. `Err`: why it could not start, or not end in time.
 pub async fn run(settings: Settings) -> Result<(), String> {
@@ -117,9 +101,9 @@ async fn keep_house(app: Arc<App>, hangup: Signals) {
 fn router(app: &Arc<App>) -> Router {
     Router::new()
         .route("/", any(welcome_is_got))
-        .route("/v1/check", post(decisions::check))
-        .route("/v1/peek", post(decisions::peek))
-        .route("/v1/check/batch", post(decisions::batch))
+        .route("/v1/check", post(check::check))
+        .route("/v1/peek", post(check::peek))
+        .route("/v1/check/batch", post(check::batch))
         .route("/v1/auth", any(auth::auth))
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(health::live))

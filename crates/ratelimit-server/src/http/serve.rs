@@ -22,9 +22,9 @@ use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
-use crate::api;
 use crate::app::App;
-use crate::key_by::Peer;
+use crate::http::welcome;
+use crate::policies::key_by::Peer;
 
 /// The request's first line and fields together; more is answered by 431.
 const MOST_HEADER_BYTES: usize = 16 * 1024;
@@ -250,7 +250,7 @@ async fn answer(
         request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if is_welcome {
         let (parts, _) = request.into_parts();
-        api::welcome(app, &parts, peer).await
+        welcome::welcome(app, &parts, peer).await
     } else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());

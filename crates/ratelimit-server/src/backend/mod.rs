@@ -1,5 +1,10 @@
 //! The limiter of these settings, over a connection that may come later and comes back by itself.
 
+mod coalesce;
+pub(crate) mod health;
+pub(crate) mod start;
+pub(crate) mod target;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -17,8 +22,8 @@ use ratelimit_client::redis::{
 use ratelimit_client::{Builder, Limiter, OnFailure, SentinelConnection};
 
 use crate::settings::{OnRedisFailure, Settings};
-use crate::target::{self, Sentinels, Target};
-use crate::together::Together;
+use coalesce::Together;
+use target::{Sentinels, Target};
 
 /// Longer than a check may take: a new connection has more to do.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
