@@ -52,7 +52,7 @@ impl App {
         let instance = settings.instance.clone();
         Ok(Self {
             instance: instance.unwrap_or_else(|| format!("ratelimit-{}", address.port())),
-            v1: metrics.of_policy(crate::http::check::POLICY_NAME),
+            v1: metrics.of_policy(policies::V1),
             errors: Sampler::default(),
             settings,
             limiter,

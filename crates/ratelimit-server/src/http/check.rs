@@ -16,11 +16,10 @@ use crate::http::body::{self, Json};
 use crate::http::problem::Problem;
 use crate::policies::window;
 use crate::policies::words::{self, Wrong, ALGORITHM_RULE};
+use crate::policies::V1;
 use crate::settings::MAX_LIMIT;
 use crate::telemetry::metrics::source_name;
 
-/// What the metrics and the log call these checks, whatever their policy.
-pub(crate) const POLICY_NAME: &str = "v1";
 const MOST_CHECKS: usize = 100;
 const MOST_KEY_BYTES: usize = 1024;
 
@@ -38,7 +37,7 @@ impl Asked {
     }
 
     async fn check(&self, app: &App) -> Result<Answer, Error> {
-        app.check(self.call(), &self.key, POLICY_NAME, &app.v1).await
+        app.check(self.call(), &self.key, V1, &app.v1).await
     }
 }
 
@@ -62,7 +61,7 @@ pub(crate) async fn peek(
     let decided = async {
         let asked = asked(read(&app, &headers, body).await?)?;
         let answer = app.limiter.peek_call(asked.call()).await;
-        Ok(answer.inspect_err(|error| app.note_error(error, POLICY_NAME))?)
+        Ok(answer.inspect_err(|error| app.note_error(error, V1))?)
     };
     respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
 }

@@ -18,7 +18,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
@@ -60,42 +59,6 @@ pub(crate) fn listen(socket: TcpSocket) -> Result<TcpListener, String> {
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     format!("BIND, PORT {address}: {error}")
-}
-
-/// A signal of the system. Asked for in vain (which no system here does), it never comes.
-pub(crate) struct Signals(Option<Signal>);
-
-pub(crate) fn signal(kind: SignalKind) -> Signals {
-    Signals(tokio::signal::unix::signal(kind).ok())
-}
-
-impl Signals {
-    pub(crate) fn never() -> Self {
-        Self(None)
-    }
-
-    pub(crate) async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// SIGTERM and SIGINT.
-pub(crate) struct Ends(Signals, Signals);
-
-impl Ends {
-    pub(crate) fn listen() -> Self {
-        Self(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    }
-
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            () = self.0.next() => {}
-            () = self.1.next() => {}
-        }
-    }
 }
 
 /// Where connections are, from their accepting to their end.

@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 use ratelimit_client::{Algorithm, Policy};
 use serde::Deserialize;
 
-use super::{Policies, Route, Rule, DEFAULT};
-use crate::http::serve::Signals;
+use super::{Policies, Route, Rule, DEFAULT, V1};
 use crate::policies::key_by::{Finder, KeyBy};
 use crate::policies::window;
 use crate::policies::words::{self, Wrong, ALGORITHM_RULE};
 use crate::settings::{Settings, MAX_LIMIT};
+use crate::signals::Signals;
 use crate::telemetry::metrics::Metrics;
 
 const MOST_POLICIES: usize = 1000;
@@ -116,7 +116,7 @@ fn name(name: &str) -> Result<&str, Wrong> {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_/".contains(&b);
     let is_good = (1..=40).contains(&name.len()) && name.bytes().all(is_plain);
     let rule = "name must be 1 to 40 of a to z, 0 to 9, -, _ and /, and not default or v1";
-    let is_free = name != DEFAULT && name != crate::http::check::POLICY_NAME;
+    let is_free = name != DEFAULT && name != V1;
     (is_good && is_free).then_some(name).ok_or_else(|| Wrong::new("name", rule))
 }
 

@@ -122,3 +122,6 @@ pub(crate) fn key(rule: &Rule, value: &str) -> String {
 
 /// The name of the settings' policy.
 const DEFAULT: &str = "default";
+
+/// What the metrics and the log call the checks of `/v1`, whatever their policy.
+pub(crate) const V1: &str = "v1";
