@@ -8,14 +8,14 @@ use axum::http::Uri;
 use ratelimit_client::{Answer, Call, Error, Limiter};
 use tokio::sync::watch;
 
-use crate::denied::Denied;
-use crate::health::Health;
-use crate::metrics::{Decisions, Metrics};
+use crate::backend::health::Health;
 use crate::page::Page;
 use crate::policies;
 use crate::policies::Source;
-use crate::sampler::Sampler;
 use crate::settings::{from_here, Settings};
+use crate::telemetry::denied::Denied;
+use crate::telemetry::metrics::{Decisions, Metrics};
+use crate::telemetry::sampler::Sampler;
 
 /// The service.
 pub(crate) struct App {
@@ -52,7 +52,7 @@ impl App {
         let instance = settings.instance.clone();
         Ok(Self {
             instance: instance.unwrap_or_else(|| format!("ratelimit-{}", address.port())),
-            v1: metrics.of_policy(crate::decisions::POLICY_NAME),
+            v1: metrics.of_policy(policies::V1),
             errors: Sampler::default(),
             settings,
             limiter,

@@ -3,60 +3,37 @@
 //!
 //! | path | file |
 //! | --- | --- |
-//! | `GET /` | `api.rs`: the rate-limited API; `guard.rs` and `policies.rs` decide |
-//! | `POST /v1/check`, `/v1/peek`, `/v1/check/batch` | `decisions.rs` |
-//! | `/v1/auth` | `auth.rs`, for nginx |
-//! | `GET /metrics` | `metrics.rs` |
-//! | `GET /healthz`, `/readyz` | `health.rs` |
-//! | `GET /openapi.json` | `openapi.rs` |
+//! | `GET /` | `http/welcome.rs`: the rate-limited API; `guard.rs` and `policies/` decide |
+//! | `POST /v1/check`, `/v1/peek`, `/v1/check/batch` | `http/check.rs` |
+//! | `/v1/auth` | `http/auth.rs`, for nginx |
+//! | `GET /metrics` | `telemetry/metrics.rs` |
+//! | `GET /healthz`, `/readyz` | `http/probes.rs` |
+//! | `GET /openapi.json` | `http/openapi.rs` |
 //! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 
-mod api;
 mod app;
-mod auth;
 mod backend;
-mod body;
-mod decisions;
-mod denied;
 mod guard;
-mod health;
-mod healthy;
-mod key_by;
-mod limits;
-mod log;
-mod metrics;
-mod openapi;
+mod http;
 mod page;
 mod policies;
-mod problem;
-mod sampler;
-mod serve;
 mod settings;
-mod start;
-mod target;
-mod together;
-mod window;
+mod signals;
+mod telemetry;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::header::{ALLOW, CONTENT_TYPE};
-use axum::http::{Response, StatusCode};
-use axum::response::IntoResponse;
-use axum::routing::{any, get, post};
-use axum::Router;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
 use app::App;
-use backend::Backend;
-pub use healthy::ask as ask_whether_healthy;
-pub use log::start as start_log;
-use problem::Problem;
-use serve::{Ends, Signals};
+use backend::{health, start, Backend};
+pub use http::healthcheck::ask as ask_whether_healthy;
+use http::serve;
 pub use settings::{Log, Settings, Task};
+use signals::{Ends, Signals};
+pub use telemetry::log::start as start_log;
 
 /// Serves until the process is asked to end. `Err`: why it could not start, or not end in time.
 pub async fn run(settings: Settings) -> Result<(), String> {
@@ -70,7 +47,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     // From here on: a signal that nobody listens for would end the process at once.
     let mut ends = Ends::listen();
     let hangup = match &app.settings.policies {
-        Some(_) => serve::signal(SignalKind::hangup()),
+        Some(_) => signals::signal(SignalKind::hangup()),
         // It ends the process, as it does others.
         None => Signals::never(),
     };
@@ -94,7 +71,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         ends.next().await;
         std::process::exit(1);
     });
-    let router = router(&app);
+    let router = http::router(&app);
     if !serve::serve(listener, Arc::clone(&app), router).await {
         return Err("ended by the deadline, with requests unanswered".to_owned());
     }
@@ -112,43 +89,4 @@ async fn keep_house(app: Arc<App>, hangup: Signals) {
     };
     let policies = app.policies.keep_current(&app.settings, &app.metrics, hangup);
     tokio::join!(health::keep_looking(&app), policies, denials);
-}
-
-fn router(app: &Arc<App>) -> Router {
-    Router::new()
-        .route("/", any(welcome_is_got))
-        .route("/v1/check", post(decisions::check))
-        .route("/v1/peek", post(decisions::peek))
-        .route("/v1/check/batch", post(decisions::batch))
-        .route("/v1/auth", any(auth::auth))
-        .route("/metrics", get(metrics_text))
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/openapi.json", get(openapi::document))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(no_such_path)
-        .with_state(Arc::clone(app))
-        .merge(app.page.clone().router())
-}
-
-async fn metrics_text(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, METRICS_TYPE)], app.metrics.text())
-}
-
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// GET and HEAD of it do not come here.
-async fn welcome_is_got() -> Response<Body> {
-    let mut response = wrong_method().await;
-    response.headers_mut().insert(ALLOW, "GET, HEAD".parse().expect("a value"));
-    response
-}
-
-async fn wrong_method() -> Response<Body> {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods, see Allow")
-        .response()
-}
-
-async fn no_such_path() -> Response<Body> {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json").response()
 }

@@ -9,10 +9,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ratelimit_client::http::Addresses;
 use ratelimit_client::Policy;
 
-use crate::key_by::KeyBy;
-use crate::limits::{self, ALGORITHM_RULE};
-use crate::target::Target;
-use crate::window;
+use crate::backend::target::Target;
+use crate::policies::key_by::KeyBy;
+use crate::policies::window;
+use crate::policies::words::{self, ALGORITHM_RULE};
 
 /// A rate-limited API, decisions for any program, and metrics.
 ///
@@ -286,13 +286,13 @@ impl Words {
     }
 
     fn policy(&self) -> Result<Policy, String> {
-        let algorithm = limits::algorithm(&self.algorithm).ok_or_else(|| {
+        let algorithm = words::algorithm(&self.algorithm).ok_or_else(|| {
             said("ALGORITHM", ALGORITHM_RULE.trim_start_matches("algorithm "), &self.algorithm)
         })?;
         let limit = number("RATE_LIMIT", &self.rate_limit, 0, MAX_LIMIT)?;
         let window = time("TIME_WINDOW", &self.time_window)?;
         let burst = self.burst.as_deref().map(|burst| number("BURST", burst, 1, MAX_LIMIT));
-        limits::policy(algorithm, &[(limit, window)], burst.transpose()?).map_err(|wrong| {
+        words::policy(algorithm, &[(limit, window)], burst.transpose()?).map_err(|wrong| {
             let variable = match wrong.field.as_str() {
                 "limit" => "RATE_LIMIT",
                 "window" => "TIME_WINDOW",

@@ -26,7 +26,7 @@ use parameters::Parameters;
 use peers::Peers;
 use simulation::{Event, Position};
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// How many simulations one instance runs at once.
 const MAX_SIMULATIONS: usize = 8;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ratelimit_client::{Algorithm, PolicyError};
 
 use super::traffic::{Shape, Traffic};
-use crate::limits::{self, Wrong};
-use crate::window;
+use crate::policies::window;
+use crate::policies::words::{self, Wrong};
 
 /// At most so many simulated requests a second are sent, by a simulation as a whole.
 pub const MAX_RATE: u64 = 1_000;
@@ -41,11 +41,11 @@ impl Parameters {
         let limit = number(field("limit"), 0, u64::MAX)
             .ok_or_else(|| Wrong::new("limit", PolicyError::Limit.rule()))?;
         let window = window::parse(field("window"))
-            .ok_or_else(|| Wrong::new("window", limits::window_rule()))?;
+            .ok_or_else(|| Wrong::new("window", words::window_rule()))?;
         let burst = burst(field("burst"), &algorithms)?;
         for &algorithm in &algorithms {
             let burst = burst.filter(|_| algorithm == Algorithm::Bucket);
-            limits::policy(algorithm, &[(limit, window)], burst)?;
+            words::policy(algorithm, &[(limit, window)], burst)?;
         }
         let bounded = |name: &str, max| {
             let rule =
@@ -93,7 +93,7 @@ fn algorithms(words: &str) -> Result<Vec<Algorithm>, Wrong> {
     };
     let mut algorithms = Vec::new();
     for word in words.split(',') {
-        let algorithm = limits::algorithm(word).ok_or_else(rule)?;
+        let algorithm = words::algorithm(word).ok_or_else(rule)?;
         if algorithms.contains(&algorithm) {
             return Err(rule());
         }

@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime};
 use ratelimit_client::{Algorithm, Policy};
 use serde::Deserialize;
 
-use super::{Policies, Route, Rule, DEFAULT};
-use crate::key_by::{Finder, KeyBy};
-use crate::limits::{self, Wrong, ALGORITHM_RULE};
-use crate::metrics::Metrics;
-use crate::serve::Signals;
+use super::{Policies, Route, Rule, DEFAULT, V1};
+use crate::policies::key_by::{Finder, KeyBy};
+use crate::policies::window;
+use crate::policies::words::{self, Wrong, ALGORITHM_RULE};
 use crate::settings::{Settings, MAX_LIMIT};
-use crate::window;
+use crate::signals::Signals;
+use crate::telemetry::metrics::Metrics;
 
 const MOST_POLICIES: usize = 1000;
 /// A file is looked at so often.
@@ -93,7 +93,7 @@ impl RuleWords {
         let algorithm = match &self.algorithm {
             None => Algorithm::Fixed,
             Some(name) => {
-                limits::algorithm(name).ok_or_else(|| Wrong::new("algorithm", ALGORITHM_RULE))?
+                words::algorithm(name).ok_or_else(|| Wrong::new("algorithm", ALGORITHM_RULE))?
             }
         };
         let burst = self.burst.map(|burst| integer("burst", burst, 1)).transpose()?;
@@ -108,7 +108,7 @@ impl RuleWords {
             }
             _ => return Err(Wrong::new("", "a policy has either limit and window, or windows")),
         };
-        limits::policy(algorithm, &pairs, burst)
+        words::policy(algorithm, &pairs, burst)
     }
 }
 
@@ -116,7 +116,7 @@ fn name(name: &str) -> Result<&str, Wrong> {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_/".contains(&b);
     let is_good = (1..=40).contains(&name.len()) && name.bytes().all(is_plain);
     let rule = "name must be 1 to 40 of a to z, 0 to 9, -, _ and /, and not default or v1";
-    let is_free = name != DEFAULT && name != crate::decisions::POLICY_NAME;
+    let is_free = name != DEFAULT && name != V1;
     (is_good && is_free).then_some(name).ok_or_else(|| Wrong::new("name", rule))
 }
 
@@ -126,7 +126,7 @@ fn pair(limit: i64, window: &TimeWords) -> Result<(u64, Duration), Wrong> {
         TimeWords::Seconds(seconds) => window::from_seconds(*seconds),
         TimeWords::Text(text) => window::parse(text),
     };
-    Ok((limit, window.ok_or_else(|| Wrong::new("window", limits::window_rule()))?))
+    Ok((limit, window.ok_or_else(|| Wrong::new("window", words::window_rule()))?))
 }
 
 fn integer(field: &str, number: i64, least: u64) -> Result<u64, Wrong> {

@@ -1,14 +1,17 @@
 //! The policies: which apply to a request, and what it counts against.
 
 mod file;
+pub(crate) mod key_by;
 mod path;
+pub(crate) mod window;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
 use ratelimit_client::Policy;
 
-use crate::key_by::{Finder, From, KeyBy};
-use crate::metrics::Decisions;
+use crate::policies::key_by::{Finder, From, KeyBy};
+use crate::telemetry::metrics::Decisions;
 
 pub(crate) use file::Source;
 
@@ -119,3 +122,6 @@ pub(crate) fn key(rule: &Rule, value: &str) -> String {
 
 /// The name of the settings' policy.
 const DEFAULT: &str = "default";
+
+/// What the metrics and the log call the checks of `/v1`, whatever their policy.
+pub(crate) const V1: &str = "v1";

@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use ratelimit_client::{Answer, Counts, Error, Limiter, Source};
 
-use crate::denied::Denied;
+use crate::telemetry::denied::Denied;
 
 type Labels = Vec<(&'static str, String)>;
 

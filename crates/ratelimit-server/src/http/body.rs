@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// A hundred checks with the longest keys, and some.
 pub(crate) const MOST_BYTES: usize = 1024 * 1024;

@@ -18,13 +18,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
-use crate::api;
 use crate::app::App;
-use crate::key_by::Peer;
+use crate::http::welcome;
+use crate::policies::key_by::Peer;
 
 /// The request's first line and fields together; more is answered by 431.
 const MOST_HEADER_BYTES: usize = 16 * 1024;
@@ -60,42 +59,6 @@ pub(crate) fn listen(socket: TcpSocket) -> Result<TcpListener, String> {
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     format!("BIND, PORT {address}: {error}")
-}
-
-/// A signal of the system. Asked for in vain (which no system here does), it never comes.
-pub(crate) struct Signals(Option<Signal>);
-
-pub(crate) fn signal(kind: SignalKind) -> Signals {
-    Signals(tokio::signal::unix::signal(kind).ok())
-}
-
-impl Signals {
-    pub(crate) fn never() -> Self {
-        Self(None)
-    }
-
-    pub(crate) async fn next(&mut self) {
-        match &mut self.0 {
-            Some(signal) => drop(signal.recv().await),
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// SIGTERM and SIGINT.
-pub(crate) struct Ends(Signals, Signals);
-
-impl Ends {
-    pub(crate) fn listen() -> Self {
-        Self(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    }
-
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            () = self.0.next() => {}
-            () = self.1.next() => {}
-        }
-    }
 }
 
 /// Where connections are, from their accepting to their end.
@@ -250,7 +213,7 @@ async fn answer(
         request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if is_welcome {
         let (parts, _) = request.into_parts();
-        api::welcome(app, &parts, peer).await
+        welcome::welcome(app, &parts, peer).await
     } else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());

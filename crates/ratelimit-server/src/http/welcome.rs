@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::app::App;
 use crate::guard::{self, Verdict};
-use crate::key_by::{From, Peer};
+use crate::policies::key_by::{From, Peer};
 
 const WELCOME: &str = "Welcome to the Rate Limited API!";
 const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;

@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::guard::{self, Verdict};
-use crate::key_by::{From, Peer};
+use crate::http::problem::Problem;
+use crate::policies::key_by::{From, Peer};
 use crate::policies::{self, Applied};
-use crate::problem::Problem;
 
 /// Of the request that nginx holds, which it hands on in fields.
 const URI: &str = "x-original-uri";

@@ -4,12 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Response, StatusCode};
 use ratelimit_client::{Policy, Source};
-use serde_json::json;
 
 use crate::app::App;
 use crate::settings::OnRedisFailure;
@@ -45,7 +40,11 @@ impl Health {
         changed
     }
 
-    fn why_not(&self) -> Option<String> {
+    pub(crate) fn has_been_up(&self) -> bool {
+        self.has_been_up.load(Relaxed)
+    }
+
+    pub(crate) fn why_not(&self) -> Option<String> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             None => Some("not asked yet".to_owned()),
@@ -84,35 +83,10 @@ async fn look(app: &App) {
     }
 }
 
-fn meanwhile(on_failure: OnRedisFailure) -> &'static str {
+pub(crate) fn meanwhile(on_failure: OnRedisFailure) -> &'static str {
     match on_failure {
         OnRedisFailure::Local => "this instance's share of each limit",
         OnRedisFailure::Open => "all are allowed",
         OnRedisFailure::Closed => "none is allowed",
     }
-}
-
-/// The process lives.
-pub(crate) async fn live() -> &'static str {
-    "ok\n"
-}
-
-/// It can decide as configured: the backend answers; or it has answered, and what the settings say
-/// for its failure decides. An instance that would deny all by 503 is not ready, nor one that ends.
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
-    let why_not = app.health.why_not();
-    let goes_on = app.settings.on_failure != OnRedisFailure::Closed;
-    let can_decide = why_not.is_none() || (goes_on && app.health.has_been_up.load(Relaxed));
-    let is_ready = can_decide && !*app.stopping.borrow();
-    let mut state = json!({ "ready": is_ready, "backend": app.settings.target.name() });
-    if let Some(why) = why_not {
-        state["why"] = json!(why);
-        state["meanwhile"] = json!(meanwhile(app.settings.on_failure));
-    }
-    let mut response = Response::new(Body::from(state.to_string()));
-    if !is_ready {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ratelimit_client::{Algorithm, Policy, PolicyError};
 
-use crate::window;
+use crate::policies::window;
 
 /// Which word is wrong, and the rule that it breaks, which begins with what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

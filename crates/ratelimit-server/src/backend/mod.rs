@@ -1,7 +1,11 @@
 //! The limiter of these settings, over a connection that may come later and comes back by itself.
 
-use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod coalesce;
+pub(crate) mod health;
+mod lazy;
+pub(crate) mod start;
+pub(crate) mod target;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -11,18 +15,18 @@ use ratelimit_client::redis::sentinel::{
     SentinelClient, SentinelNodeConnectionInfo, SentinelServerType,
 };
 use ratelimit_client::redis::{
-    self, AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, Pipeline,
-    RedisError, RedisFuture, RedisResult, TlsMode, Value,
+    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisError, RedisResult,
+    TlsMode,
 };
 use ratelimit_client::{Builder, Limiter, OnFailure, SentinelConnection};
 
 use crate::settings::{OnRedisFailure, Settings};
-use crate::target::{self, Sentinels, Target};
-use crate::together::Together;
+use coalesce::Together;
+use lazy::Late;
+use target::{Sentinels, Target};
 
 /// Longer than a check may take: a new connection has more to do.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Denied keys that are known here: some 200 bytes each.
 const MOST_DENIALS: usize = 100_000;
 
@@ -125,74 +129,4 @@ fn sentinel(named: &Sentinels) -> RedisResult<SentinelConnection> {
         .set_connection_timeout(Some(CONNECT_WITHIN))
         .set_response_timeout(None);
     Ok(SentinelConnection::new(client, config))
-}
-
-/// A connection that cannot be made without its server: until it is there every call fails at once,
-/// by what the last attempt met.
-struct Late<C>(Arc<Slot<C>>);
-
-struct Slot<C> {
-    connection: OnceLock<C>,
-    why_not: Mutex<RedisError>,
-}
-
-impl<C> Clone for Late<C> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<C: Clone + Send + Sync + 'static> Late<C> {
-    fn when<F, Connecting>(connect: F) -> Self
-    where
-        F: Fn() -> Connecting + Send + 'static,
-        Connecting: Future<Output = RedisResult<C>> + Send,
-    {
-        let not_yet = RedisError::from((ErrorKind::Io, "not connected yet"));
-        let slot = Slot { connection: OnceLock::new(), why_not: Mutex::new(not_yet) };
-        let late = Self(Arc::new(slot));
-        let slot = Arc::clone(&late.0);
-        tokio::spawn(async move {
-            loop {
-                match connect().await {
-                    Ok(connection) => return drop(slot.connection.set(connection)),
-                    Err(error) => slot.fails(error),
-                }
-                tokio::time::sleep(TRY_AGAIN_AFTER).await;
-            }
-        });
-        late
-    }
-
-    fn connection(&self) -> RedisResult<C> {
-        let why_not = || self.0.why_not.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.0.connection.get().cloned().ok_or_else(why_not)
-    }
-}
-
-impl<C> Slot<C> {
-    fn fails(&self, error: RedisError) {
-        *self.why_not.lock().unwrap_or_else(PoisonError::into_inner) = error;
-    }
-}
-
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> ConnectionLike for Late<C> {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move { self.connection()?.req_packed_command(command).await })
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(
-            async move { self.connection()?.req_packed_commands(pipeline, offset, count).await },
-        )
-    }
-
-    fn get_db(&self) -> i64 {
-        self.0.connection.get().map_or(0, C::get_db)
-    }
 }

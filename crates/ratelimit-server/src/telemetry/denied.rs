@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ratelimit_client::Retry;
 
-use crate::sampler::Sampler;
+use crate::telemetry::sampler::Sampler;
 
 /// Keys that are counted; a new one takes the place of the least.
 const COUNTED_KEYS: usize = 200;

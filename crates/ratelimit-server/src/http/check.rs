@@ -12,15 +12,14 @@ use ratelimit_client::{Algorithm, Answer, Call, Error, Failure, Policy, Quota, R
 use serde::Serialize;
 
 use crate::app::App;
-use crate::body::{self, Json};
-use crate::limits::{self, Wrong, ALGORITHM_RULE};
-use crate::metrics::source_name;
-use crate::problem::Problem;
+use crate::http::body::{self, Json};
+use crate::http::problem::Problem;
+use crate::policies::window;
+use crate::policies::words::{self, Wrong, ALGORITHM_RULE};
+use crate::policies::V1;
 use crate::settings::MAX_LIMIT;
-use crate::window;
+use crate::telemetry::metrics::source_name;
 
-/// What the metrics and the log call these checks, whatever their policy.
-pub(crate) const POLICY_NAME: &str = "v1";
 const MOST_CHECKS: usize = 100;
 const MOST_KEY_BYTES: usize = 1024;
 
@@ -38,7 +37,7 @@ impl Asked {
     }
 
     async fn check(&self, app: &App) -> Result<Answer, Error> {
-        app.check(self.call(), &self.key, POLICY_NAME, &app.v1).await
+        app.check(self.call(), &self.key, V1, &app.v1).await
     }
 }
 
@@ -62,7 +61,7 @@ pub(crate) async fn peek(
     let decided = async {
         let asked = asked(read(&app, &headers, body).await?)?;
         let answer = app.limiter.peek_call(asked.call()).await;
-        Ok(answer.inspect_err(|error| app.note_error(error, POLICY_NAME))?)
+        Ok(answer.inspect_err(|error| app.note_error(error, V1))?)
     };
     respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
 }
@@ -205,12 +204,12 @@ fn asked(json: Json) -> Result<Asked, Wrong> {
     };
     let algorithm = match algorithm {
         None => Algorithm::Fixed,
-        Some(Json::Text(name)) => limits::algorithm(&name).ok_or_else(unknown_algorithm)?,
+        Some(Json::Text(name)) => words::algorithm(&name).ok_or_else(unknown_algorithm)?,
         Some(_) => return Err(unknown_algorithm()),
     };
     let burst = burst.map(|burst| integer("burst", Some(burst), 1)).transpose()?;
     let cost = cost.map_or(Ok(1), |cost| integer("cost", Some(cost), 1))?;
-    Ok(Asked { key, policy: limits::policy(algorithm, &pairs, burst)?, cost })
+    Ok(Asked { key, policy: words::policy(algorithm, &pairs, burst)?, cost })
 }
 
 fn unknown_algorithm() -> Wrong {
@@ -249,7 +248,7 @@ fn pair(limit: Option<Json>, window: Option<Json>) -> Result<(u64, Duration), Wr
         Some(Json::Number(number)) => number.as_u64().and_then(window::from_seconds),
         _ => None,
     };
-    Ok((limit, window.ok_or_else(|| Wrong::new("window", limits::window_rule()))?))
+    Ok((limit, window.ok_or_else(|| Wrong::new("window", words::window_rule()))?))
 }
 
 fn integer(field: &str, json: Option<Json>, least: u64) -> Result<u64, Wrong> {

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use ratelimit_client::Error;
 use serde::Serialize;
 
-use crate::limits::Wrong;
+use crate::policies::words::Wrong;
 
 /// A status, and why.
 #[derive(Debug, Serialize)]
