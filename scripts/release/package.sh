@@ -3,8 +3,8 @@
 # configuration, checksums. The same sources and toolchain make the same bytes, whatever folder they are in.
 # usage: [SERVER=path] [SOURCE_DATE_EPOCH=seconds] package.sh
 # Ends by unpacking it and asking a real server with that module for a decision. On musl the name ends in -musl.
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 cd "$root"
 [ "$(uname)" = Linux ] || die "the packages are for Linux; make build builds the module for this machine"
@@ -40,7 +40,7 @@ lay_out() { # folder
   mkdir -p "$1"
   cp "$(module_in "$dir/build")" crates/ratelimit-client/lua/ratelimit.lua docs/ratelimit.conf "$1/"
   cp CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$1/"
-  cp scripts/package-readme.md "$1/README.md"
+  cp scripts/release/package-readme.md "$1/README.md"
   mkdir "$1/docs"
   cp -R docs/*.md docs/commands "$1/docs/"
   keep_links_inside "$1"

