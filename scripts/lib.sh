@@ -58,6 +58,9 @@ target_dir() {
   case ${CARGO_TARGET_DIR:-target} in /*) echo "$CARGO_TARGET_DIR" ;; *) echo "$root/${CARGO_TARGET_DIR:-target}" ;; esac
 }
 
+# The oldest Rust that the project promises to build with, such as 1.88.
+minimum_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml"; }
+
 module_in() { # target directory
   if [ "$(uname)" = Darwin ]; then echo "$1/release/libratelimit.dylib"; else echo "$1/release/libratelimit.so"; fi
 }
