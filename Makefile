@@ -52,7 +52,7 @@ lint: ## formatting, clippy, the walls between the crates, shellcheck where it i
 	@scripts/lint.sh
 
 package: ## a tarball of the module with its documents, tried on a real server: target/package/ (SERVER=path)
-	@scripts/package.sh
+	@scripts/release/package.sh
 
 clean: ## remove what was built; keeps the downloaded servers in .servers/
 	cargo clean

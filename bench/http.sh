@@ -43,15 +43,8 @@ END
 
 install_express() {
   express=$(target_dir)/express
-  mkdir -p "$express"
-  if ! cmp -s "$root/bench/express/package-lock.json" "$express/installed"; then
-    say "installing Express and node-redis …"
-    cp "$root"/bench/express/package*.json "$express/"
-    (cd "$express" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >&2) ||
-      die "npm could not install bench/express/package-lock.json"
-    cp "$root/bench/express/package-lock.json" "$express/installed"
-  fi
-  cp "$root/bench/express/app.js" "$express/" # a module is searched for beside the file that imports it
+  npm_install "$root/bench/express" "$express"
+  cp "$root/bench/express/app.js" "$express/" # Node looks for a package beside the file that imports it
 }
 
 # Starts one that listens on a port of its own.

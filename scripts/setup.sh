@@ -104,14 +104,13 @@ install_browser() {
   have chromedriver || install "the browser's driver" chromium-driver chromedriver
 }
 
-# For the module; where 1.88 is needed, cargo says so itself.
-rust_is_new_enough() { rustc --version | awk -F'[ .]' '{ exit $2 == 1 && $3 < 82 }'; }
+rust_is_new_enough() { printf 'rustc %s\n%s\n' "$(minimum_rust)" "$(rustc --version)" | sort --check --version-sort 2>/dev/null; }
 
 for need in "$@"; do
   case $need in
     build)
-      have cargo || die "cargo is missing; install Rust 1.88 or later (1.82 for the module alone): https://rustup.rs"
-      rust_is_new_enough || die "$(rustc --version) is too old; Rust 1.88 or later is needed (1.82 for the module alone): rustup update"
+      have cargo || die "cargo is missing; install Rust $(minimum_rust) or later: https://rustup.rs"
+      rust_is_new_enough || die "$(rustc --version) is too old; Rust $(minimum_rust) or later is needed: rustup update"
       cc_works || install "a C compiler" build-essential gcc
       libclang_is_there || install "libclang, for bindgen" libclang-dev llvm ;;
     redis-tools)

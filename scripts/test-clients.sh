@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs every snippet of docs/clients.md, each with its own client, against a real server.
-# usage: [SERVER=path] test-clients.sh [client...]      the clients are the folders of tests/clients/
+# usage: [SERVER=path] test-clients.sh [client...]      the clients are the folders of examples/
 # Each is run six times on one key (five allowed, the sixth denied with its wait), with a cost that can never
 # pass, and where it gets no decision: a key of another type, no server, a server that hangs, and (the twin
 # excepted) a server without the module. Installs the clients: with apt-get by setup.sh, npm's and PyPI's
-# in target/clients/, pinned in tests/clients/.
+# in target/clients/, pinned in examples/.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
@@ -16,50 +16,31 @@ prepare() {
   "$root/scripts/setup.sh" build redis-tools pip clients
   build_module
   mkdir -p "$built"
-  install_python
-  install_node
+  pip_install "$root/examples/requirements.txt" "$built/python"
+  npm_install "$root/examples" "$built/node"
+  # Node looks for a package beside the file that imports it.
+  local client
+  for client in node-redis ioredis; do cp "examples/$client/check.mjs" "$built/node/$client.mjs"; done
   say "building the compiled snippets …"
-  cc -Wall -Wextra -Werror -o "$built/hiredis" tests/clients/hiredis/check.c -lhiredis
+  cc -Wall -Wextra -Werror -o "$built/hiredis" examples/hiredis/check.c -lhiredis
   # Debian lays Go's libraries down as sources under this path.
-  GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$built/redigo" tests/clients/redigo/check.go
-  cargo build --quiet --locked -p ratelimit-client --example check_without_client
-}
-
-install_python() {
-  if cmp -s tests/clients/requirements.txt "$built/python/requirements.txt"; then return; fi
-  say "installing the Python clients …"
-  rm -rf "$built/python"
-  python3 -m pip install --quiet --disable-pip-version-check --require-hashes --target "$built/python" \
-    --requirement tests/clients/requirements.txt >&2 || die "pip could not install tests/clients/requirements.txt"
-  cp tests/clients/requirements.txt "$built/python/"
-}
-
-install_node() {
-  mkdir -p "$built/node"
-  if ! cmp -s tests/clients/package-lock.json "$built/node/installed"; then
-    say "installing the Node clients …"
-    cp tests/clients/package.json tests/clients/package-lock.json "$built/node/"
-    (cd "$built/node" && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >&2) ||
-      die "npm could not install tests/clients/package-lock.json"
-    cp tests/clients/package-lock.json "$built/node/installed"
-  fi
-  # A module is searched for beside the file that imports it.
-  for client in node-redis ioredis; do cp "tests/clients/$client/check.mjs" "$built/node/$client.mjs"; done
+  GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$built/redigo" examples/redigo/check.go
+  cargo build --quiet --locked -p ratelimit-example-rust-redis
 }
 
 # Sets `command` to what runs a client's snippet.
 command_of() { # client
-  local folder=$root/tests/clients/$1
+  local folder=$root/examples/$1
   case $1 in
     redis-cli) command=(bash "$folder/check.sh") ;;
     python-redis | python-valkey) command=(env PYTHONPATH="$built/python" python3 "$folder/check.py") ;;
-    twin-python) command=(env PYTHONPATH="$built/python" RATELIMIT_LUA="$root/crates/ratelimit-client/lua/ratelimit.lua" python3 "$folder/check.py") ;;
+    script-python) command=(env PYTHONPATH="$built/python" RATELIMIT_LUA="$root/crates/ratelimit-client/lua/ratelimit.lua" python3 "$folder/check.py") ;;
     node-redis | ioredis) command=(node "$built/node/$1.mjs") ;;
     phpredis) command=(php "$folder/check.php") ;;
     redis-rb) command=(ruby "$folder/check.rb") ;;
     hiredis | redigo) command=("$built/$1") ;;
-    rust-redis) command=("$(target_dir)/debug/examples/check_without_client") ;;
-    *) die "tests/clients/$1: scripts/test-clients.sh does not know how to run it" ;;
+    rust-redis) command=("$(target_dir)/debug/check-with-rust-redis") ;;
+    *) die "examples/$1: scripts/test-clients.sh does not know how to run it" ;;
   esac
 }
 
@@ -123,7 +104,7 @@ cli() { "$cli_path" -p "$server_port" "$@"; }
 
 clients=("$@")
 if [ $# = 0 ]; then
-  for folder in tests/clients/*/; do clients+=("$(basename "$folder")"); done
+  for folder in examples/*/; do clients+=("$(basename "$folder")"); done
 fi
 for client in "${clients[@]}"; do command_of "$client"; done
 prepare
@@ -134,13 +115,13 @@ trap stop_server EXIT
 start_server "$server" --loadmodule "$(module_in "$(target_dir)")"
 say "running the snippets on $(server_name "$server") …"
 for client in "${clients[@]}"; do
-  case $client in twin-*) ;; *) try_client "$client" decides tells_when_it_has_no_decision ;; esac
+  case $client in script-*) ;; *) try_client "$client" decides tells_when_it_has_no_decision ;; esac
 done
 start_server "$server"
 say "the same server without the module …"
 for client in "${clients[@]}"; do
   case $client in
-    twin-*) try_client "$client" decides tells_when_it_has_no_decision ;;
+    script-*) try_client "$client" decides tells_when_it_has_no_decision ;;
     *) try_client "$client" tells_that_the_command_is_missing ;;
   esac
 done

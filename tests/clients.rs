@@ -1,26 +1,28 @@
 //! The page of the clients against the programs that `make test-clients` runs.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirEntry};
 
 use crate::documents::{files_shown, CLIENTS};
 use ratelimit_harness::repository;
 
-/// The programs: `tests/clients/<client>/check.<language>`.
+/// The programs: `examples/<client>/check.<language>`.
 fn programs() -> BTreeSet<String> {
-    let mut programs = BTreeSet::new();
-    for client in fs::read_dir(repository().join("tests/clients")).expect("the clients").flatten() {
-        if !client.path().is_dir() {
-            continue;
-        }
-        for file in fs::read_dir(client.path()).expect("a client").flatten() {
-            let (client, file) = (client.file_name(), file.file_name());
-            let path =
-                format!("tests/clients/{}/{}", client.to_string_lossy(), file.to_string_lossy());
-            programs.insert(path);
-        }
-    }
-    programs
+    let folders = fs::read_dir(repository().join("examples")).expect("the folder of the examples");
+    folders
+        .flatten()
+        .filter(|folder| folder.path().is_dir())
+        .map(|folder| program_in(&folder))
+        .collect()
+}
+
+fn program_in(folder: &DirEntry) -> String {
+    let files = fs::read_dir(folder.path()).expect("the folder of a client");
+    let names =
+        files.flatten().map(|file| file.file_name().into_string().expect("a name in UTF-8"));
+    let programs: Vec<_> = names.filter(|name| name.starts_with("check.")).collect();
+    let [program] = &programs[..] else { panic!("{folder:?} holds {programs:?}, not one program") };
+    format!("examples/{}/{program}", folder.file_name().to_string_lossy())
 }
 
 #[test]

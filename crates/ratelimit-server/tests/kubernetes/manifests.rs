@@ -1,4 +1,4 @@
-//! What the overlays of docker/k8s come to: rendered and validated by scripts/kubernetes.sh.
+//! What the overlays of docker/k8s come to: rendered and validated by scripts/kubernetes/validate.sh.
 
 use std::collections::BTreeMap;
 use std::path::Path;

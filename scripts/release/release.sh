@@ -4,8 +4,8 @@
 #        release.sh notes TAG            prints what CHANGELOG.md tells of it
 #        release.sh checksums DIR        writes DIR/SHA256SUMS over the packages in it
 #        release.sh publish TAG DIR      makes the release with the packages in DIR (needs gh, and GH_TOKEN)
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 cd "$root"
 

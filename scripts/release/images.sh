@@ -4,8 +4,8 @@
 #        images.sh push NAME VERSION     builds them for this machine's architecture and pushes them as VERSION-ARCH
 #        images.sh join NAME VERSION     makes VERSION and latest, of amd64 and arm64
 # NAME is such as ghcr.io/owner/ratelimit; VERSION may have a v in front. DRY_RUN=1 only says what it would do.
-# shellcheck source=lib.sh source-path=SCRIPTDIR
-source "$(dirname "$0")/lib.sh"
+# shellcheck source=../lib.sh source-path=SCRIPTDIR
+source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
 cd "$root"
 
