@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::thread;
 
 use ratelimit_harness::{
-    catch_up, eventually, follow, module, on_every_server, repository, test_module, Binary,
-    Cluster, Connection, Limiter, Reply, Server, Setup,
+    catch_up, eventually, follow, module, on_every_server, page, test_module, Binary, Cluster,
+    Connection, Limiter, Reply, Server, Setup,
 };
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ const CALL: &str = "RATELIMIT.CHECK {k} 8000 366d";
 
 /// What is typed at a prompt of docs/upgrade.md, such as `redis> `, in one of its sections.
 fn typed(section: &str, prompt: &str) -> Vec<String> {
-    let page = fs::read_to_string(repository().join("docs/upgrade.md")).expect("the page");
+    let page = page("docs/upgrade.md");
     let (_, rest) = page.split_once(&format!("\n## {section}\n")).expect("the section");
     let section = rest.split("\n## ").next().expect("its text");
     // In a block, or in the table.
@@ -263,8 +263,8 @@ fn the_common_script_and_the_command_share_each_count() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
-        let source = fs::read_to_string(repository().join("bench/scripts/common.lua"));
-        let sha = client.call(&["SCRIPT", "LOAD", &source.expect("the script")]).text();
+        let source = page("bench/scripts/common.lua");
+        let sha = client.call(&["SCRIPT", "LOAD", &source]).text();
         let lines = typed("From the common script to the command, and back", "redis> ");
         let [script, command] = &*lines else { panic!("two commands") };
         let script = script.replace("sha", &sha);

@@ -22,7 +22,8 @@ mod vectors;
 mod wait;
 
 pub use binaries::{
-    faketime, module, not_applicable, on_every_server, repository, servers, test_module, Binary,
+    faketime, module, not_applicable, on_every_server, page, repository, servers, test_module,
+    Binary,
 };
 pub use cluster::{Cluster, ClusterClient};
 pub use connection::Connection;
