@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::thread;
 
 use ratelimit_harness::{
-    catch_up, eventually, follow, module, on_every_server, page, test_module, Binary, Cluster,
-    Connection, Limiter, Reply, Server, Setup,
+    catch_up, eventually, follow, module, on_every_server, page, policies, test_module, Binary,
+    Cluster, Connection, Limiter, Reply, Server, Setup,
 };
 use tempfile::TempDir;
 
@@ -188,8 +188,7 @@ fn a_shard_of_a_cluster_is_upgraded_and_no_count_is_lost() {
     on_every_server(|binary| {
         let installed = Installed::release();
         let mut cluster = Cluster::start_with_replicas(&installed.setup(binary));
-        let slot = cluster.nodes[0].connect().must("CLUSTER KEYSLOT {k}").integer();
-        let shard = cluster.owner(u16::try_from(slot).expect("a slot"));
+        let shard = cluster.owner(cluster.slot("{k}"));
         installed.upgrade();
         restart(&mut cluster.replicas[shard]);
         catch_up(&mut cluster.replicas[shard].connect(), &cluster.nodes[shard]);
@@ -295,20 +294,14 @@ fn ask_either(client: &mut Connection, script: &str, command: &str, by_script: b
 
 #[test]
 fn without_the_module_the_twin_goes_on_with_the_counts_and_back() {
-    const WORDS: [&str; 4] =
-        ["5 1h", "5 1h ALGORITHM SLIDING", "5 1h ALGORITHM BUCKET", "5 1h 9 1d"];
     on_every_server(|binary| {
         let kept = "appendonly yes";
         let ask_all = |client: &mut Connection, limiter: &Limiter, remaining: i64| {
-            for words in WORDS {
+            for (key, words) in policies(&["5 1h", "5 1h 9 1d"]) {
                 let words: Vec<_> = words.split(' ').collect();
-                let reply = limiter.ask(client, "CHECK", words.concat().as_bytes(), &words);
-                assert_eq!(
-                    reply.array()[2].integer(),
-                    remaining,
-                    "{words:?} by {}",
-                    limiter.name()
-                );
+                let reply = limiter.ask(client, "CHECK", key.as_bytes(), &words);
+                let left = reply.array()[2].integer();
+                assert_eq!(left, remaining, "{key} by {}", limiter.name());
             }
         };
         let mut server = Setup::module(binary).with(kept).with("appendfsync always").start();

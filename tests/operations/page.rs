@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use ratelimit_harness::{page, repository, servers, Binary, Setup};
+use ratelimit_harness::{page, repository, servers, Binary, Setup, ALGORITHMS};
 
 const PAGE: &str = "docs/operations.md";
 
@@ -53,8 +53,6 @@ fn cells(row: &str) -> Vec<String> {
 pub fn code_spans(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
-
-const ALGORITHMS: [&str; 3] = ["FIXED", "SLIDING", "BUCKET"];
 
 /// Each algorithm, and how many million keys of it the page promises for 1 GiB on a server.
 pub fn keys_per_gib(server: &str) -> Vec<(&'static str, f64)> {
