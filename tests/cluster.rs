@@ -5,17 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use ratelimit_harness::{
-    eventually, not_applicable, on_every_server, Cluster, ClusterClient, Connection, Reply, Setup,
+    eventually, not_applicable, on_every_server, policies, Cluster, ClusterClient, Connection,
+    Reply, Setup,
 };
 
-/// Each in the slot of `{k}`.
-const POLICIES: [(&str, &str); 4] = [
-    ("{k}:fixed", "366d"),
-    ("{k}:pairs", "366d 1000000 365d"),
-    // Refills one in hours.
-    ("{k}:bucket", "366d ALGORITHM BUCKET"),
-    ("{k}:sliding", "366d ALGORITHM SLIDING"),
-];
+const PAIRS: [&str; 2] = ["4000 366d", "4000 366d 1000000 365d"];
 const LIMIT: u64 = 4_000;
 /// As many are admitted before the slot moves, and as many are left for after: from there on the
 /// callers only peek until it has moved.
@@ -46,7 +40,7 @@ fn a_slot_that_is_moved_as_a_whole_under_load_takes_its_counts_along() {
 fn a_call_in_the_wrong_place_is_sent_to_the_right_one() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
-        let slot = slot_of_k(&cluster);
+        let slot = cluster.slot("{k}");
         for (i, node) in cluster.nodes.iter().enumerate() {
             for command in ["RATELIMIT.CHECK", "RATELIMIT.PEEK"] {
                 let reply = node.connect().say(&format!("{command} {{k}} 5 1000"));
@@ -64,55 +58,67 @@ fn a_call_in_the_wrong_place_is_sent_to_the_right_one() {
     });
 }
 
-fn slot_of_k(cluster: &Cluster) -> u16 {
-    let slot = cluster.nodes[0].connect().must("CLUSTER KEYSLOT {k}").integer();
-    u16::try_from(slot).expect("a slot")
+/// A policy under load. Its key is in the slot of `{k}`; a bucket refills one in hours.
+struct Limited {
+    key: String,
+    words: String,
+    allowed: AtomicU64,
 }
 
 /// What the callers have seen so far.
-#[derive(Default)]
 struct Load {
-    admitted: [AtomicU64; POLICIES.len()],
+    limits: Vec<Limited>,
     asked: AtomicU64,
     has_moved: AtomicBool,
     is_over: AtomicBool,
 }
 
 impl Load {
-    fn each_admitted(&self, least: u64) -> bool {
-        self.admitted.iter().all(|admitted| admitted.load(Relaxed) >= least)
+    fn new() -> Self {
+        let limited = |(key, words)| {
+            let key = format!("{{k}}:{key}");
+            Limited { key, words, allowed: AtomicU64::new(0) }
+        };
+        Self {
+            limits: policies(&PAIRS).into_iter().map(limited).collect(),
+            asked: AtomicU64::new(0),
+            has_moved: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+        }
     }
 
-    fn sum_admitted(&self) -> u64 {
-        self.admitted.iter().map(|admitted| admitted.load(Relaxed)).sum()
+    fn allowed(&self) -> Vec<u64> {
+        self.limits.iter().map(|limit| limit.allowed.load(Relaxed)).collect()
+    }
+
+    fn each_reached(&self, calls: u64) -> bool {
+        self.allowed().into_iter().all(|allowed| allowed >= calls)
     }
 }
 
 /// Moves the slot away while all call, lets them reach the limit, and counts.
 fn is_moved_under_load(cluster: &Cluster, move_slot: impl Fn(&Cluster, u16, usize, usize, &Load)) {
-    let slot = slot_of_k(cluster);
+    let slot = cluster.slot("{k}");
     let (from, to) = (cluster.owner(slot), (cluster.owner(slot) + 1) % 3);
-    let load = Load::default();
+    let load = Load::new();
     thread::scope(|scope| {
         for _ in 0..2 {
             let client = cluster.client();
             scope.spawn(|| call_until_it_is_over(client, &load));
         }
-        // Whatever fails here must not leave the callers calling.
+        // Ends the callers, whatever fails below.
         let _end = EndOfLoad(&load);
-        eventually("calls are admitted", || load.each_admitted(MARGIN));
-        let before = load.sum_admitted();
+        eventually("calls are allowed", || load.each_reached(MARGIN));
+        let before: u64 = load.allowed().iter().sum();
         move_slot(cluster, slot, from, to, &load);
-        assert!(load.sum_admitted() > before, "nothing was admitted during the move");
+        assert!(load.allowed().iter().sum::<u64>() > before, "no call was allowed during the move");
         load.has_moved.store(true, Relaxed);
         let left = cluster.nodes[from].connect().must(&format!("CLUSTER COUNTKEYSINSLOT {slot}"));
         assert_eq!(left.integer(), 0, "keys left behind");
-        eventually("the limit is reached", || load.each_admitted(LIMIT));
-        let before = load.admitted.each_ref().map(|admitted| admitted.load(Relaxed));
-        assert_eq!(before, [LIMIT; POLICIES.len()]);
+        eventually("the limit is reached", || load.each_reached(LIMIT));
     });
-    // Also with what was under way when the limit was reached.
-    assert_eq!(load.admitted.map(AtomicU64::into_inner), [LIMIT; POLICIES.len()]);
+    // The callers have ended, so every call that was under way is counted too.
+    assert_eq!(load.allowed(), vec![LIMIT; load.limits.len()]);
 }
 
 struct EndOfLoad<'a>(&'a Load);
@@ -124,15 +130,14 @@ impl Drop for EndOfLoad<'_> {
 }
 
 fn call_until_it_is_over(mut client: ClusterClient, load: &Load) {
-    let limit = LIMIT.to_string();
     while !load.is_over.load(Relaxed) {
-        for ((key, words), admitted) in POLICIES.iter().zip(&load.admitted) {
-            let waits = admitted.load(Relaxed) >= LIMIT - MARGIN && !load.has_moved.load(Relaxed);
+        for Limited { key, words, allowed } in &load.limits {
+            let waits = allowed.load(Relaxed) >= LIMIT - MARGIN && !load.has_moved.load(Relaxed);
             let command = if waits { "RATELIMIT.PEEK" } else { "RATELIMIT.CHECK" };
-            let call = [command, key, &limit].into_iter().chain(words.split(' '));
+            let call = [command, key].into_iter().chain(words.split(' '));
             let asked = client.asked;
             if client.call(&call.collect::<Vec<_>>()).allowed() && !waits {
-                admitted.fetch_add(1, Relaxed);
+                allowed.fetch_add(1, Relaxed);
             }
             load.asked.fetch_add(client.asked - asked, Relaxed);
         }
@@ -146,7 +151,7 @@ fn move_key_by_key(cluster: &Cluster, slot: u16, from: usize, to: usize, load: &
     nodes[to].must(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
     nodes[from].must(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
     let port = cluster.nodes[to].port().to_string();
-    for (key, _) in POLICIES {
+    for Limited { key, .. } in &load.limits {
         let asked = load.asked.load(Relaxed);
         let migrate = ["MIGRATE", "127.0.0.1", &port, key, "0", "9000"];
         assert_eq!(nodes[from].call(&migrate), Reply::Status("OK".into()), "{key}");

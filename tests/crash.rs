@@ -3,24 +3,18 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::thread;
 
-use ratelimit_harness::{eventually, on_every_server, Connection, Reply, Server, Setup};
+use ratelimit_harness::{eventually, on_every_server, policies, Connection, Reply, Server, Setup};
 
 const CLIENTS: i64 = 8;
 const LIMIT: i64 = 6_000;
 /// As many are admitted for certain before the crash.
 const BEFORE: i64 = 1_000;
 
-const POLICIES: [(&str, &str); 3] = [
-    ("fixed", "6000 366d"),
-    ("sliding", "6000 366d ALGORITHM SLIDING"),
-    // Refills one in more than an hour.
-    ("bucket", "6000 366d ALGORITHM BUCKET"),
-];
-
 #[test]
 fn a_crash_admits_nobody_twice() {
     on_every_server(|binary| {
-        for (key, words) in POLICIES {
+        // A bucket refills one in more than an hour.
+        for (key, words) in policies(&["6000 366d"]) {
             let call = format!("RATELIMIT.CHECK {key} {words}");
             let setup = Setup::module(binary).with("appendonly yes").with("appendfsync always");
             let mut server = setup.start();

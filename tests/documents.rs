@@ -1,22 +1,16 @@
 //! The documents against the code: syntax, error texts, and every example as it would be typed.
 
 use std::collections::BTreeMap;
-use std::fs;
 
-use crate::introspection::SYNTAX;
+use ratelimit_core::command::SYNTAX;
 use ratelimit_harness::{
-    error_names, error_text, repository, servers, Connection, Frozen, Reply, T0_MICROS,
+    error_names, error_text, page, servers, Connection, Frozen, Reply, T0_MICROS,
 };
 
 const README: &str = "README.md";
 const CHECK: &str = "docs/commands/ratelimit.check.md";
 const PEEK: &str = "docs/commands/ratelimit.peek.md";
 pub(crate) const CLIENTS: &str = "docs/clients.md";
-
-fn page(path: &str) -> String {
-    let path = repository().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 /// Line breaks and indentation are the page's own affair.
 fn with_single_spaces(text: &str) -> String {

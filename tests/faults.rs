@@ -1,15 +1,8 @@
 //! Faults that the test build provokes: the server lives, and nothing was changed.
 
 use ratelimit_harness::{
-    error_text, on_every_server, Connection, Frozen, ReplicationStream, Reply,
+    error_text, on_every_server, policies, Connection, Frozen, ReplicationStream, Reply,
 };
-
-const POLICIES: [(&str, &str); 4] = [
-    ("fixed", "5 1000"),
-    ("pairs", "5 1000 9 2000"),
-    ("sliding", "5 1000 ALGORITHM SLIDING"),
-    ("bucket", "5 1000 ALGORITHM BUCKET"),
-];
 
 #[derive(Debug, PartialEq)]
 struct Standing {
@@ -33,15 +26,15 @@ fn changes_nothing(fault: &str, call: &str, error: &str, counter: &str) {
         let mut stream = ReplicationStream::of(&frozen.server);
         let client = &mut frozen.connection;
         let mut provoked = 0;
-        for (key, words) in POLICIES {
+        for (key, words) in policies(&["5 1000", "5 1000 9 2000"]) {
             for allowed_before in 0..2 {
-                let before = standing(client, key);
+                let before = standing(client, &key);
                 stream.effects(client);
                 client.must(&format!("RATELIMIT.TEST {fault}"));
                 let reply = client.say(&format!("{call} {key} {words}"));
                 provoked += 1;
                 assert_eq!(reply, Reply::Error(error_text(error).into()), "{key}");
-                assert_eq!(standing(client, key), before, "{key}");
+                assert_eq!(standing(client, &key), before, "{key}");
                 assert_eq!(stream.effects(client), Vec::<Vec<String>>::new(), "{key}");
                 assert_eq!(client.info_number(counter), provoked);
                 assert_eq!(client.info_number("ratelimit_errors"), provoked);

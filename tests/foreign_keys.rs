@@ -1,10 +1,8 @@
 //! Keys that are no limiter's, and keys of any bytes.
 
 use ratelimit_harness::{
-    error_text, on_every_server, Connection, Frozen, Limiter, Reply, T0_MILLIS,
+    error_text, on_every_server, Connection, Frozen, Limiter, Reply, ALGORITHMS, T0_MILLIS,
 };
-
-const ALGORITHMS: [&str; 3] = ["FIXED", "SLIDING", "BUCKET"];
 
 /// Each is refused with the error of that name, whatever the call, and left byte for byte.
 fn is_refused_and_left(client: &mut Connection, limiter: &Limiter, key: &str, name: &str) {
@@ -130,10 +128,9 @@ fn foreign_strings_are_refused_and_left() {
 #[test]
 fn a_string_that_expires_after_2_to_the_53_is_refused_and_left() {
     with_both(|client, limiter| {
-        for (expiry, name) in [("9007199254740992", "Foreign"), ("9223372036854775000", "Foreign")]
-        {
+        for expiry in ["9007199254740992", "9223372036854775000"] {
             client.call(&["SET", "late", "5", "PXAT", expiry]);
-            is_refused_and_left(client, limiter, "late", name);
+            is_refused_and_left(client, limiter, "late", "Foreign");
         }
         client.must("SET late 5 PXAT 9007199254740991");
         let reply = limiter.ask(client, "PEEK", b"late", &["6", "60"]).integers();

@@ -2,7 +2,8 @@
 //! module and twin agree on the answer and on what is stored.
 
 use ratelimit_harness::{
-    error_text, on_every_server, Binary, Frozen, Limiter, Random, Reply, T0_MICROS, T0_MILLIS,
+    error_text, on_every_server, Binary, Frozen, Limiter, Random, Reply, ALGORITHMS, T0_MICROS,
+    T0_MILLIS,
 };
 
 const ROUNDS: u64 = 6_000;
@@ -40,7 +41,6 @@ const WORDS: [&str; 24] = [
     "\0",
     "5\r\n",
 ];
-const ALGORITHMS: [&str; 3] = ["FIXED", "SLIDING", "BUCKET"];
 
 /// One call: what was before it, and what is asked.
 struct Round {

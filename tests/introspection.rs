@@ -1,5 +1,6 @@
 //! What the server can be asked about the commands, and what INFO counts.
 
+use ratelimit_core::command::SYNTAX;
 use ratelimit_harness::{not_applicable, on_every_server, Connection, Frozen, Reply, Setup};
 
 fn texts(reply: &Reply) -> Vec<String> {
@@ -121,9 +122,6 @@ fn command_docs_tells_the_syntax() {
         }
     });
 }
-
-pub const SYNTAX: &str = "key limit window [limit window ...] \
-    [ALGORITHM FIXED | SLIDING | BUCKET] [BURST burst] [COST cost]";
 
 #[test]
 fn info_counts_decisions_of_check_and_errors_of_both() {

@@ -1,10 +1,6 @@
 //! Loading, unloading, and what the module refuses to be loaded with.
 
-use std::fs;
-
-use ratelimit_harness::{
-    module, not_applicable, on_every_server, repository, Connection, Reply, Setup,
-};
+use ratelimit_harness::{module, not_applicable, on_every_server, page, Connection, Reply, Setup};
 
 fn load_line() -> String {
     format!("MODULE LOAD {}", module().display())
@@ -36,7 +32,7 @@ fn loads_from_the_configuration_and_by_command() {
 
 #[test]
 fn the_configuration_of_the_documents_loads_it_also_with_what_is_commented_out() {
-    let file = fs::read_to_string(repository().join("docs/ratelimit.conf")).expect("the file");
+    let file = page("docs/ratelimit.conf");
     let (path, setting) = ("/usr/local/lib/libratelimit.so", "# ratelimit.allow-unload no");
     assert!(file.contains(path) && file.contains(setting));
     let file = file.replace(path, module().to_str().expect("UTF-8"));

@@ -1,21 +1,17 @@
 //! Memory is full: living keys go on limiting, and only the creation of a key is refused.
 
 use ratelimit_harness::{
-    error_text, on_every_server, Connection, Frozen, Limiter, ReplicationStream, Reply, Setup,
+    error_text, on_every_server, policies, Connection, Frozen, Limiter, ReplicationStream, Reply,
+    Setup, ALGORITHMS,
 };
 
-const POLICIES: [(&str, &str); 4] = [
-    ("fixed", "3 1000"),
-    ("pairs", "3 1000 9 2000"),
-    ("sliding", "3 1000 ALGORITHM SLIDING"),
-    ("bucket", "3 1000 ALGORITHM BUCKET"),
-];
+const PAIRS: [&str; 2] = ["3 1000", "3 1000 9 2000"];
 
 /// A server with a living key for each policy, and no memory left.
 fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for (key, words) in POLICIES {
+        for (key, words) in policies(&PAIRS) {
             frozen.connection.must(&format!("RATELIMIT.CHECK {key} {words}"));
         }
         frozen.connection.must("CONFIG SET maxmemory-policy noeviction");
@@ -28,7 +24,7 @@ fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
 #[test]
 fn living_keys_go_on_limiting() {
     on_every_full_server(|client, _| {
-        for (key, words) in POLICIES {
+        for (key, words) in policies(&PAIRS) {
             for (allowed, remaining) in [(1, 1), (1, 0), (0, 0)] {
                 let reply = client.must(&format!("RATELIMIT.CHECK {key} {words}"));
                 let [first, _, third] = &reply.array()[..3] else { unreachable!() };
@@ -44,7 +40,7 @@ fn a_new_key_is_refused_with_the_servers_own_error() {
         let servers_own = client.say("SET k v");
         assert_eq!(servers_own, Reply::Error(error_text("OutOfMemory").into()));
         let keys = client.must("DBSIZE");
-        for (_, words) in POLICIES {
+        for (_, words) in policies(&PAIRS) {
             assert_eq!(client.say(&format!("RATELIMIT.CHECK new {words}")), servers_own, "{words}");
         }
         assert_eq!(client.must("DBSIZE"), keys);
@@ -56,7 +52,7 @@ fn a_new_key_is_refused_with_the_servers_own_error() {
 #[test]
 fn a_denial_and_a_peek_need_no_memory() {
     on_every_full_server(|client, twin| {
-        for algorithm in ["FIXED", "SLIDING", "BUCKET"] {
+        for algorithm in ALGORITHMS {
             for (verb, words) in
                 [("CHECK", "0 60"), ("CHECK", "5 60 COST 6"), ("PEEK", "0 60"), ("PEEK", "5 60")]
             {
@@ -75,18 +71,18 @@ fn a_denial_and_a_peek_need_no_memory() {
 #[test]
 fn the_twin_is_refused_each_call_that_would_be_allowed() {
     on_every_full_server(|client, twin| {
-        for (key, words) in POLICIES {
+        for (key, words) in policies(&PAIRS) {
             let before = client.snapshot(key.as_bytes());
             let words: Vec<_> = words.split(' ').collect();
-            for key in [key, "new"] {
+            for key in [&*key, "new"] {
                 let reply = twin.ask(client, "CHECK", key.as_bytes(), &words);
                 let oom = error_text("OutOfMemory").trim_end_matches('.');
                 assert!(reply.error().starts_with(oom), "{key}: {reply:?}");
             }
             assert_eq!(client.snapshot(key.as_bytes()), before, "{key}");
         }
-        assert!(twin.ask(client, "PEEK", b"fixed", &["3", "1000"]).allowed());
-        assert!(!twin.ask(client, "CHECK", b"fixed", &["1", "1000"]).allowed());
+        assert!(twin.ask(client, "PEEK", b"FIXED-1", &["3", "1000"]).allowed());
+        assert!(!twin.ask(client, "CHECK", b"FIXED-1", &["1", "1000"]).allowed());
     });
 }
 
@@ -106,7 +102,7 @@ fn a_new_key_is_made_as_long_as_the_server_can_evict() {
         client.must("CONFIG SET repl-backlog-size 16384");
         let limit = client.info_number("used_memory") + (1 << 18);
         client.must(&format!("CONFIG SET maxmemory {limit}"));
-        for (_, words) in POLICIES {
+        for (_, words) in policies(&PAIRS) {
             client.must("FLUSHALL");
             stream.effects(client);
             let evicted = client.info_number("evicted_keys");

@@ -1,6 +1,8 @@
 //! The reply: its shape on the wire, and that it is the same from everywhere.
 
-use ratelimit_harness::{on_every_server, Connection, Frozen, Limiter, Reply, Setup, T0_MICROS};
+use ratelimit_harness::{
+    on_every_server, Connection, Frozen, Limiter, Reply, Setup, ALGORITHMS, T0_MICROS,
+};
 
 const SIX_CALLS: [&str; 6] = [
     "*5\r\n:1\r\n:5\r\n:4\r\n:0\r\n:60000\r\n",
@@ -120,7 +122,7 @@ fn peek_tells_what_check_would_decide() {
 fn a_wait_is_true_to_the_millisecond() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for algorithm in ["FIXED", "SLIDING", "BUCKET"] {
+        for algorithm in ALGORITHMS {
             let call = format!("RATELIMIT.CHECK {algorithm} 7 11ms ALGORITHM {algorithm}");
             frozen.set_clock(T0_MICROS + 345);
             while frozen.connection.say(&call).allowed() {}

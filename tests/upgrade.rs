@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::thread;
 
 use ratelimit_harness::{
-    catch_up, eventually, follow, module, on_every_server, repository, test_module, Binary,
+    catch_up, eventually, follow, module, on_every_server, page, policies, test_module, Binary,
     Cluster, Connection, Limiter, Reply, Server, Setup,
 };
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ const CALL: &str = "RATELIMIT.CHECK {k} 8000 366d";
 
 /// What is typed at a prompt of docs/upgrade.md, such as `redis> `, in one of its sections.
 fn typed(section: &str, prompt: &str) -> Vec<String> {
-    let page = fs::read_to_string(repository().join("docs/upgrade.md")).expect("the page");
+    let page = page("docs/upgrade.md");
     let (_, rest) = page.split_once(&format!("\n## {section}\n")).expect("the section");
     let section = rest.split("\n## ").next().expect("its text");
     // In a block, or in the table.
@@ -188,8 +188,7 @@ fn a_shard_of_a_cluster_is_upgraded_and_no_count_is_lost() {
     on_every_server(|binary| {
         let installed = Installed::release();
         let mut cluster = Cluster::start_with_replicas(&installed.setup(binary));
-        let slot = cluster.nodes[0].connect().must("CLUSTER KEYSLOT {k}").integer();
-        let shard = cluster.owner(u16::try_from(slot).expect("a slot"));
+        let shard = cluster.owner(cluster.slot("{k}"));
         installed.upgrade();
         restart(&mut cluster.replicas[shard]);
         catch_up(&mut cluster.replicas[shard].connect(), &cluster.nodes[shard]);
@@ -263,8 +262,8 @@ fn the_common_script_and_the_command_share_each_count() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
-        let source = fs::read_to_string(repository().join("bench/scripts/common.lua"));
-        let sha = client.call(&["SCRIPT", "LOAD", &source.expect("the script")]).text();
+        let source = page("bench/scripts/common.lua");
+        let sha = client.call(&["SCRIPT", "LOAD", &source]).text();
         let lines = typed("From the common script to the command, and back", "redis> ");
         let [script, command] = &*lines else { panic!("two commands") };
         let script = script.replace("sha", &sha);
@@ -295,20 +294,14 @@ fn ask_either(client: &mut Connection, script: &str, command: &str, by_script: b
 
 #[test]
 fn without_the_module_the_twin_goes_on_with_the_counts_and_back() {
-    const WORDS: [&str; 4] =
-        ["5 1h", "5 1h ALGORITHM SLIDING", "5 1h ALGORITHM BUCKET", "5 1h 9 1d"];
     on_every_server(|binary| {
         let kept = "appendonly yes";
         let ask_all = |client: &mut Connection, limiter: &Limiter, remaining: i64| {
-            for words in WORDS {
+            for (key, words) in policies(&["5 1h", "5 1h 9 1d"]) {
                 let words: Vec<_> = words.split(' ').collect();
-                let reply = limiter.ask(client, "CHECK", words.concat().as_bytes(), &words);
-                assert_eq!(
-                    reply.array()[2].integer(),
-                    remaining,
-                    "{words:?} by {}",
-                    limiter.name()
-                );
+                let reply = limiter.ask(client, "CHECK", key.as_bytes(), &words);
+                let left = reply.array()[2].integer();
+                assert_eq!(left, remaining, "{key} by {}", limiter.name());
             }
         };
         let mut server = Setup::module(binary).with(kept).with("appendfsync always").start();

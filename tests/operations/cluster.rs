@@ -5,12 +5,11 @@ use ratelimit_harness::{
     Reply, Server, Setup,
 };
 
-use super::failover::{pass, passing, LIMIT};
+use super::failover::{each, pass, passing, LIMIT};
 
 /// The node with the slot of `{k}`.
 fn owner(cluster: &Cluster) -> usize {
-    let slot = cluster.nodes[0].connect().must("CLUSTER KEYSLOT {k}").integer();
-    cluster.owner(u16::try_from(slot).expect("a slot"))
+    cluster.owner(cluster.slot("{k}"))
 }
 
 #[test]
@@ -28,7 +27,7 @@ fn a_failover_in_a_cluster_lets_pass_again_what_was_not_replicated_and_no_more()
         replica.resume();
         let mut client = takes_over(replica);
         let after = passing(&mut client, &Limiter::Module);
-        assert_eq!(after.map(|after| replicated + lost + after), [LIMIT + lost; 3]);
+        assert_eq!(after.map(|after| replicated + lost + after), each(LIMIT + lost));
     });
 }
 
@@ -44,7 +43,7 @@ fn after_a_failover_in_a_cluster_to_a_replica_without_the_module_the_twin_goes_o
         let mut client = takes_over(&cluster.replicas[owner]);
         assert!(client.say("RATELIMIT.CHECK {k} 5 60").error().starts_with("ERR unknown command"));
         let twin = Limiter::twin(&mut client);
-        assert_eq!(passing(&mut client, &twin), [LIMIT - 30; 3]);
+        assert_eq!(passing(&mut client, &twin), each(LIMIT - 30));
     });
 }
 
@@ -77,7 +76,7 @@ fn a_primary_that_is_cut_off_from_the_majority_stops_deciding() {
         eventually("the cluster is back", || {
             matches!(client.say("RATELIMIT.CHECK {k} 0 60"), Reply::Array(_))
         });
-        assert_eq!(passing(&mut client, &Limiter::Module), [LIMIT - 30; 3]);
+        assert_eq!(passing(&mut client, &Limiter::Module), each(LIMIT - 30));
     });
 }
 

@@ -2,31 +2,35 @@
 
 use ratelimit_harness::{
     catch_up, cut_off, eventually, follow, is_primary, on_every_server, watch, Binary, Connection,
-    Frozen, Limiter, Reply, Server, Setup, T0_MICROS,
+    Frozen, Limiter, Reply, Server, Setup, ALGORITHMS, T0_MICROS,
 };
 
 pub const LIMIT: usize = 100;
 
-/// Over in a year, or refilling one in days: nothing passes by itself.
-pub const POLICIES: [(&str, &str); 3] = [
-    ("{k}:fixed", "100 366d"),
-    ("{k}:sliding", "100 366d ALGORITHM SLIDING"),
-    ("{k}:bucket", "100 366d ALGORITHM BUCKET"),
-];
+/// The words of a policy whose window is over in a year; a bucket refills one in days.
+fn words(algorithm: &str) -> String {
+    format!("100 366d ALGORITHM {algorithm}")
+}
+
+/// The same number for each algorithm.
+pub const fn each(calls: usize) -> [usize; ALGORITHMS.len()] {
+    [calls; ALGORITHMS.len()]
+}
 
 /// Calls so often on the key of each policy; all must pass.
 #[track_caller]
 pub fn pass(client: &mut Connection, calls: usize) {
-    for (key, words) in POLICIES {
-        let call = format!("RATELIMIT.CHECK {key} {words}");
-        assert!(client.pipeline(&vec![call; calls]).iter().all(Reply::allowed), "{key}");
+    for algorithm in ALGORITHMS {
+        let call = format!("RATELIMIT.CHECK {{k}}:{algorithm} {}", words(algorithm));
+        assert!(client.pipeline(&vec![call; calls]).iter().all(Reply::allowed), "{algorithm}");
     }
 }
 
 /// How many more pass for each policy, until a call is denied.
 #[track_caller]
-pub fn passing(client: &mut Connection, limiter: &Limiter) -> [usize; POLICIES.len()] {
-    POLICIES.map(|(key, words)| {
+pub fn passing(client: &mut Connection, limiter: &Limiter) -> [usize; ALGORITHMS.len()] {
+    ALGORITHMS.map(|algorithm| {
+        let (key, words) = (format!("{{k}}:{algorithm}"), words(algorithm));
         let words: Vec<_> = words.split(' ').collect();
         let calls = vec![limiter.call("CHECK", key.as_bytes(), &words); 2 * LIMIT];
         let allowed: Vec<_> =
@@ -66,7 +70,7 @@ fn after_a_failover_to_an_up_to_date_replica_the_count_goes_on() {
         pair.catch_up();
         pair.primary.kill();
         eventually("the replica is promoted", || is_primary(&pair.replica));
-        assert_eq!(passing(&mut pair.replica.connect(), &Limiter::Module), [LIMIT - 30; 3]);
+        assert_eq!(passing(&mut pair.replica.connect(), &Limiter::Module), each(LIMIT - 30));
     });
 }
 
@@ -80,10 +84,10 @@ fn after_a_failover_to_a_replica_without_the_module_the_twin_goes_on() {
         pair.primary.kill();
         eventually("the replica is promoted", || is_primary(&pair.replica));
         let mut client = pair.replica.connect();
-        let call = "RATELIMIT.CHECK {k}:fixed 100 366d";
+        let call = "RATELIMIT.CHECK {k}:FIXED 100 366d";
         assert!(client.say(call).error().starts_with("ERR unknown command"));
         let twin = Limiter::twin(&mut client);
-        assert_eq!(passing(&mut client, &twin), [LIMIT - 30; 3]);
+        assert_eq!(passing(&mut client, &twin), each(LIMIT - 30));
     });
 }
 
@@ -101,7 +105,7 @@ fn a_failover_lets_pass_again_what_was_not_replicated_and_no_more() {
         pair.replica.resume();
         eventually("the replica is promoted", || is_primary(&pair.replica));
         let after = passing(&mut pair.replica.connect(), &Limiter::Module);
-        assert_eq!(after.map(|after| replicated + lost + after), [LIMIT + lost; 3]);
+        assert_eq!(after.map(|after| replicated + lost + after), each(LIMIT + lost));
     });
 }
 
@@ -112,12 +116,12 @@ fn wait_tells_whether_a_call_is_replicated_and_takes_none_back() {
         let mut client = pair.primary.connect();
         pass(&mut client, 30);
         assert_eq!(client.must("WAIT 1 0").integer(), 1);
-        let call = "RATELIMIT.PEEK {k}:fixed 100 366d";
+        let call = "RATELIMIT.PEEK {k}:FIXED 100 366d";
         assert_eq!(pair.replica.connect().must(call).integers()[2], 70);
         cut_off(&pair.replica, &pair.primary);
         pass(&mut client, 1);
         assert_eq!(client.must("WAIT 1 50").integer(), 0);
-        assert_eq!(passing(&mut client, &Limiter::Module), [LIMIT - 31; 3]);
+        assert_eq!(passing(&mut client, &Limiter::Module), each(LIMIT - 31));
     });
 }
 
@@ -150,12 +154,12 @@ fn two_primaries_let_pass_the_limit_each() {
         pass(&mut old, 30);
         pair.catch_up();
         new.must("REPLICAOF NO ONE");
-        assert_eq!(passing(&mut old, &Limiter::Module), [LIMIT - 30; 3]);
+        assert_eq!(passing(&mut old, &Limiter::Module), each(LIMIT - 30));
         pass(&mut new, 10);
         // The old one comes back as a replica: what it let pass meanwhile is forgotten.
         follow(&mut old, &pair.replica);
         assert_eq!(old.must("DEBUG DIGEST"), new.must("DEBUG DIGEST"));
-        assert_eq!(passing(&mut new, &Limiter::Module), [LIMIT - 40; 3]);
+        assert_eq!(passing(&mut new, &Limiter::Module), each(LIMIT - 40));
     });
 }
 
@@ -169,21 +173,14 @@ fn a_peek_on_a_replica_is_behind_by_the_lag() {
         // Nobody listens on port 1.
         replica.must("REPLICAOF 127.0.0.1 1");
         pass(&mut primary, 30);
-        let mut remaining = || replica.must("RATELIMIT.PEEK {k}:fixed 100 366d").integers()[2];
+        let mut remaining = || replica.must("RATELIMIT.PEEK {k}:FIXED 100 366d").integers()[2];
         assert_eq!(remaining(), 70);
         replica.must(&format!("REPLICAOF 127.0.0.1 {}", pair.primary.port()));
         pair.catch_up();
         let mut replica = pair.replica.connect();
-        assert_eq!(replica.must("RATELIMIT.PEEK {k}:fixed 100 366d").integers()[2], 40);
+        assert_eq!(replica.must("RATELIMIT.PEEK {k}:FIXED 100 366d").integers()[2], 40);
     });
 }
-
-/// What is used up on the primary at a time, and the wait there: a minute.
-const USED_UP: [(&str, &str); 3] = [
-    ("fixed", "6 60 COST 6"),
-    ("sliding", "6 60 ALGORITHM SLIDING COST 6"),
-    ("bucket", "6 60 ALGORITHM BUCKET COST 6"),
-];
 
 #[test]
 fn a_new_primary_whose_clock_differs_waits_so_much_less_or_more() {
@@ -192,8 +189,10 @@ fn a_new_primary_whose_clock_differs_waits_so_much_less_or_more() {
         let replica = Setup::test_module(binary).start();
         let mut client = replica.connect();
         follow(&mut client, &frozen.server);
-        let waits = USED_UP.map(|(key, words)| {
-            let call = format!("RATELIMIT.CHECK {key} {words}");
+        let use_up =
+            |algorithm| format!("RATELIMIT.CHECK {algorithm} 6 60 ALGORITHM {algorithm} COST 6");
+        let waits = ALGORITHMS.map(|algorithm| {
+            let call = use_up(algorithm);
             assert!(frozen.connection.must(&call).allowed());
             frozen.connection.must(&call).integers()[3]
         });
@@ -201,9 +200,9 @@ fn a_new_primary_whose_clock_differs_waits_so_much_less_or_more() {
         client.must("REPLICAOF NO ONE");
         for ahead_ms in [-10_000, 0, 10_000] {
             client.must(&format!("RATELIMIT.TEST CLOCK {}", T0_MICROS + ahead_ms * 1000));
-            for ((key, words), wait_ms) in USED_UP.iter().zip(waits) {
-                let reply = client.must(&format!("RATELIMIT.CHECK {key} {words}")).integers();
-                assert_eq!((reply[0], reply[3]), (0, wait_ms - ahead_ms), "{key} {ahead_ms}");
+            for (algorithm, wait_ms) in ALGORITHMS.into_iter().zip(waits) {
+                let reply = client.must(&use_up(algorithm)).integers();
+                assert_eq!((reply[0], reply[3]), (0, wait_ms - ahead_ms), "{algorithm} {ahead_ms}");
             }
         }
     });

@@ -1,46 +1,48 @@
-//! The page against what stands elsewhere: the records of the bench, the servers, and these tests.
+//! docs/operations.md against the records of the benchmarks, the servers, and these tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use ratelimit_harness::{repository, servers, Binary, Setup};
+use ratelimit_harness::{page, repository, servers, Binary, Setup, ALGORITHMS};
 
 const PAGE: &str = "docs/operations.md";
 
-fn read(path: &str) -> String {
-    let path = repository().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+/// What stands behind a marker, such as `<!-- table: alerts -->`.
+fn behind(marker: &str) -> String {
+    let text = page(PAGE);
+    let (_, rest) = text.split_once(marker).unwrap_or_else(|| panic!("{PAGE} has no {marker}"));
+    rest.to_owned()
 }
 
-/// The lines of the fenced block behind `<!-- block: name -->`.
+/// The lines of the fenced block behind `<!-- block: name -->`, without its comments.
 pub fn block(name: &str) -> Vec<String> {
-    let page = read(PAGE);
-    let marker = format!("<!-- block: {name} -->\n```\n");
-    let (_, rest) = page.split_once(&marker).unwrap_or_else(|| panic!("{PAGE} has no {marker}"));
+    let rest = behind(&format!("<!-- block: {name} -->\n```\n"));
     let (text, _) = rest.split_once("```").expect("the end of the block");
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
 #[test]
 fn every_block_of_commands_is_run() {
-    let page = read(PAGE);
-    let blocks: Vec<_> = page.split("<!-- block: ").skip(1).collect();
+    let text = page(PAGE);
+    let blocks: Vec<_> = text.split("<!-- block: ").skip(1).collect();
     let sources = sources();
     for block in &blocks {
         let (name, _) = block.split_once(" -->").expect("a name");
         let call = format!("block(\"{name}\")");
-        let is_run = sources.values().any(|text| text.contains(&call));
+        let is_run = sources.values().any(|source| source.contains(&call));
         assert!(is_run, "no test runs the block {name}");
     }
-    assert_eq!(page.matches("\n```\n").count(), 2 * blocks.len(), "a block without a name");
+    assert_eq!(text.matches("\n```\n").count(), 2 * blocks.len(), "a block without a name");
 }
 
-/// The cells of the rows of the table behind `<!-- table: name -->`, without its two head lines.
+/// The cells of the table behind `<!-- table: name -->`, row by row, without the head of the table.
 pub fn table(name: &str) -> Vec<Vec<String>> {
-    let page = read(PAGE);
-    let marker = format!("<!-- table: {name} -->\n");
-    let (_, rest) = page.split_once(&marker).unwrap_or_else(|| panic!("{PAGE} has no {marker}"));
-    rest.lines().take_while(|line| line.starts_with('|')).skip(2).map(cells).collect()
+    rows(&behind(&format!("<!-- table: {name} -->\n")))
+}
+
+/// The cells of the table at the start of a text, row by row, without the head of the table.
+fn rows(text: &str) -> Vec<Vec<String>> {
+    text.lines().take_while(|line| line.starts_with('|')).skip(2).map(cells).collect()
 }
 
 fn cells(row: &str) -> Vec<String> {
@@ -52,20 +54,15 @@ pub fn code_spans(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-const ALGORITHMS: [&str; 3] = ["FIXED", "SLIDING", "BUCKET"];
-
-/// Of a server: each algorithm, and the millions of keys that the page promises.
+/// Each algorithm, and how many million keys of it the page promises for 1 GiB on a server.
 pub fn keys_per_gib(server: &str) -> Vec<(&'static str, f64)> {
     let row = table("memory").into_iter().find(|row| row[0] == server);
     let row = row.unwrap_or_else(|| panic!("{PAGE} has no memory of {server}"));
-    ALGORITHMS
-        .into_iter()
-        .zip(&row[1..])
-        .map(|(algorithm, cell)| (algorithm, millions(cell)))
-        .collect()
+    let millions = row[1..].iter().map(|cell| millions(cell));
+    ALGORITHMS.into_iter().zip(millions).collect()
 }
 
-/// Of a cell such as `141 B, 7.6 M`.
+/// The millions of keys in a cell such as `141 B, 7.6 M`.
 fn millions(cell: &str) -> f64 {
     let millions = cell.split_once(", ").and_then(|(_, keys)| keys.strip_suffix(" M"));
     millions
@@ -75,63 +72,53 @@ fn millions(cell: &str) -> f64 {
 
 #[test]
 fn the_memory_of_the_page_is_that_of_the_record() {
-    let page = read(PAGE);
-    let (_, link) = page.split_once("[the record](../").expect("a link to the record");
-    let record = read(link.split(')').next().expect("a path"));
+    let rest = behind("[the record](../");
+    let record = page(rest.split(')').next().expect("a path"));
     let rows = table("memory");
-    let recorded: BTreeSet<_> = record
-        .lines()
-        .filter(|line| line.contains("| CHECK"))
-        .map(|line| cells(line)[0].clone())
-        .collect();
-    assert_eq!(rows.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), recorded);
+    let servers: BTreeSet<_> = rows.iter().map(|row| row[0].clone()).collect();
+    let checks = record.lines().filter(|line| line.contains("| CHECK"));
+    let recorded: BTreeSet<_> = checks.map(|line| cells(line)[0].clone()).collect();
+    assert_eq!(servers, recorded);
     for row in &rows {
-        for (cell, what) in row[1..].iter().zip(["FIXED", "SLIDING", "BUCKET", "FIXED, two pairs"])
-        {
-            let is_it =
-                |cells: &Vec<String>| cells[0] == row[0] && cells[1] == format!("CHECK {what}");
-            let cells = record.lines().map(cells).find(is_it).expect("a row of the record");
-            let bytes: u64 = cells[4].parse().expect("bytes per key after five calls");
-            let tenths = (1 << 30) / bytes / 100_000;
-            let expected = format!("{bytes} B, {}.{} M", tenths / 10, tenths % 10);
-            assert_eq!(*cell, expected, "{} {what}", row[0]);
+        let policies = ALGORITHMS.into_iter().chain(["FIXED, two pairs"]);
+        for (cell, policy) in row[1..].iter().zip(policies) {
+            assert_eq!(*cell, memory_in(&record, &row[0], policy), "{} {policy}", row[0]);
         }
     }
 }
 
+/// The bytes of a key after five calls, and the million keys in 1 GiB, as the page shows them.
+fn memory_in(record: &str, server: &str, policy: &str) -> String {
+    let check = format!("CHECK {policy}");
+    let mut rows = record.lines().map(cells);
+    let row = rows.find(|row| row[0] == server && row[1] == check).expect("a row of the record");
+    let bytes: u64 = row[4].parse().expect("bytes per key after five calls");
+    let tenths = (1 << 30) / bytes / 100_000;
+    format!("{bytes} B, {}.{} M", tenths / 10, tenths % 10)
+}
+
 #[test]
 fn the_rows_of_the_throughput_stand_in_the_record() {
-    let page = read(PAGE);
-    let (path, rest) = page
-        .split_once("<!-- rows of ")
-        .and_then(|(_, rest)| rest.split_once(" -->"))
-        .expect("the path of a record");
-    let record = read(path);
-    let rows: Vec<_> = rest.trim_start().lines().take_while(|line| line.starts_with('|')).collect();
-    assert!(rows.len() > 3, "{rows:?}");
-    for row in rows.iter().skip(2) {
-        let cells = cells(row);
-        let part = record
-            .split("\n\n")
-            .skip_while(|part| part.trim() != format!("One hot key, pipeline {}", cells[0]))
-            .nth(1);
-        let expected =
-            format!("| CHECK FIXED allowed | {} | {} | {} |", cells[1], cells[2], cells[3]);
-        assert!(
-            part.is_some_and(|part| part.contains(expected.trim_end_matches('|'))),
-            "{path}: {expected}"
-        );
+    let rest = behind("<!-- rows of ");
+    let (path, rest) = rest.split_once(" -->").expect("the path of a record");
+    let record = page(path);
+    let rows = rows(rest.trim_start());
+    assert!(rows.len() > 1, "{rows:?}");
+    for row in rows {
+        let title = format!("One hot key, pipeline {}", row[0]);
+        let mut parts = record.split("\n\n").skip_while(|part| part.trim() != title);
+        let expected = format!("| CHECK FIXED allowed | {} | {} | {} ", row[1], row[2], row[3]);
+        let is_there = parts.nth(1).is_some_and(|part| part.contains(&expected));
+        assert!(is_there, "{path}: {expected}");
     }
 }
 
 #[test]
 fn what_a_server_lacks_stands_in_the_page() {
     for binary in servers() {
-        let listed: Vec<_> = table("lacks")
-            .into_iter()
-            .filter(|row| row[1].split(", ").any(|name| name == binary.name))
-            .collect();
-        let listed: Vec<_> = listed.iter().map(|row| code_spans(&row[0])[0].clone()).collect();
+        let mut rows = table("lacks");
+        rows.retain(|row| row[1].split(", ").any(|name| name == binary.name));
+        let listed: Vec<_> = rows.iter().map(|row| code_spans(&row[0])[0].clone()).collect();
         assert_eq!(listed, lacks(binary), "{}", binary.name);
     }
 }
@@ -159,7 +146,7 @@ fn sources() -> BTreeMap<String, String> {
         for file in fs::read_dir(repository().join(folder)).expect("a folder of tests").flatten() {
             let path = format!("{folder}/{}", file.file_name().to_string_lossy());
             if path.ends_with(".rs") {
-                sources.insert(path.clone(), read(&path));
+                sources.insert(path.clone(), page(&path));
             }
         }
     }
@@ -173,7 +160,7 @@ fn tests_of(text: &str) -> impl Iterator<Item = &str> {
 /// Each test behind `Tried by`, and the file or the folder that it is said to be in.
 fn named_tests() -> BTreeSet<(String, String)> {
     let mut named = BTreeSet::new();
-    for part in read(PAGE).split("\n\n").filter(|part| part.starts_with("Tried by ")) {
+    for part in page(PAGE).split("\n\n").filter(|part| part.starts_with("Tried by ")) {
         let mut place = "tests/operations/".to_owned();
         for span in code_spans(part) {
             if span.ends_with(".rs") {

@@ -1,13 +1,13 @@
 //! `kill -9` under each way to persist. `appendfsync always` is in `crash.rs`.
 
 use ratelimit_harness::{
-    catch_up, eventually, follow, on_every_server, Connection, Limiter, Server, Setup,
+    catch_up, eventually, follow, on_every_server, Connection, Limiter, Server, Setup, ALGORITHMS,
 };
 
-use super::failover::{pass, passing, LIMIT};
+use super::failover::{each, pass, passing, LIMIT};
 
 #[track_caller]
-fn passing_after_a_crash(server: Server) -> [usize; 3] {
+fn passing_after_a_crash(server: Server) -> [usize; ALGORITHMS.len()] {
     passing(&mut server.restart().connect(), &Limiter::Module)
 }
 
@@ -21,7 +21,7 @@ fn what_the_append_only_file_was_given_survives_kill_9() {
             pass(&mut client, 30);
             // Not empty only while the disk is busy with an earlier part.
             eventually("the buffer is written", || client.info("aof_buffer_length") == "0");
-            assert_eq!(passing_after_a_crash(server), [LIMIT - 30; 3], "{when}");
+            assert_eq!(passing_after_a_crash(server), each(LIMIT - 30), "{when}");
         }
     });
 }
@@ -34,7 +34,7 @@ fn snapshots_alone_forget_what_came_after_the_last() {
         pass(&mut client, 30);
         client.must("SAVE");
         pass(&mut client, 25);
-        assert_eq!(passing_after_a_crash(server), [LIMIT - 30; 3]);
+        assert_eq!(passing_after_a_crash(server), each(LIMIT - 30));
     });
 }
 
@@ -43,7 +43,7 @@ fn without_persistence_a_crash_forgets_everything() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         pass(&mut server.connect(), 30);
-        assert_eq!(passing_after_a_crash(server), [LIMIT; 3]);
+        assert_eq!(passing_after_a_crash(server), each(LIMIT));
     });
 }
 
@@ -56,7 +56,7 @@ fn a_primary_that_restarts_empty_empties_its_replicas() {
         follow(&mut client, &primary);
         pass(&mut primary.connect(), 30);
         catch_up(&mut client, &primary);
-        assert_eq!(client.must("DBSIZE").integer(), 3);
+        assert_eq!(client.must("DBSIZE").integer(), ALGORITHMS.len() as i64);
         primary.kill();
         primary.start_again();
         eventually("the replica is empty", || client.must("DBSIZE").integer() == 0);

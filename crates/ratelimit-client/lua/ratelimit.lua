@@ -1,27 +1,41 @@
--- RATELIMIT.CHECK and RATELIMIT.PEEK as a script, for servers where no module may be loaded.
+-- Rate limiting for servers that may not load the module: the commands RATELIMIT.CHECK and
+-- RATELIMIT.PEEK as one Lua script. The script decides as the module does, and both can work on the
+-- same keys: arguments, decisions, stored state, reply and error texts are the same.
+--
+-- Call:
 --
 --   EVALSHA sha 1 key CHECK|PEEK limit window [limit window ...]
 --     [ALGORITHM FIXED|SLIDING|BUCKET] [BURST burst] [COST cost]
 --
--- Arguments, decisions, stored state, reply and error texts are those of the native commands; both
--- can work on the same keys. A limit, burst or cost is at most 10^12; a window is 1ms to 366d, in
--- seconds where it has no unit. The reply:
+--   limit   the cost that one window allows: 0 to 10^12
+--   window  the length of the window: 1ms to 366d, in seconds if it has no unit
+--   burst   the capacity of a bucket: 1 to 10^12; without it, the limit
+--   cost    the cost of this call: 1 to 10^12; without it, 1
+--
+-- Reply:
 --
 --   allowed (1 or 0), limit, remaining, retry_after_ms (-1: never), reset_after_ms
 --
--- With several pairs these speak for the binding one, and a sixth element lists
--- [limit, remaining, retry_after_ms, reset_after_ms] for each. `CHECK 10 60` as the sixth call of a
--- window that ends in 12 s is answered 1 10 4 0 12000.
+-- If the call has several pairs of limit and window, these numbers are those of the binding pair,
+-- and a sixth element lists [limit, remaining, retry_after_ms, reset_after_ms] for each pair.
 --
--- An allowed CHECK is one `SET key state PXAT t`; a denial, a PEEK and an error write nothing. The
--- one difference: at maxmemory every call that would be allowed is answered the server's -OOM,
--- where the native command refuses only new keys.
+-- Example: five calls are counted, and the window ends in 12 s. `CHECK 10 60` counts the sixth call
+-- and replies 1 10 4 0 12000.
 --
--- For Redis 7.0 and later and Valkey, on 64 bits. Their Lua counts in doubles, exact below 2^53:
--- every product that may pass that goes through mul_div. A local that a function captures costs
--- each call more than a look-up of a global, so the functions are few and capture little.
+-- An allowed CHECK writes once: `SET key state PXAT t`. A denied CHECK, a PEEK and an error write
+-- nothing.
+--
+-- One thing differs from the module. When the server has reached maxmemory, it answers -OOM to
+-- every call that the script would allow. The module gets that error for new keys only.
+--
+-- The script needs Redis 7.0 or later, or Valkey, on a 64-bit machine. Numbers in their Lua are
+-- doubles, which are exact below 2^53. A product that can be larger goes through mul_div.
+--
+-- The whole script runs again for every call. Every function is then made anew, and every outer
+-- local that it uses is bound to it, which costs more than looking up a global. So there are few
+-- functions, and they use few outer locals.
 
-local refuse = redis.error_reply
+local fail = redis.error_reply
 
 local SYNTAX = 'ERR syntax error'
 local FOREIGN = "ERR key holds a string that is not a rate limiter's state"
@@ -33,17 +47,22 @@ local MAX_STORED = 2 ^ 53 - 1
 
 -- Numbers ----------------------------------------------------------------------------------------
 
--- `0|[1-9][0-9]*` between two bounds, or nil. Conversion alone would take 0x1F, 1e5 and spaces too.
--- Above 2^53 it rounds, but never to below that, so that no bound is passed unnoticed.
-local function integer(word, least, most)
+-- The number that a word spells, or nil. The word must be `0` or match `[1-9][0-9]*`, and the
+-- number must lie between the two bounds. Lua's own conversion would also accept 0x1F, 1e5 and
+-- spaces. A word above 2^53 is rounded, but never to a number below 2^53. All bounds are below
+-- 2^53, so such a word is always found to be too large.
+local function integer(word, minimum, maximum)
   if not word:find('^[1-9]%d*$') and word ~= '0' then return nil end
   local number = word + 0
-  return number >= least and number <= most and number or nil
+  return number >= minimum and number <= maximum and number or nil
 end
 
--- floor((a * b + c) / d) and the remainder, exact while each of the five is below 2^50: then the
--- quotient in doubles is at most 1 off, and the remainder a * b + c - quotient * d, taken in limbs
--- of 24 bits where every step is exact, says which way.
+-- floor((a * b + c) / d), and the remainder of this division. The result is exact while a, b, c, d
+-- and the quotient are below 2^50.
+--
+-- In doubles, the quotient q is then wrong by 1 at most. The remainder a * b + c - q * d shows in
+-- which direction: it is negative, or at least d. To compute the remainder exactly, each factor is
+-- split into a low limb of 24 bits (a0) and the rest (a1).
 local function mul_div(a, b, c, d)
   local product = a * b + c
   local q = math.floor(product / d)
@@ -60,139 +79,151 @@ local function mul_div(a, b, c, d)
   return q, remainder
 end
 
--- Arguments, judged from left to right -----------------------------------------------------------
+-- Arguments, checked from left to right: the first wrong word decides the error ------------------
 
 local verb = string.upper(ARGV[1] or '')
-if verb ~= 'CHECK' and verb ~= 'PEEK' then return refuse(SYNTAX) end
+if verb ~= 'CHECK' and verb ~= 'PEEK' then return fail(SYNTAX) end
 if #KEYS ~= 1 or #ARGV < 3 then
   local command = 'ratelimit.' .. verb:lower()
-  return refuse("ERR wrong number of arguments for '" .. command .. "' command")
+  return fail("ERR wrong number of arguments for '" .. command .. "' command")
 end
 
-local policy = {} -- the pairs, in the order given; windows in microseconds
-local at = 2
+local policy = {} -- the pairs in the order given; `window` is in microseconds
+local position = 2 -- of the next argument
 repeat
-  if #policy == MAX_PAIRS then return refuse('ERR limit and window pairs must be at most 8') end
-  local limit = integer(ARGV[at], 0, MAX_LIMIT)
-  if not limit then return refuse('ERR limit must be an integer between 0 and 1000000000000') end
-  if not ARGV[at + 1] then return refuse(SYNTAX) end
-  local number, unit = ARGV[at + 1]:match('^(%d+)(%a*)$')
+  if #policy == MAX_PAIRS then return fail('ERR limit and window pairs must be at most 8') end
+  local limit = integer(ARGV[position], 0, MAX_LIMIT)
+  if not limit then return fail('ERR limit must be an integer between 0 and 1000000000000') end
+  if not ARGV[position + 1] then return fail(SYNTAX) end
+  local number, unit = ARGV[position + 1]:match('^(%d+)(%a*)$')
   local unit_ms = unit == '' and 1000
     or ({ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000})[unit]
   local count = unit_ms and integer(number, 1, MAX_WINDOW_MS / unit_ms)
   if not count then
-    return refuse('ERR window must be an integer with an optional unit ms, s, m, h or d, '
+    return fail('ERR window must be an integer with an optional unit ms, s, m, h or d, '
       .. 'between 1ms and 366d')
   end
   local window = count * unit_ms * 1000
   for i = 1, #policy do
-    if policy[i].window == window then return refuse('ERR windows must all be different') end
+    if policy[i].window == window then return fail('ERR windows must all be different') end
   end
   policy[#policy + 1] = {limit = limit, burst = limit, window = window}
-  at = at + 2
-until not ARGV[at] or not ARGV[at]:find('^%d')
+  position = position + 2
+until not ARGV[position] or not ARGV[position]:find('^%d')
 
-local tag, burst, cost -- the tag is that of the algorithm's stored state
-while ARGV[at] do
-  local option, value = ARGV[at]:upper(), ARGV[at + 1]
-  if not value then return refuse(SYNTAX) end
+local tag, burst, cost -- the tag names the algorithm: the stored state begins with it
+while ARGV[position] do
+  local option, value = ARGV[position]:upper(), ARGV[position + 1]
+  if not value then return fail(SYNTAX) end
   if option == 'ALGORITHM' and not tag then
     tag = ({FIXED = 'f1', SLIDING = 's1', BUCKET = 'b1'})[value:upper()]
-    if not tag then return refuse('ERR algorithm must be FIXED, SLIDING or BUCKET') end
+    if not tag then return fail('ERR algorithm must be FIXED, SLIDING or BUCKET') end
   elseif option == 'BURST' and not burst then
     burst = integer(value, 1, MAX_LIMIT)
-    if not burst then return refuse('ERR burst must be an integer between 1 and 1000000000000') end
+    if not burst then return fail('ERR burst must be an integer between 1 and 1000000000000') end
   elseif option == 'COST' and not cost then
     cost = integer(value, 1, MAX_LIMIT)
-    if not cost then return refuse('ERR cost must be an integer between 1 and 1000000000000') end
+    if not cost then return fail('ERR cost must be an integer between 1 and 1000000000000') end
   else
-    return refuse(SYNTAX)
+    return fail(SYNTAX)
   end
-  at = at + 2
+  position = position + 2
 end
 tag, cost = tag or 'f1', cost or 1
 
 if burst then
   local pair = policy[1]
-  if tag ~= 'b1' then return refuse('ERR burst requires ALGORITHM BUCKET') end
-  if #policy > 1 then return refuse('ERR burst requires a single limit and window pair') end
-  local least, rest = mul_div(burst, pair.window / 1000, 0, MAX_REFILL_MS)
-  if least + (rest > 0 and 1 or 0) > pair.limit then
-    return refuse('ERR burst must refill within 3660d: burst x window must be at most '
+  if tag ~= 'b1' then return fail('ERR burst requires ALGORITHM BUCKET') end
+  if #policy > 1 then return fail('ERR burst requires a single limit and window pair') end
+  -- burst x window <= limit x 3660d, divided by 3660d and rounded up.
+  local minimum, rest = mul_div(burst, pair.window / 1000, 0, MAX_REFILL_MS)
+  if minimum + (rest > 0 and 1 or 0) > pair.limit then
+    return fail('ERR burst must refill within 3660d: burst x window must be at most '
       .. 'limit x 3660d')
   end
   pair.burst = burst
 end
 
-local ascending = policy -- the pairs by window, as their states are stored
+local ascending = policy -- the pairs in the order in which they are stored: shortest window first
 if #policy > 1 then
   ascending = {unpack(policy)}
   table.sort(ascending, function(a, b) return a.window < b.window end)
 end
 
--- The server's clock, in microseconds ------------------------------------------------------------
+-- The time ---------------------------------------------------------------------------------------
 --
--- Room for twice the longest refill keeps every sum of a moment and a wait below 2^53.
+-- The server's clock, in microseconds since 1970. It must leave room for twice the longest refill
+-- below 2^53: then every sum of a moment and a wait stays exact.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 if now < 0 or now > MAX_STORED - 2 * MAX_REFILL_MS * 1000 then
-  return refuse('ERR server clock is out of range')
+  return fail('ERR server clock is out of range')
 end
 local now_ms = math.floor(now / 1000)
 
--- What is stored ---------------------------------------------------------------------------------
+-- The stored state -------------------------------------------------------------------------------
 --
---   17                                                  FIXED, one pair: the count
---   f1 <window_us> <end_ms> <count> ...                 FIXED, two pairs to eight
+-- The value of the key has one of four forms. After the tag there is one group of numbers for each
+-- pair, in ascending order of their windows. <window_us> is the pair's window in microseconds.
+--
+--   17                                                  FIXED with one pair: only the count
+--   f1 <window_us> <end_ms> <count> ...                 FIXED with two to eight pairs
 --   s1 <window_us> <start_us> <previous> <current> ...  SLIDING
 --   b1 <window_us> <tat_us> <remainder> ...             BUCKET
+--
+-- The algorithms below explain the other numbers.
 
 local key = KEYS[1]
 local value = redis.pcall('GET', key)
-if type(value) == 'table' then return value end -- the server's own error, such as WRONGTYPE
+if type(value) == 'table' then return value end -- an error of the server, such as WRONGTYPE
 local expiry_ms = value and redis.call('PEXPIRETIME', key)
-if expiry_ms == -1 then return refuse("ERR key has no expiry, so it is not a rate limiter's") end
+if expiry_ms == -1 then return fail("ERR key has no expiry, so it is not a rate limiter's") end
 
-local stored_tag, stored = tag, {} -- four numbers a group; of f1 and b1, the fourth means nothing
+-- `stored` holds four numbers for each group. Groups of f1 and b1 have three: there, the fourth
+-- number has no meaning.
+local stored_tag, stored = tag, {}
 if value then
-  if expiry_ms > MAX_STORED then return refuse(FOREIGN) end
+  if expiry_ms > MAX_STORED then return fail(FOREIGN) end
   local count = integer(value, 0, MAX_STORED)
   if count then
     stored_tag, stored = 'f1', {0, expiry_ms, count, 0}
-    -- A plain count knows its end but not its window. It belongs to the shortest called window
-    -- that is not shorter than its time left, else to the longest.
+    -- A plain count has an end, the key's expiry, but no window. It belongs to the shortest window
+    -- of this call that is at least as long as the time left. If all are shorter, it belongs to the
+    -- longest.
     for i = 1, #ascending do
       stored[1] = ascending[i].window
       if stored[1] / 1000 >= expiry_ms - now_ms then break end
     end
   else
     stored_tag = value:sub(1, 2)
-    local most = ({f1 = MAX_STORED, s1 = MAX_LIMIT, b1 = MAX_LIMIT - 1})[stored_tag]
-    if not most or value:find(' 0%d') then return refuse(FOREIGN) end
+    -- The bound of the third number: a count, a previous count, or a remainder.
+    local third_max = ({f1 = MAX_STORED, s1 = MAX_LIMIT, b1 = MAX_LIMIT - 1})[stored_tag]
+    if not third_max or value:find(' 0%d') then return fail(FOREIGN) end
     local group = stored_tag == 's1' and '^ (%d+) (%d+) (%d+) (%d+)()' or '^ (%d+) (%d+) (%d+)()()'
-    local last, from = 0, 3
+    local last_window, from = 0, 3
     repeat
-      local window, a, b, c, behind = value:match(group, from)
-      if not window or #stored == 4 * MAX_PAIRS then return refuse(FOREIGN) end
-      window, a, b, c = window + 0, a + 0, b + 0, c + 0
-      if window <= last or window > MAX_WINDOW_MS * 1000 or window % 1000 > 0
-        or a > MAX_STORED or b > most or c > MAX_LIMIT then
-        return refuse(FOREIGN)
+      local window, second, third, fourth, next_group = value:match(group, from)
+      if not window or #stored == 4 * MAX_PAIRS then return fail(FOREIGN) end
+      window, second, third, fourth = window + 0, second + 0, third + 0, fourth + 0
+      if window <= last_window or window > MAX_WINDOW_MS * 1000 or window % 1000 > 0
+        or second > MAX_STORED or third > third_max or fourth > MAX_LIMIT then
+        return fail(FOREIGN)
       end
       local n = #stored
-      stored[n + 1], stored[n + 2], stored[n + 3], stored[n + 4] = window, a, b, c
-      last, from = window, behind
+      stored[n + 1], stored[n + 2], stored[n + 3], stored[n + 4] = window, second, third, fourth
+      last_window, from = window, next_group
     until from > #value
-    if stored_tag == 'f1' and #stored == 4 then return refuse(FOREIGN) end
+    if stored_tag == 'f1' and #stored == 4 then return fail(FOREIGN) end
   end
-  -- A state that has reached its key's expiry is over, even where the server still shows it.
+  -- At its expiry a state is over, even if the server still shows the key.
   if expiry_ms <= now_ms then stored_tag, stored = tag, {} end
 end
-if stored_tag ~= tag then return refuse('ERR key holds the state of another algorithm') end
+if stored_tag ~= tag then return fail('ERR key holds the state of another algorithm') end
 
--- The numbers that are stored for a pair, or none. One pair called and one stored are the same
--- limit, even if its window was changed. Otherwise the windows tell which is which.
+-- The four numbers that are stored for a pair of this call, or nothing. If the call has one pair
+-- and the state has one group, they belong together, even if the window has changed. Otherwise a
+-- group belongs to the pair with the same window.
 local function stored_for(pair)
   if #stored == 4 and #policy == 1 then return unpack(stored) end
   for i = 1, #stored, 4 do
@@ -202,16 +233,20 @@ end
 
 -- The algorithms ---------------------------------------------------------------------------------
 --
--- step carries what is stored for a pair to now. Where the cost does not fit it says when it will,
--- else it consumes it, if it is to. It returns remaining, retry_after_ms, reset_after_ms, and of
--- what is to be stored the end, in milliseconds, and the text, which is nil if nothing is.
+-- step(pair, consumes, window, ...) decides for one pair. It carries the stored numbers (nil if the
+-- pair has none) forward to now. If the cost does not fit, it computes the wait. If the cost fits
+-- and `consumes` is true, it takes the cost. It returns
+--
+--   remaining, retry_after_ms, reset_after_ms   for the reply
+--   end_ms                                      when the pair's state is over
+--   text                                        the new state of the pair, or nil
 
 local step
 
 if tag == 'f1' then
-  -- FIXED: a counter that opens with the first allowed call and ends one window later. All is in
-  -- whole milliseconds, because the end is the key's own expiry. An open window keeps its end,
-  -- whatever the call's window; the next one has the new length.
+  -- FIXED: a counter. The window opens with the first allowed call and ends one window later. All
+  -- moments are whole milliseconds, because the end is the expiry of the key. If a call brings
+  -- another window, the open window keeps its end and the next one has the new length.
   function step(pair, consumes, _, end_ms, count)
     if not end_ms or end_ms <= now_ms then end_ms, count = now_ms, 0 end
     local retry_after_ms, text = 0, nil
@@ -229,12 +264,14 @@ if tag == 'f1' then
   end
 
 elseif tag == 's1' then
-  -- SLIDING: two adjoining windows, the previous one counted by the share of it that a window
-  -- ending now still covers: used = current + ceil(previous * (window - elapsed) / window).
+  -- SLIDING: the counts of two windows, the previous one and the current one, which began at
+  -- `start`. A window that ends now covers all of the current one and a share of the previous one:
+  --
+  --   used = current + ceil(previous * (window - elapsed) / window)
   function step(pair, consumes, window, start, previous, current)
     if not window then window, start, previous, current = pair.window, now, 0, 0 end
-    -- A clock before the start refunds nothing. From one window on, current becomes previous; from
-    -- two on, all is over.
+    -- A clock that stands before the start refunds nothing. After one window, current becomes
+    -- previous. After two windows, both are over.
     local elapsed = math.max(0, now - start)
     if elapsed >= window then
       start, elapsed, previous, current = start + window, elapsed - window, current, 0
@@ -249,14 +286,16 @@ elseif tag == 's1' then
     if cost > pair.limit then
       retry_after_ms = -1
     elseif used > pair.limit - cost then
-      -- Until so little of previous is covered that it fits the room that current leaves; or, where
-      -- current alone is too much, so little of that, one window later.
+      -- Current leaves some room. The call has to wait until the share of previous fits into it. If
+      -- current alone is too much, it has to become previous first, one window later: then the call
+      -- has to wait until its share fits.
       local room, count, windows = pair.limit - cost - current, previous, 1
       if room < 0 then room, count, windows = room + current, current, 2 end
       local covered = mul_div(room, window, 0, count)
       retry_after_ms = windows * window / 1000 + math.ceil((start - covered - now) / 1000)
     elseif consumes then
-      -- Another window than the stored one opens now, and takes the usage along.
+      -- If the call has another window than the state, that window opens now and starts with the
+      -- usage so far.
       if window ~= pair.window then
         window, start, previous, current = pair.window, now, 0, used
       end
@@ -270,13 +309,14 @@ elseif tag == 's1' then
   end
 
 else
-  -- BUCKET: up to burst tokens, refilled continuously at limit per window, kept as the theoretical
-  -- arrival time (TAT) of the generic cell rate algorithm: when the bucket will be full, in
-  -- microseconds and a remainder in 1/limit of one. debt = TAT - now; a token is window / limit.
+  -- BUCKET: up to `burst` tokens, refilled continuously at `limit` tokens per window. The state is
+  -- the theoretical arrival time (TAT) of the generic cell rate algorithm (GCRA): the moment when
+  -- the bucket will be full again. It is kept in microseconds, plus a remainder in units of
+  -- 1/limit microsecond. One token takes window / limit to refill, and debt = TAT - now.
   function step(pair, consumes, _, tat, remainder)
     local limit, capacity, window = pair.limit, pair.burst, pair.window
-    -- A TAT in the past is no debt. A remainder that the limit does not have counts as one more
-    -- microsecond.
+    -- A TAT in the past is no debt. A remainder that this limit cannot have (the limit was lowered)
+    -- counts as one more microsecond.
     if not tat or tat < now then tat, remainder = now, 0 end
     if remainder > 0 and remainder >= limit then tat, remainder = tat + 1, 0 end
     local debt = tat - now
@@ -285,7 +325,8 @@ else
     if cost > capacity then
       retry_after_ms = -1
     else
-      -- What the debt is above that which leaves room for the cost, rounded up.
+      -- The cost fits if the debt is at most `room`. `excess` is how far the debt is above it, in
+      -- microseconds, rounded up.
       local room, rest = mul_div(capacity - cost, window, 0, limit)
       local excess = debt - room + (remainder > rest and 1 or 0)
       if excess > 0 then
@@ -298,7 +339,8 @@ else
       end
     end
 
-    -- Beyond the bounds of mul_div a planted debt is more than twice what the bucket can hold.
+    -- Another client may have stored a debt beyond the bounds of mul_div. Such a debt is more than
+    -- twice the capacity, so `remaining` is 0 even if `missing` is not exact.
     local missing, part = mul_div(debt, limit, remainder, window)
     local remaining = capacity - missing - (part > 0 and 1 or 0)
     local left = debt + (remainder > 0 and 1 or 0)
@@ -319,7 +361,7 @@ if #policy == 1 then
   reply = {retry_after_ms == 0 and 1 or 0, pair.burst, remaining, retry_after_ms, reset_after_ms}
   state = text and (tag == 'f1' and text or tag .. text)
 else
-  -- All pairs allow, or none consumes.
+  -- First every pair decides, then all consume, or none.
   local denied = false
   for _, pair in ipairs(policy) do
     local remaining, retry_after_ms, reset_after_ms = step(pair, false, stored_for(pair))
@@ -335,8 +377,9 @@ else
     end
   end
 
-  -- Denied: the longest wait, never being longest. Allowed: the smallest remaining, then the
-  -- longest reset. Then the first given.
+  -- The binding pair is, if the call is denied, the one with the longest wait (never, -1, is the
+  -- longest). If the call is allowed, it is the one with the smallest remaining, then the longest
+  -- reset. Of equal pairs, it is the first given.
   local function binds_more(a, b)
     if denied then return b[3] >= 0 and (a[3] < 0 or a[3] > b[3]) end
     return a[2] < b[2] or a[2] == b[2] and a[4] > b[4]
@@ -351,6 +394,6 @@ end
 
 if state then
   local written = redis.pcall('SET', key, state, 'PXAT', ('%d'):format(end_ms))
-  if written.err then return written end -- the server's own error, such as -OOM
+  if written.err then return written end -- an error of the server, such as -OOM
 end
 return reply

@@ -1,6 +1,7 @@
 //! What the tests are handed by environment variables: the servers, and the module's two builds.
 
 use std::env;
+use std::fs;
 use std::io::Write;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,13 @@ pub fn faketime() -> Option<PathBuf> {
 
 pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// The text of a file of the repository, such as `docs/server.md`.
+#[track_caller]
+pub fn page(path: &str) -> String {
+    let path = repository().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn required_path(name: &str) -> PathBuf {

@@ -79,6 +79,13 @@ impl Cluster {
         });
     }
 
+    /// The slot of a key.
+    #[track_caller]
+    pub fn slot(&self, key: &str) -> u16 {
+        let slot = self.nodes[0].connect().must(&format!("CLUSTER KEYSLOT {key}")).integer();
+        u16::try_from(slot).expect("a slot")
+    }
+
     /// The number of the node that serves a slot.
     pub fn owner(&self, slot: u16) -> usize {
         (usize::from(slot) / usize::from(SLOTS / 3)).min(2)

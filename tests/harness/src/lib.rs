@@ -4,6 +4,7 @@
 //! its handle, also when the test panics. Nothing sleeps: where a server must be waited for, it is
 //! [`eventually`] for a condition, with a deadline.
 
+mod algorithms;
 mod binaries;
 mod cluster;
 mod connection;
@@ -21,8 +22,10 @@ mod server;
 mod vectors;
 mod wait;
 
+pub use algorithms::{policies, ALGORITHMS};
 pub use binaries::{
-    faketime, module, not_applicable, on_every_server, repository, servers, test_module, Binary,
+    faketime, module, not_applicable, on_every_server, page, repository, servers, test_module,
+    Binary,
 };
 pub use cluster::{Cluster, ClusterClient};
 pub use connection::Connection;

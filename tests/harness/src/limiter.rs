@@ -1,8 +1,6 @@
 //! Who decides: the module's commands, or their twin in Lua.
 
-use std::fs;
-
-use super::{repository, Connection, Reply};
+use super::{page, Connection, Reply};
 
 #[derive(Clone)]
 pub enum Limiter {
@@ -14,8 +12,7 @@ pub enum Limiter {
 }
 
 pub fn twin_source() -> String {
-    let path = repository().join("crates/ratelimit-client/lua/ratelimit.lua");
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    page("crates/ratelimit-client/lua/ratelimit.lua")
 }
 
 impl Limiter {
