@@ -157,20 +157,17 @@ fn tests_of(text: &str) -> impl Iterator<Item = &str> {
     text.split("#[test]\nfn ").skip(1).map(|rest| rest.split('(').next().expect("a name"))
 }
 
-/// Each test behind `Tried by`, and the file or the folder that it is said to be in.
+/// The tests that the comments `<!-- tried by: … -->` name, one a line: the path that each must be in
+/// (`tests/operations/` where the line has none), and its name.
 fn named_tests() -> BTreeSet<(String, String)> {
-    let mut named = BTreeSet::new();
-    for part in page(PAGE).split("\n\n").filter(|part| part.starts_with("Tried by ")) {
-        let mut place = "tests/operations/".to_owned();
-        for span in code_spans(part) {
-            if span.ends_with(".rs") {
-                place = span;
-            } else {
-                named.insert((place.clone(), span));
-            }
-        }
-    }
-    named
+    let text = page(PAGE);
+    let comments = text.split("<!-- tried by:\n").skip(1);
+    let comments = comments.map(|rest| rest.split("-->").next().expect("the end of the comment"));
+    let named = comments.flat_map(str::lines).map(|line| {
+        let (place, name) = line.split_once(": ").unwrap_or(("tests/operations/", line));
+        (place.to_owned(), name.to_owned())
+    });
+    named.collect()
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn the_twin_may_do_what_its_script_does() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let twin = Limiter::twin(&mut server.connect());
-        let mut user = login(&server, "twin");
+        let mut user = login(&server, "script");
         let ask = |user: &mut Connection, key: &str| {
             twin.ask(user, "CHECK", key.as_bytes(), &["2", "60"])
         };
