@@ -1,7 +1,7 @@
 //! Wrong arguments: each gets its error from the table, the same from the module and the twin,
 //! and leaves the key as it was. The bounds, and one of each error, stand in `tests/vectors.txt`.
 
-use ratelimit_harness::{error_text, on_every_server, Frozen, Limiter, Reply};
+use ratelimit_harness::{error_text, on_every_server, Frozen, Reply};
 
 /// The words behind the key, and the name of the error; `-` where there is none.
 const CASES: &[(&str, &str)] = &[
@@ -123,7 +123,7 @@ fn show(words: &[&[u8]]) -> String {
 fn every_wrong_argument_is_told_with_its_rule() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in frozen.limiters() {
             for verb in ["CHECK", "PEEK"] {
                 for (words, name) in cases() {
                     let reply = limiter.ask(&mut frozen.connection, verb, b"k", &words);
@@ -152,7 +152,7 @@ fn words_of_100_kb_are_refused_as_any_others() {
             (&["5", "60", "ALGORITHM", &long], "Algorithm"),
             (&["5", "60", "9", &long], "Window"),
         ];
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in frozen.limiters() {
             for (words, name) in cases {
                 let reply = limiter.ask(&mut frozen.connection, "CHECK", b"k", words);
                 assert_eq!(reply, Reply::Error(error_text(name).into()), "{}", limiter.name());
@@ -198,10 +198,11 @@ fn the_twin_takes_check_and_peek_in_any_case_and_no_other_verb() {
 fn a_rejected_call_leaves_the_key_as_it_was() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
+        let limiters = frozen.limiters();
         let client = &mut frozen.connection;
         client.must("RATELIMIT.CHECK k 5 60");
         let before = (client.snapshot(b"k"), client.info("rdb_changes_since_last_save"));
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in limiters {
             for (words, _) in cases().filter(|(_, name)| *name != "-") {
                 limiter.ask(client, "CHECK", b"k", &words).error();
                 assert_eq!(client.snapshot(b"k"), before.0, "{}", show(&words));
@@ -219,7 +220,7 @@ fn arguments_are_judged_before_the_key_and_the_clock() {
         frozen.connection.must("SET forever 5");
         for clock in [ratelimit_harness::T0_MICROS, 1 << 60] {
             frozen.set_clock(clock);
-            for limiter in [&Limiter::Module, &frozen.twin] {
+            for limiter in frozen.limiters() {
                 for key in [&b"list"[..], b"forever"] {
                     let reply =
                         limiter.ask(&mut frozen.connection, "CHECK", key, &["5", "60", "x"]);
@@ -239,7 +240,7 @@ fn the_clock_is_judged_before_the_key() {
         for (clock, expected) in [(latest, "WrongType"), (latest + 1, "Clock"), (1 << 60, "Clock")]
         {
             frozen.set_clock(clock);
-            for limiter in [&Limiter::Module, &frozen.twin] {
+            for limiter in frozen.limiters() {
                 let reply = limiter.ask(&mut frozen.connection, "CHECK", b"list", &["5", "60"]);
                 assert_eq!(reply, Reply::Error(error_text(expected).into()), "{}", limiter.name());
                 assert_eq!(frozen.connection.must("LLEN list").integer(), 1);

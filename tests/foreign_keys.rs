@@ -26,8 +26,8 @@ fn is_refused_and_left(client: &mut Connection, limiter: &Limiter, key: &str, na
 fn with_both(test: impl Fn(&mut Connection, &Limiter)) {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for limiter in [&Limiter::Module, &frozen.twin] {
-            test(&mut frozen.connection, limiter);
+        for limiter in frozen.limiters() {
+            test(&mut frozen.connection, &limiter);
         }
     });
 }

@@ -296,7 +296,7 @@ fn a_clock_before_1970_is_out_of_range() {
 fn an_expiry_at_this_very_moment_is_over() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in frozen.limiters() {
             frozen.connection.must(&format!("SET k 9 PXAT {}", T0_MILLIS + 1));
             let words = &["5", "60"];
             let denied = limiter.ask(&mut frozen.connection, "CHECK", b"k", words).integers();

@@ -141,7 +141,7 @@ const PAIRS: [&str; 2] = ["2 1000", "2 1000 9 2000"];
 fn before_an_audience(test: impl Fn(&mut Audience, &Limiter)) {
     on_every_server(|binary| {
         let mut audience = Audience::gather(binary);
-        for limiter in [Limiter::Module, audience.frozen.twin.clone()] {
+        for limiter in audience.frozen.limiters() {
             test(&mut audience, &limiter);
             let client = &mut audience.frozen.connection;
             for (key, _) in policies(&PAIRS) {

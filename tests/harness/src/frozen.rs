@@ -40,6 +40,11 @@ impl Frozen {
         source.replace(TIME_LINE, FROZEN_LINE)
     }
 
+    /// The module and the twin.
+    pub fn limiters(&self) -> [Limiter; 2] {
+        [Limiter::Module, self.twin.clone()]
+    }
+
     /// Neither of them sees another time until this is called again.
     #[track_caller]
     pub fn set_clock(&mut self, micros: i64) {

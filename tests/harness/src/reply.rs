@@ -91,12 +91,29 @@ impl Reply {
         self.array()[0].integer() == 1
     }
 
+    /// The `remaining` of a limiter's reply.
+    #[track_caller]
+    pub fn remaining(&self) -> i64 {
+        self.array()[2].integer()
+    }
+
+    /// The `retry_after_ms` of a limiter's reply.
+    #[track_caller]
+    pub fn retry_after_ms(&self) -> i64 {
+        self.array()[3].integer()
+    }
+
     /// The value behind `name` in a flattened map.
     #[track_caller]
     pub fn field(&self, name: &str) -> &Reply {
+        self.optional_field(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    /// The same, where the map may be without it.
+    #[track_caller]
+    pub fn optional_field(&self, name: &str) -> Option<&Reply> {
         let mut fields = self.array().chunks_exact(2);
-        let found = fields.find(|field| field[0].text() == name);
-        &found.unwrap_or_else(|| panic!("no {name} in {self:?}"))[1]
+        fields.find(|field| field[0].text() == name).map(|field| &field[1])
     }
 }
 

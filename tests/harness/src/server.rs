@@ -85,6 +85,14 @@ impl Setup {
         }
     }
 
+    /// The log of a server that does not start.
+    #[track_caller]
+    pub fn refuses_to_start(self) -> String {
+        let directives = self.directives.join("\n");
+        let Err(log) = self.try_start() else { panic!("the server started with\n{directives}") };
+        log
+    }
+
     /// `Err` holds the log of a server that refused to start.
     pub fn try_start(self) -> Result<Server, String> {
         let dir = tempfile::Builder::new().prefix("ratelimit-").tempdir().expect("a directory");
