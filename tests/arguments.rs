@@ -1,4 +1,4 @@
-//! Wrong arguments: each gets its error from the table, the same from the module and the twin,
+//! Wrong arguments: each gets its error from the table, the same from the module and the script,
 //! and leaves the key as it was. The bounds, and one of each error, stand in `tests/vectors.txt`.
 
 use ratelimit_harness::{error_text, on_every_server, Frozen, Reply};
@@ -174,18 +174,18 @@ fn too_few_words_are_the_servers_own_error() {
                 assert_eq!(reply, Reply::Error(text.clone()), "{verb} {line}");
             }
             for words in [&[][..], &["5"]] {
-                let reply = frozen.twin.ask(&mut frozen.connection, verb, b"k", words);
-                assert_eq!(reply, Reply::Error(text.clone()), "{verb} {words:?} of the twin");
+                let reply = frozen.script.ask(&mut frozen.connection, verb, b"k", words);
+                assert_eq!(reply, Reply::Error(text.clone()), "{verb} {words:?} of the script");
             }
         }
     });
 }
 
 #[test]
-fn the_twin_takes_check_and_peek_in_any_case_and_no_other_verb() {
+fn the_script_takes_check_and_peek_in_any_case_and_no_other_verb() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        let mut ask = |verb| frozen.twin.ask(&mut frozen.connection, verb, b"k", &["5", "60"]);
+        let mut ask = |verb| frozen.script.ask(&mut frozen.connection, verb, b"k", &["5", "60"]);
         assert_eq!(ask("check").integers(), [1, 5, 4, 0, 60_000]);
         assert_eq!(ask("Peek").integers(), [1, 5, 4, 0, 60_000]);
         for verb in ["", "CHECKS", "RATELIMIT.CHECK", "RESET", "\0"] {

@@ -1,5 +1,5 @@
 //! Hostile calls on hostile keys at hostile times: the server lives and answers every one, and
-//! module and twin agree on the answer and on what is stored.
+//! module and script agree on the answer and on what is stored.
 
 use ratelimit_harness::{
     error_text, on_every_server, Binary, Frozen, Limiter, Random, Reply, ALGORITHMS, T0_MICROS,
@@ -70,7 +70,7 @@ fn hostile_calls(binary: &'static Binary, seed: u64) {
     let mut told = Told::default();
     for _ in 0..ROUNDS / BATCH {
         let rounds: Vec<_> = (0..BATCH).map(|_| round(&mut random, &mut clock)).collect();
-        let calls: Vec<_> = rounds.iter().flat_map(|round| calls(round, &frozen.twin)).collect();
+        let calls: Vec<_> = rounds.iter().flat_map(|round| calls(round, &frozen.script)).collect();
         let replies = frozen.connection.pipeline_calls(&calls);
         for (round, replies) in rounds.iter().zip(replies.chunks_exact(CALLS_A_ROUND)) {
             judge(round, replies, &mut told);
@@ -80,11 +80,11 @@ fn hostile_calls(binary: &'static Binary, seed: u64) {
     assert!(told.is_of_all_kinds(), "seed {seed} is one-sided: {told:?}");
 }
 
-/// The key of the module alone, that of the twin alone, and the one that they share.
-const OWNERS: [&str; 3] = ["module", "twin", "shared"];
+/// The key of the module alone, that of the script alone, and the one that they share.
+const OWNERS: [&str; 3] = ["module", "script", "shared"];
 const CALLS_A_ROUND: usize = 2 + 4 * OWNERS.len();
 
-fn calls(round: &Round, twin: &Limiter) -> Vec<Vec<Vec<u8>>> {
+fn calls(round: &Round, script: &Limiter) -> Vec<Vec<Vec<u8>>> {
     let split = |line: String| line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
     let mut calls: Vec<Vec<Vec<u8>>> = Frozen::clock_lines(round.clock).map(split).to_vec();
     for owner in OWNERS {
@@ -94,7 +94,7 @@ fn calls(round: &Round, twin: &Limiter) -> Vec<Vec<Vec<u8>>> {
             None => vec!["PING".into()],
         };
         let is_module = owner == "module" || (owner == "shared" && round.shared_asks_module);
-        let limiter = if is_module { &Limiter::Module } else { twin };
+        let limiter = if is_module { &Limiter::Module } else { script };
         calls.push(plant);
         calls.push(limiter.call(round.verb, key.as_bytes(), &round.words));
         calls.push(vec!["DUMP".into(), key.clone().into()]);

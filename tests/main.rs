@@ -1,4 +1,4 @@
-//! The module and its Lua twin against real servers: one file a behaviour.
+//! The module and the Lua script against real servers: one file a behaviour.
 //!
 //! `make test` runs them on the servers that it finds, `make test-matrix` on all.
 

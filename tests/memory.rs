@@ -17,7 +17,7 @@ fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
         frozen.connection.must("CONFIG SET maxmemory-policy noeviction");
         frozen.connection.must("CONFIG SET maxmemory 1");
         assert!(frozen.connection.say("SET k v").error().starts_with("OOM"));
-        test(&mut frozen.connection, &frozen.twin);
+        test(&mut frozen.connection, &frozen.script);
     });
 }
 
@@ -51,14 +51,14 @@ fn a_new_key_is_refused_with_the_servers_own_error() {
 
 #[test]
 fn a_denial_and_a_peek_need_no_memory() {
-    on_every_full_server(|client, twin| {
+    on_every_full_server(|client, script| {
         for algorithm in ALGORITHMS {
             for (verb, words) in
                 [("CHECK", "0 60"), ("CHECK", "5 60 COST 6"), ("PEEK", "0 60"), ("PEEK", "5 60")]
             {
                 let words = format!("{words} ALGORITHM {algorithm}");
                 let words: Vec<_> = words.split(' ').collect();
-                for limiter in [&Limiter::Module, twin] {
+                for limiter in [&Limiter::Module, script] {
                     let reply = limiter.ask(client, verb, b"new", &words);
                     let allowed = verb == "PEEK" && words[0] == "5";
                     assert_eq!(reply.allowed(), allowed, "{verb} {words:?} of {}", limiter.name());
@@ -70,19 +70,19 @@ fn a_denial_and_a_peek_need_no_memory() {
 
 #[test]
 fn the_twin_is_refused_each_call_that_would_be_allowed() {
-    on_every_full_server(|client, twin| {
+    on_every_full_server(|client, script| {
         for (key, words) in policies(&PAIRS) {
             let before = client.snapshot(key.as_bytes());
             let words: Vec<_> = words.split(' ').collect();
             for key in [&*key, "new"] {
-                let reply = twin.ask(client, "CHECK", key.as_bytes(), &words);
+                let reply = script.ask(client, "CHECK", key.as_bytes(), &words);
                 let oom = error_text("OutOfMemory").trim_end_matches('.');
                 assert!(reply.error().starts_with(oom), "{key}: {reply:?}");
             }
             assert_eq!(client.snapshot(key.as_bytes()), before, "{key}");
         }
-        assert!(twin.ask(client, "PEEK", b"FIXED-1", &["3", "1000"]).allowed());
-        assert!(!twin.ask(client, "CHECK", b"FIXED-1", &["1", "1000"]).allowed());
+        assert!(script.ask(client, "PEEK", b"FIXED-1", &["3", "1000"]).allowed());
+        assert!(!script.ask(client, "CHECK", b"FIXED-1", &["1", "1000"]).allowed());
     });
 }
 

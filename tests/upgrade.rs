@@ -287,7 +287,7 @@ fn ask_either(client: &mut Connection, script: &str, command: &str, by_script: b
 }
 
 #[test]
-fn without_the_module_the_twin_goes_on_with_the_counts_and_back() {
+fn without_the_module_the_script_goes_on_with_the_counts_and_back() {
     on_every_server(|binary| {
         let kept = "appendonly yes";
         let ask_all = |client: &mut Connection, limiter: &Limiter, remaining: i64| {
@@ -302,17 +302,17 @@ fn without_the_module_the_twin_goes_on_with_the_counts_and_back() {
         ask_all(&mut server.connect(), &Limiter::Module, 4);
         server = server.restart_as(Setup::plain(binary).with(kept).with("appendfsync always"));
         let mut client = server.connect();
-        let twin = Limiter::twin(&mut client);
-        ask_all(&mut client, &twin, 3);
-        is_the_call_of_the_page(&twin);
+        let script = Limiter::script(&mut client);
+        ask_all(&mut client, &script, 3);
+        is_the_call_of_the_page(&script);
         server = server.restart_as(Setup::module(binary).with(kept));
         ask_all(&mut server.connect(), &Limiter::Module, 2);
     });
 }
 
-fn is_the_call_of_the_page(twin: &Limiter) {
-    let Limiter::Twin { sha } = twin else { panic!("a script") };
-    let call: Vec<_> = twin.call("CHECK", b"user:42", &["5", "60"]);
+fn is_the_call_of_the_page(script: &Limiter) {
+    let Limiter::Script { sha } = script else { panic!("a script") };
+    let call: Vec<_> = script.call("CHECK", b"user:42", &["5", "60"]);
     let call = call.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ");
     assert_eq!(typed("Without the module", "redis> "), [call.replace(sha, "sha")]);
 }

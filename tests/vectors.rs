@@ -1,4 +1,4 @@
-//! `tests/vectors.txt` on real servers: the native commands, the twin in Lua, and both in turn on one
+//! `tests/vectors.txt` on real servers: the native commands, the Lua script, and both in turn on one
 //! key, where a frozen clock decides; and as they ship, on servers whose whole clock can be frozen.
 
 use std::iter::Cycle;
@@ -10,18 +10,18 @@ use ratelimit_harness::{
 };
 
 #[test]
-fn the_module_and_the_twin_keep_the_contract_in_examples() {
+fn the_module_and_the_script_keep_the_contract_in_examples() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let connection = frozen.server.connect();
-        let twin = frozen.twin.clone();
+        let script = frozen.script.clone();
         let clock = move |micros| frozen.set_clock(micros);
-        for_each_order(Key::new(connection, clock, false), twin, &cases());
+        for_each_order(Key::new(connection, clock, false), script, &cases());
     });
 }
 
 #[test]
-fn as_they_ship_the_module_and_the_twin_keep_the_contract_in_examples() {
+fn as_they_ship_the_module_and_the_script_keep_the_contract_in_examples() {
     on_every_server(|binary| {
         let mut faked = match Faked::start(binary) {
             Ok(faked) => faked,
@@ -32,9 +32,9 @@ fn as_they_ship_the_module_and_the_twin_keep_the_contract_in_examples() {
             not_applicable(binary, case.title, "libfaketime fakes no time before 1970");
         }
         let mut connection = faked.server.connect();
-        let twin = Limiter::twin(&mut connection);
+        let script = Limiter::script(&mut connection);
         let clock = move |micros| faked.set_clock(micros);
-        for_each_order(Key::new(connection, clock, true), twin, &cases);
+        for_each_order(Key::new(connection, clock, true), script, &cases);
     });
 }
 
@@ -42,13 +42,13 @@ fn is_since_1970(case: &Case) -> bool {
     case.steps.iter().all(|step| step.now_micros >= 0)
 }
 
-/// The module alone, the twin alone, and both in turn, either beginning.
-fn for_each_order<C: FnMut(i64)>(mut key: Key<C>, twin: Limiter, cases: &[Case]) {
+/// The module alone, the script alone, and both in turn, either beginning.
+fn for_each_order<C: FnMut(i64)>(mut key: Key<C>, script: Limiter, cases: &[Case]) {
     for order in [
         vec![Limiter::Module],
-        vec![twin.clone()],
-        vec![Limiter::Module, twin.clone()],
-        vec![twin, Limiter::Module],
+        vec![script.clone()],
+        vec![Limiter::Module, script.clone()],
+        vec![script, Limiter::Module],
     ] {
         println!("asked: {}", order.iter().map(Limiter::name).collect::<Vec<_>>().join(", "));
         key.order = order.into_iter().cycle();

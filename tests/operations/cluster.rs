@@ -42,8 +42,8 @@ fn after_a_failover_in_a_cluster_to_a_replica_without_the_module_the_twin_goes_o
         cluster.nodes[owner].kill();
         let mut client = takes_over(&cluster.replicas[owner]);
         assert!(client.say("RATELIMIT.CHECK {k} 5 60").error().starts_with("ERR unknown command"));
-        let twin = Limiter::twin(&mut client);
-        assert_eq!(passing(&mut client, &twin), each(LIMIT - 30));
+        let script = Limiter::script(&mut client);
+        assert_eq!(passing(&mut client, &script), each(LIMIT - 30));
     });
 }
 

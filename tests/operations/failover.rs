@@ -86,8 +86,8 @@ fn after_a_failover_to_a_replica_without_the_module_the_twin_goes_on() {
         let mut client = pair.replica.connect();
         let call = "RATELIMIT.CHECK {k}:FIXED 100 366d";
         assert!(client.say(call).error().starts_with("ERR unknown command"));
-        let twin = Limiter::twin(&mut client);
-        assert_eq!(passing(&mut client, &twin), each(LIMIT - 30));
+        let script = Limiter::script(&mut client);
+        assert_eq!(passing(&mut client, &script), each(LIMIT - 30));
     });
 }
 

@@ -56,14 +56,14 @@ fn the_dashboard_may_peek_alone() {
 fn the_twin_may_do_what_its_script_does() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
-        let twin = Limiter::twin(&mut server.connect());
+        let script = Limiter::script(&mut server.connect());
         let mut user = login(&server, "script");
         let ask = |user: &mut Connection, key: &str| {
-            twin.ask(user, "CHECK", key.as_bytes(), &["2", "60"])
+            script.ask(user, "CHECK", key.as_bytes(), &["2", "60"])
         };
         let allowed = [(); 3].map(|()| ask(&mut user, KEY).allowed());
         assert_eq!(allowed, [true, true, false]);
-        assert!(!twin.ask(&mut user, "PEEK", KEY.as_bytes(), &["2", "60"]).allowed());
+        assert!(!script.ask(&mut user, "PEEK", KEY.as_bytes(), &["2", "60"]).allowed());
         is_refused(&ask(&mut user, "other"));
         is_refused(&user.say(&format!("DEL {KEY}")));
     });

@@ -1,5 +1,5 @@
 //! A server all of whose clocks stand where the test has put them, by libfaketime: so the build that
-//! ships, and the twin as it ships, can be shown any moment.
+//! ships, and the script as it ships, can be shown any moment.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

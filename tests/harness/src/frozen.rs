@@ -1,6 +1,7 @@
-//! A server whose module and twin both read a clock that stands where the test has put it.
+//! A server whose module and script both read a clock that stands where the test has put it.
 
-use super::{twin_source, Binary, Connection, Limiter, Server, Setup};
+use super::limiter::script_source;
+use super::{Binary, Connection, Limiter, Server, Setup};
 
 /// 2100-01-01T00:00:00Z. The server's own clock is before it, so it expires nothing by itself.
 pub const T0_MICROS: i64 = 4_102_444_800_000_000;
@@ -12,7 +13,7 @@ const FROZEN_LINE: &str = "local time = redis.call('HMGET', 'frozen-clock', 'sec
 pub struct Frozen {
     pub server: Server,
     pub connection: Connection,
-    pub twin: Limiter,
+    pub script: Limiter,
 }
 
 impl Frozen {
@@ -26,23 +27,23 @@ impl Frozen {
     #[track_caller]
     pub fn on(server: Server) -> Self {
         let mut connection = server.connect();
-        let twin = Limiter::script(&mut connection, &Self::twin_text());
-        let mut frozen = Self { server, connection, twin };
+        let script = Limiter::load(&mut connection, &Self::script_source());
+        let mut frozen = Self { server, connection, script };
         frozen.set_clock(T0_MICROS);
         frozen
     }
 
-    /// The text of the twin, which takes its time from the test.
+    /// The text of the script, which takes its time from the test.
     #[track_caller]
-    pub fn twin_text() -> String {
-        let source = twin_source();
-        assert_eq!(source.matches(TIME_LINE).count(), 1, "the twin reads the time in one line");
+    pub fn script_source() -> String {
+        let source = script_source();
+        assert_eq!(source.matches(TIME_LINE).count(), 1, "the script reads the time in one line");
         source.replace(TIME_LINE, FROZEN_LINE)
     }
 
-    /// The module and the twin.
+    /// The module and the script.
     pub fn limiters(&self) -> [Limiter; 2] {
-        [Limiter::Module, self.twin.clone()]
+        [Limiter::Module, self.script.clone()]
     }
 
     /// Neither of them sees another time until this is called again.

@@ -32,7 +32,7 @@ pub use connection::Connection;
 pub use errors::{error_names, error_text};
 pub use faked::Faked;
 pub use frozen::{Frozen, T0_MICROS, T0_MILLIS};
-pub use limiter::{twin_source, Limiter};
+pub use limiter::Limiter;
 pub use random::Random;
 pub use replay::{replay, Subject};
 pub use replica::{catch_up, cut_off, follow, is_primary, resyncs, ReplicationStream};

@@ -1,4 +1,4 @@
-//! Who decides: the module's commands, or their twin in Lua.
+//! Who decides: the module's commands, or the Lua script.
 
 use super::{page, Connection, Reply};
 
@@ -6,33 +6,33 @@ use super::{page, Connection, Reply};
 pub enum Limiter {
     Module,
     /// The script is loaded under its digest.
-    Twin {
+    Script {
         sha: String,
     },
 }
 
-pub fn twin_source() -> String {
+pub(crate) fn script_source() -> String {
     page("crates/ratelimit-client/lua/ratelimit.lua")
 }
 
 impl Limiter {
     /// The script as it ships.
     #[track_caller]
-    pub fn twin(connection: &mut Connection) -> Self {
-        Self::script(connection, &twin_source())
+    pub fn script(connection: &mut Connection) -> Self {
+        Self::load(connection, &script_source())
     }
 
     #[track_caller]
-    pub fn script(connection: &mut Connection, source: &str) -> Self {
+    pub fn load(connection: &mut Connection, source: &str) -> Self {
         let loaded = connection.call(&["SCRIPT", "LOAD", source]);
         assert!(matches!(loaded, Reply::Bytes(_)), "the script does not compile: {loaded:?}");
-        Self::Twin { sha: loaded.text() }
+        Self::Script { sha: loaded.text() }
     }
 
     pub fn name(&self) -> &'static str {
         match self {
             Self::Module => "the module",
-            Self::Twin { .. } => "the twin",
+            Self::Script { .. } => "the script",
         }
     }
 
@@ -53,7 +53,7 @@ impl Limiter {
         let command = format!("RATELIMIT.{verb}");
         let mut call: Vec<Vec<u8>> = match self {
             Self::Module => vec![command.into(), key.into()],
-            Self::Twin { sha } => {
+            Self::Script { sha } => {
                 vec!["EVALSHA".into(), sha.as_str().into(), "1".into(), key.into(), verb.into()]
             }
         };
