@@ -16,15 +16,15 @@ fn a_user_who_may_only_read_the_key_can_peek_and_not_check() {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
         let rule = "ACL SETUSER reader on >secret +@all %R~limits:*";
-        if let Reply::Error(error) = admin.say(rule) {
+        if let Reply::Error(error) = admin.reply_to(rule) {
             return not_applicable(binary, "a user with only %R~ on the key", &error);
         }
         let mut reader = login(&server, "reader");
         assert_eq!(reader.must("ACL WHOAMI").text(), "reader");
         assert!(reader.must("RATELIMIT.PEEK limits:1 5 60").allowed());
-        let refused = reader.say("RATELIMIT.CHECK limits:1 5 60");
+        let refused = reader.reply_to("RATELIMIT.CHECK limits:1 5 60");
         assert!(refused.error().starts_with("NOPERM"), "{refused:?}");
-        let refused = reader.say("RATELIMIT.PEEK other 5 60");
+        let refused = reader.reply_to("RATELIMIT.PEEK other 5 60");
         assert!(refused.error().starts_with("NOPERM"), "{refused:?}");
         assert_eq!(admin.must("DBSIZE").integer(), 0);
     });
@@ -35,10 +35,12 @@ fn a_user_needs_both_reading_and_writing_to_check() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
-        if let Reply::Error(error) = admin.say("ACL SETUSER writer on >secret +@all %W~limits:*") {
+        if let Reply::Error(error) =
+            admin.reply_to("ACL SETUSER writer on >secret +@all %W~limits:*")
+        {
             return not_applicable(binary, "a user with only %W~ on the key", &error);
         }
-        let refused = login(&server, "writer").say("RATELIMIT.CHECK limits:1 5 60");
+        let refused = login(&server, "writer").reply_to("RATELIMIT.CHECK limits:1 5 60");
         assert!(refused.error().starts_with("NOPERM"), "{refused:?}");
         admin.must("ACL SETUSER both on >secret +@all %RW~limits:*");
         assert!(login(&server, "both").must("RATELIMIT.CHECK limits:1 5 60").allowed());
@@ -53,8 +55,8 @@ fn a_user_is_given_the_commands_by_name() {
         admin.must("ACL SETUSER caller on >secret ~* +ratelimit.check");
         let mut caller = login(&server, "caller");
         assert!(caller.must("RATELIMIT.CHECK k 5 60").allowed());
-        assert!(caller.say("RATELIMIT.PEEK k 5 60").error().starts_with("NOPERM"));
-        assert!(caller.say("GET k").error().starts_with("NOPERM"));
+        assert!(caller.reply_to("RATELIMIT.PEEK k 5 60").error().starts_with("NOPERM"));
+        assert!(caller.reply_to("GET k").error().starts_with("NOPERM"));
     });
 }
 
@@ -84,7 +86,7 @@ fn the_categories_hold_the_commands() {
         admin.must("ACL SETUSER reader on >secret ~* +@read");
         let mut reader = login(&server, "reader");
         assert!(reader.must("RATELIMIT.PEEK k 5 60").allowed());
-        assert!(reader.say("RATELIMIT.CHECK k 5 60").error().starts_with("NOPERM"));
+        assert!(reader.reply_to("RATELIMIT.CHECK k 5 60").error().starts_with("NOPERM"));
     });
 }
 
@@ -105,7 +107,7 @@ fn a_read_only_replica_peeks_and_does_not_check() {
         follow(&mut client, &primary);
         let reply = client.must("RATELIMIT.PEEK k 5 1000").integers();
         assert_eq!(reply[..4], [1, 5, 4, 0]);
-        assert!(client.say("RATELIMIT.CHECK k 5 1000").error().starts_with("READONLY"));
+        assert!(client.reply_to("RATELIMIT.CHECK k 5 1000").error().starts_with("READONLY"));
         assert_eq!(client.must("GET k").text(), "1");
     });
 }
@@ -117,7 +119,7 @@ fn a_server_without_enough_replicas_peeks_and_does_not_check() {
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 1000");
         client.must("CONFIG SET min-replicas-to-write 1");
-        assert!(client.say("RATELIMIT.CHECK k 5 1000").error().starts_with("NOREPLICAS"));
+        assert!(client.reply_to("RATELIMIT.CHECK k 5 1000").error().starts_with("NOREPLICAS"));
         assert_eq!(client.must("RATELIMIT.PEEK k 5 1000").integers()[..4], [1, 5, 4, 0]);
         assert_eq!(client.must("GET k").text(), "1");
     });

@@ -126,7 +126,7 @@ fn every_wrong_argument_is_told_with_its_rule() {
         for limiter in frozen.limiters() {
             for verb in ["CHECK", "PEEK"] {
                 for (words, name) in cases() {
-                    let reply = limiter.ask(&mut frozen.connection, verb, b"k", &words);
+                    let reply = limiter.send(&mut frozen.connection, verb, b"k", &words);
                     let case = format!("{verb} k {} of {}", show(&words), limiter.name());
                     match name {
                         "-" => assert!(matches!(reply, Reply::Array(_)), "{case}: {reply:?}"),
@@ -154,7 +154,7 @@ fn words_of_100_kb_are_refused_as_any_others() {
         ];
         for limiter in frozen.limiters() {
             for (words, name) in cases {
-                let reply = limiter.ask(&mut frozen.connection, "CHECK", b"k", words);
+                let reply = limiter.send(&mut frozen.connection, "CHECK", b"k", words);
                 assert_eq!(reply, Reply::Error(error_text(name).into()), "{}", limiter.name());
             }
         }
@@ -170,11 +170,11 @@ fn too_few_words_are_the_servers_own_error() {
             let command = format!("ratelimit.{}", verb.to_lowercase());
             let text = format!("ERR wrong number of arguments for '{command}' command");
             for line in ["", "k", "k 5"] {
-                let reply = frozen.connection.say(&format!("RATELIMIT.{verb} {line}"));
+                let reply = frozen.connection.reply_to(&format!("RATELIMIT.{verb} {line}"));
                 assert_eq!(reply, Reply::Error(text.clone()), "{verb} {line}");
             }
             for words in [&[][..], &["5"]] {
-                let reply = frozen.script.ask(&mut frozen.connection, verb, b"k", words);
+                let reply = frozen.script.send(&mut frozen.connection, verb, b"k", words);
                 assert_eq!(reply, Reply::Error(text.clone()), "{verb} {words:?} of the script");
             }
         }
@@ -185,7 +185,7 @@ fn too_few_words_are_the_servers_own_error() {
 fn the_script_takes_check_and_peek_in_any_case_and_no_other_verb() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        let mut ask = |verb| frozen.script.ask(&mut frozen.connection, verb, b"k", &["5", "60"]);
+        let mut ask = |verb| frozen.script.send(&mut frozen.connection, verb, b"k", &["5", "60"]);
         assert_eq!(ask("check").integers(), [1, 5, 4, 0, 60_000]);
         assert_eq!(ask("Peek").integers(), [1, 5, 4, 0, 60_000]);
         for verb in ["", "CHECKS", "RATELIMIT.CHECK", "RESET", "\0"] {
@@ -204,7 +204,7 @@ fn a_rejected_call_leaves_the_key_as_it_was() {
         let before = (client.snapshot(b"k"), client.info("rdb_changes_since_last_save"));
         for limiter in limiters {
             for (words, _) in cases().filter(|(_, name)| *name != "-") {
-                limiter.ask(client, "CHECK", b"k", &words).error();
+                limiter.send(client, "CHECK", b"k", &words).error();
                 assert_eq!(client.snapshot(b"k"), before.0, "{}", show(&words));
             }
         }
@@ -223,7 +223,7 @@ fn arguments_are_judged_before_the_key_and_the_clock() {
             for limiter in frozen.limiters() {
                 for key in [&b"list"[..], b"forever"] {
                     let reply =
-                        limiter.ask(&mut frozen.connection, "CHECK", key, &["5", "60", "x"]);
+                        limiter.send(&mut frozen.connection, "CHECK", key, &["5", "60", "x"]);
                     assert_eq!(reply, Reply::Error(error_text("Syntax").into()));
                 }
             }
@@ -241,7 +241,7 @@ fn the_clock_is_judged_before_the_key() {
         {
             frozen.set_clock(clock);
             for limiter in frozen.limiters() {
-                let reply = limiter.ask(&mut frozen.connection, "CHECK", b"list", &["5", "60"]);
+                let reply = limiter.send(&mut frozen.connection, "CHECK", b"list", &["5", "60"]);
                 assert_eq!(reply, Reply::Error(error_text(expected).into()), "{}", limiter.name());
                 assert_eq!(frozen.connection.must("LLEN list").integer(), 1);
             }

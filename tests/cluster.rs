@@ -43,7 +43,7 @@ fn a_call_in_the_wrong_place_is_sent_to_the_right_one() {
         let slot = cluster.slot("{k}");
         for (i, node) in cluster.nodes.iter().enumerate() {
             for command in ["RATELIMIT.CHECK", "RATELIMIT.PEEK"] {
-                let reply = node.connect().say(&format!("{command} {{k}} 5 1000"));
+                let reply = node.connect().reply_to(&format!("{command} {{k}} 5 1000"));
                 if i == cluster.owner(slot) {
                     assert!(reply.allowed());
                     continue;
@@ -68,7 +68,7 @@ struct Limited {
 /// What the callers have seen so far.
 struct Load {
     limits: Vec<Limited>,
-    asked: AtomicU64,
+    asks: AtomicU64,
     has_moved: AtomicBool,
     is_over: AtomicBool,
 }
@@ -81,7 +81,7 @@ impl Load {
         };
         Self {
             limits: policies(&PAIRS).into_iter().map(limited).collect(),
-            asked: AtomicU64::new(0),
+            asks: AtomicU64::new(0),
             has_moved: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
@@ -135,11 +135,11 @@ fn call_until_it_is_over(mut client: ClusterClient, load: &Load) {
             let waits = allowed.load(Relaxed) >= LIMIT - MARGIN && !load.has_moved.load(Relaxed);
             let command = if waits { "RATELIMIT.PEEK" } else { "RATELIMIT.CHECK" };
             let call = [command, key].into_iter().chain(words.split(' '));
-            let asked = client.asked;
+            let asks = client.asks;
             if client.call(&call.collect::<Vec<_>>()).allowed() && !waits {
                 allowed.fetch_add(1, Relaxed);
             }
-            load.asked.fetch_add(client.asked - asked, Relaxed);
+            load.asks.fetch_add(client.asks - asks, Relaxed);
         }
     }
 }
@@ -152,10 +152,10 @@ fn move_key_by_key(cluster: &Cluster, slot: u16, from: usize, to: usize, load: &
     nodes[from].must(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
     let port = cluster.nodes[to].port().to_string();
     for Limited { key, .. } in &load.limits {
-        let asked = load.asked.load(Relaxed);
+        let asks = load.asks.load(Relaxed);
         let migrate = ["MIGRATE", "127.0.0.1", &port, key, "0", "9000"];
         assert_eq!(nodes[from].call(&migrate), Reply::Status("OK".into()), "{key}");
-        eventually("a caller is asked to go on", || load.asked.load(Relaxed) > asked);
+        eventually("a caller is sent on by ASK", || load.asks.load(Relaxed) > asks);
     }
     for node in [to, from] {
         nodes[node].must(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));

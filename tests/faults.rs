@@ -31,7 +31,7 @@ fn changes_nothing(fault: &str, call: &str, error: &str, counter: &str) {
                 let before = standing(client, &key);
                 stream.effects(client);
                 client.must(&format!("RATELIMIT.TEST {fault}"));
-                let reply = client.say(&format!("{call} {key} {words}"));
+                let reply = client.reply_to(&format!("{call} {key} {words}"));
                 provoked += 1;
                 assert_eq!(reply, Reply::Error(error_text(error).into()), "{key}");
                 assert_eq!(standing(client, &key), before, "{key}");
@@ -86,7 +86,7 @@ fn a_caught_panic_is_told_in_the_log() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         frozen.connection.must("RATELIMIT.TEST PANIC");
-        frozen.connection.say("RATELIMIT.CHECK k 5 60").error();
+        frozen.connection.reply_to("RATELIMIT.CHECK k 5 60").error();
         let log = frozen.server.log();
         assert!(log.lines().any(|l| l.contains("<ratelimit>") && l.contains("panic")), "{log}");
     });

@@ -14,7 +14,7 @@ fn is_refused_and_left(client: &mut Connection, limiter: &Limiter, key: &str, na
                 &["5", "60", "ALGORITHM", algorithm][..],
                 &["0", "1ms", "9", "1d", "COST", "7", "ALGORITHM", algorithm],
             ] {
-                let reply = limiter.ask(client, verb, key.as_bytes(), words);
+                let reply = limiter.send(client, verb, key.as_bytes(), words);
                 let case = format!("{verb} {key} {words:?} of {}", limiter.name());
                 assert_eq!(reply, Reply::Error(error_text(name).into()), "{case}");
                 assert_eq!(client.snapshot(key.as_bytes()), before, "{case}");
@@ -133,7 +133,7 @@ fn a_string_that_expires_after_2_to_the_53_is_refused_and_left() {
             is_refused_and_left(client, limiter, "late", "Foreign");
         }
         client.must("SET late 5 PXAT 9007199254740991");
-        let reply = limiter.ask(client, "PEEK", b"late", &["6", "60"]).integers();
+        let reply = limiter.send(client, "PEEK", b"late", &["6", "60"]).integers();
         assert_eq!(reply[..3], [1, 6, 1], "{}", limiter.name());
     });
 }
@@ -149,7 +149,7 @@ fn the_state_of_another_algorithm_is_refused_and_left() {
                 for called in ALGORITHMS.into_iter().filter(|called| *called != written) {
                     for verb in ["CHECK", "PEEK"] {
                         let words = ["9", "60", "ALGORITHM", called];
-                        let reply = limiter.ask(client, verb, key.as_bytes(), &words);
+                        let reply = limiter.send(client, verb, key.as_bytes(), &words);
                         let expected = Reply::Error(error_text("OtherAlgorithm").into());
                         assert_eq!(reply, expected, "{verb} {key} as {called}");
                         assert_eq!(client.snapshot(key.as_bytes()), before);
@@ -171,9 +171,12 @@ fn keys_of_any_bytes_work() {
             let name = key[..key.len().min(8)].escape_ascii();
             for algorithm in ALGORITHMS {
                 let words = ["1", "60", "ALGORITHM", algorithm];
-                assert!(limiter.ask(client, "CHECK", key, &words).allowed(), "{name} {algorithm}");
-                assert!(!limiter.ask(client, "CHECK", key, &words).allowed(), "{name} {algorithm}");
-                assert!(!limiter.ask(client, "PEEK", key, &words).allowed(), "{name} {algorithm}");
+                assert!(limiter.send(client, "CHECK", key, &words).allowed(), "{name} {algorithm}");
+                assert!(
+                    !limiter.send(client, "CHECK", key, &words).allowed(),
+                    "{name} {algorithm}"
+                );
+                assert!(!limiter.send(client, "PEEK", key, &words).allowed(), "{name} {algorithm}");
                 assert_eq!(client.call(&[b"DEL", key]).integer(), 1, "{name} {algorithm}");
             }
         }
@@ -185,10 +188,10 @@ fn a_counter_of_a_common_script_goes_on_and_back() {
     with_both(|client, limiter| {
         let end = T0_MILLIS + 700_000;
         client.must(&format!("SET user 3 PXAT {end}"));
-        let reply = limiter.ask(client, "CHECK", b"user", &["5", "1000"]).integers();
+        let reply = limiter.send(client, "CHECK", b"user", &["5", "1000"]).integers();
         assert_eq!(reply, [1, 5, 1, 0, 700_000]);
         assert_eq!(client.must("INCR user").integer(), 5);
-        assert!(!limiter.ask(client, "CHECK", b"user", &["5", "1000"]).allowed());
+        assert!(!limiter.send(client, "CHECK", b"user", &["5", "1000"]).allowed());
         assert_eq!(client.must("GET user").text(), "5");
         assert_eq!(client.must("PEXPIRETIME user").integer(), end);
         client.must("DEL user");

@@ -284,7 +284,7 @@ fn a_clock_before_1970_is_out_of_range() {
         for clock in [-1, -1_000_000, i64::MIN + 1, i64::MAX] {
             frozen.connection.must(&format!("RATELIMIT.TEST CLOCK {clock}"));
             for verb in ["CHECK", "PEEK"] {
-                let reply = frozen.connection.say(&format!("RATELIMIT.{verb} k 5 60"));
+                let reply = frozen.connection.reply_to(&format!("RATELIMIT.{verb} k 5 60"));
                 assert_eq!(reply.error(), error_text("Clock"), "{verb} at {clock}");
             }
         }
@@ -299,10 +299,10 @@ fn an_expiry_at_this_very_moment_is_over() {
         for limiter in frozen.limiters() {
             frozen.connection.must(&format!("SET k 9 PXAT {}", T0_MILLIS + 1));
             let words = &["5", "60"];
-            let denied = limiter.ask(&mut frozen.connection, "CHECK", b"k", words).integers();
+            let denied = limiter.send(&mut frozen.connection, "CHECK", b"k", words).integers();
             assert_eq!(denied, [0, 5, 0, 1, 1], "{}", limiter.name());
             frozen.connection.must(&format!("SET k 9 PXAT {T0_MILLIS}"));
-            let allowed = limiter.ask(&mut frozen.connection, "CHECK", b"k", words).integers();
+            let allowed = limiter.send(&mut frozen.connection, "CHECK", b"k", words).integers();
             assert_eq!(allowed, [1, 5, 4, 0, 60_000], "{}", limiter.name());
         }
     });

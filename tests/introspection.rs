@@ -64,7 +64,7 @@ fn the_server_finds_the_key() {
 
 /// The words behind the command's name, put together from COMMAND DOCS.
 fn documented_syntax(client: &mut Connection, command: &str) -> Result<String, String> {
-    let docs = match client.say(&format!("COMMAND DOCS {command}")) {
+    let docs = match client.reply_to(&format!("COMMAND DOCS {command}")) {
         Reply::Error(error) => return Err(error),
         docs => docs,
     };
@@ -129,7 +129,7 @@ fn info_counts_decisions_of_check_and_errors_of_both() {
             ("RATELIMIT.CHECK other 9 60 9 1h COST 5", [3, 2, 3, 0, 0]),
         ];
         for (call, expected) in calls {
-            client.say(call);
+            client.reply_to(call);
             assert_eq!(counts(client), expected, "after {call}");
         }
     });

@@ -26,7 +26,10 @@ fn loads_from_the_configuration_and_by_command() {
         client.must(&load_line());
         assert!(is_loaded(&mut client));
         assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
-        assert!(client.say("RATELIMIT.TEST CLOCK 0").error().starts_with("ERR unknown command"));
+        assert!(client
+            .reply_to("RATELIMIT.TEST CLOCK 0")
+            .error()
+            .starts_with("ERR unknown command"));
     });
 }
 
@@ -52,7 +55,7 @@ fn does_not_load_twice() {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 1000");
-        client.say(&load_line()).error();
+        client.reply_to(&load_line()).error();
         assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").remaining(), 3);
     });
 }
@@ -64,7 +67,7 @@ fn does_not_load_where_set_is_renamed() {
             let own = own_lines(&Setup::module(binary).with(rename).refuses_to_start());
             assert!(own.contains("SET") && own.contains("rename"), "{rename}:\n{own}");
             let server = Setup::plain(binary).with(rename).start();
-            server.connect().say(&load_line()).error();
+            server.connect().reply_to(&load_line()).error();
             assert!(own_lines(&server.log()).contains("SET"), "{rename}:\n{}", server.log());
             server.connect().must("PING");
         }
@@ -88,7 +91,7 @@ fn refuses_arguments() {
         assert!(own_lines(&log).contains("takes no arguments"), "{log}");
         let server = Setup::plain(binary).start();
         let mut client = server.connect();
-        client.say(&format!("{} yes", load_line())).error();
+        client.reply_to(&format!("{} yes", load_line())).error();
         client.must(&load_line());
         assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
     });
@@ -100,22 +103,22 @@ fn unloading_is_refused_unless_a_setting_allows_it() {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 1000");
-        client.say("MODULE UNLOAD ratelimit").error();
+        client.reply_to("MODULE UNLOAD ratelimit").error();
         assert!(own_lines(&server.log()).contains("ratelimit.allow-unload"), "{}", server.log());
         assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").remaining(), 3);
-        if let Reply::Error(error) = client.say("CONFIG SET ratelimit.allow-unload yes") {
+        if let Reply::Error(error) = client.reply_to("CONFIG SET ratelimit.allow-unload yes") {
             return not_applicable(binary, "allowing to unload", &error);
         }
         for remaining in [2, 1] {
             client.must("MODULE UNLOAD ratelimit");
             assert!(!is_loaded(&mut client));
             assert!(client
-                .say("RATELIMIT.CHECK k 5 1000")
+                .reply_to("RATELIMIT.CHECK k 5 1000")
                 .error()
                 .starts_with("ERR unknown command"));
             client.must(&load_line());
             assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").remaining(), remaining);
-            client.say("MODULE UNLOAD ratelimit").error();
+            client.reply_to("MODULE UNLOAD ratelimit").error();
             client.must("CONFIG SET ratelimit.allow-unload yes");
         }
     });
@@ -127,7 +130,7 @@ fn unloading_gives_the_strings_back_that_loading_made() {
         let server = Setup::plain(binary).start();
         let mut client = server.connect();
         client.must(&load_line());
-        if let Reply::Error(error) = client.say("CONFIG SET ratelimit.allow-unload yes") {
+        if let Reply::Error(error) = client.reply_to("CONFIG SET ratelimit.allow-unload yes") {
             return not_applicable(binary, "allowing to unload", &error);
         }
         let mut used = Vec::new();
@@ -152,8 +155,8 @@ fn the_setting_is_off_takes_yes_and_no_and_stands_in_the_configuration() {
         assert_eq!(get(), ["ratelimit.allow-unload", "no"]);
         client.must("CONFIG SET ratelimit.allow-unload yes");
         client.must("CONFIG SET ratelimit.allow-unload no");
-        client.say("CONFIG SET ratelimit.allow-unload perhaps").error();
-        client.say("MODULE UNLOAD ratelimit").error();
+        client.reply_to("CONFIG SET ratelimit.allow-unload perhaps").error();
+        client.reply_to("MODULE UNLOAD ratelimit").error();
         let setup = Setup::module(binary).with("ratelimit.allow-unload yes");
         setup.start().connect().must("MODULE UNLOAD ratelimit");
     });

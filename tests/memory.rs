@@ -16,7 +16,7 @@ fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
         }
         frozen.connection.must("CONFIG SET maxmemory-policy noeviction");
         frozen.connection.must("CONFIG SET maxmemory 1");
-        assert!(frozen.connection.say("SET k v").error().starts_with("OOM"));
+        assert!(frozen.connection.reply_to("SET k v").error().starts_with("OOM"));
         test(&mut frozen.connection, &frozen.script);
     });
 }
@@ -37,11 +37,15 @@ fn living_keys_go_on_limiting() {
 #[test]
 fn a_new_key_is_refused_with_the_servers_own_error() {
     on_every_full_server(|client, _| {
-        let servers_own = client.say("SET k v");
+        let servers_own = client.reply_to("SET k v");
         assert_eq!(servers_own, Reply::Error(error_text("OutOfMemory").into()));
         let keys = client.must("DBSIZE");
         for (_, words) in policies(&PAIRS) {
-            assert_eq!(client.say(&format!("RATELIMIT.CHECK new {words}")), servers_own, "{words}");
+            assert_eq!(
+                client.reply_to(&format!("RATELIMIT.CHECK new {words}")),
+                servers_own,
+                "{words}"
+            );
         }
         assert_eq!(client.must("DBSIZE"), keys);
         client.must("CONFIG SET maxmemory 0");
@@ -59,7 +63,7 @@ fn a_denial_and_a_peek_need_no_memory() {
                 let words = format!("{words} ALGORITHM {algorithm}");
                 let words: Vec<_> = words.split(' ').collect();
                 for limiter in [&Limiter::Module, script] {
-                    let reply = limiter.ask(client, verb, b"new", &words);
+                    let reply = limiter.send(client, verb, b"new", &words);
                     let allowed = verb == "PEEK" && words[0] == "5";
                     assert_eq!(reply.allowed(), allowed, "{verb} {words:?} of {}", limiter.name());
                 }
@@ -75,14 +79,14 @@ fn the_twin_is_refused_each_call_that_would_be_allowed() {
             let before = client.snapshot(key.as_bytes());
             let words: Vec<_> = words.split(' ').collect();
             for key in [&*key, "new"] {
-                let reply = script.ask(client, "CHECK", key.as_bytes(), &words);
+                let reply = script.send(client, "CHECK", key.as_bytes(), &words);
                 let oom = error_text("OutOfMemory").trim_end_matches('.');
                 assert!(reply.error().starts_with(oom), "{key}: {reply:?}");
             }
             assert_eq!(client.snapshot(key.as_bytes()), before, "{key}");
         }
-        assert!(script.ask(client, "PEEK", b"FIXED-1", &["3", "1000"]).allowed());
-        assert!(!script.ask(client, "CHECK", b"FIXED-1", &["1", "1000"]).allowed());
+        assert!(script.send(client, "PEEK", b"FIXED-1", &["3", "1000"]).allowed());
+        assert!(!script.send(client, "CHECK", b"FIXED-1", &["1", "1000"]).allowed());
     });
 }
 
@@ -108,7 +112,7 @@ fn a_new_key_is_made_as_long_as_the_server_can_evict() {
             let evicted = client.info_number("evicted_keys");
             // More than fit.
             for n in 0..4_000 {
-                let reply = client.say(&format!("RATELIMIT.CHECK new:{n} {words}"));
+                let reply = client.reply_to(&format!("RATELIMIT.CHECK new:{n} {words}"));
                 assert!(reply.allowed(), "{n} {words}");
             }
             assert!(client.info_number("evicted_keys") > evicted, "{words}");

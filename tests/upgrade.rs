@@ -139,7 +139,7 @@ fn a_replica_is_upgraded_first_and_takes_over_and_no_count_is_lost() {
             let address = format!("127.0.0.1 {}", replica.port());
             for line in typed(FAILOVER, "primary> ") {
                 let line = line.replace("replica.example 6379", &address);
-                let starts = || matches!(primary.connect().say(&line), Reply::Status(_));
+                let starts = || matches!(primary.connect().reply_to(&line), Reply::Status(_));
                 eventually("the primary hands over", starts);
             }
             eventually("it has", || is_primary(&replica));
@@ -168,7 +168,7 @@ fn sentinels_let_an_upgraded_replica_take_over_and_it_goes_on_with_the_counts() 
         let sentinel = Setup::sentinel(&primary, 1).start();
         let [line] = &*typed(FAILOVER, "sentinel> ") else { panic!("one command") };
         // It refuses until it knows the replica.
-        let starts = || matches!(sentinel.connect().say(line), Reply::Status(_));
+        let starts = || matches!(sentinel.connect().reply_to(line), Reply::Status(_));
         eventually("the sentinel agrees to fail over", starts);
         eventually("the replica takes over", || is_primary(&replica));
         assert!(is_upgraded(&replica));
@@ -271,11 +271,11 @@ fn the_common_script_and_the_command_share_each_count() {
             assert!((1..=60_000).contains(&left), "the window's end is one");
         }
         client.must("SET user:42 1");
-        let reply = client.say(command);
+        let reply = client.reply_to(command);
         assert_eq!(reply.error(), "ERR key has no expiry, so it is not a rate limiter's");
         client.must("DEL user:42");
         client.must("ZADD user:42 1 x");
-        assert!(client.say(command).error().starts_with("WRONGTYPE"));
+        assert!(client.reply_to(command).error().starts_with("WRONGTYPE"));
     });
 }
 
@@ -293,7 +293,7 @@ fn without_the_module_the_script_goes_on_with_the_counts_and_back() {
         let ask_all = |client: &mut Connection, limiter: &Limiter, remaining: i64| {
             for (key, words) in policies(&["5 1h", "5 1h 9 1d"]) {
                 let words: Vec<_> = words.split(' ').collect();
-                let reply = limiter.ask(client, "CHECK", key.as_bytes(), &words);
+                let reply = limiter.send(client, "CHECK", key.as_bytes(), &words);
                 let left = reply.remaining();
                 assert_eq!(left, remaining, "{key} by {}", limiter.name());
             }

@@ -5,8 +5,8 @@ use std::iter::Cycle;
 use std::vec::IntoIter;
 
 use ratelimit_harness::{
-    cases, not_applicable, on_every_server, replay, Ask, Case, Connection, Faked, Frozen, Held,
-    Limiter, Reply, Subject,
+    cases, not_applicable, on_every_server, replay, Case, Connection, Faked, Frozen, Held, Limiter,
+    Reply, Request, Subject,
 };
 
 #[test]
@@ -77,10 +77,10 @@ impl<C: FnMut(i64)> Subject for Key<C> {
         Held::plant(held, &mut self.connection);
     }
 
-    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+    fn send(&mut self, now_micros: i64, request: &Request) -> Reply {
         (self.set_clock)(now_micros);
         let limiter = self.order.next().expect("somebody is asked");
-        limiter.ask(&mut self.connection, ask.verb, b"k", &ask.words)
+        limiter.send(&mut self.connection, request.verb, b"k", &request.words)
     }
 
     fn held(&mut self) -> Option<Held> {

@@ -34,22 +34,22 @@ fn what_the_module_refuses_and_what_the_server_refuses_are_counted_apart() {
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 60");
         assert_eq!(check(&mut client), [0, 0, 0, 1]);
-        client.say("RATELIMIT.CHECK k 5 sixty").error();
+        client.reply_to("RATELIMIT.CHECK k 5 sixty").error();
         assert_eq!(check(&mut client), [1, 1, 0, 2]);
         client.must("CONFIG SET maxmemory 1");
-        let oom = client.say("RATELIMIT.CHECK new 5 60");
+        let oom = client.reply_to("RATELIMIT.CHECK new 5 60");
         assert!(oom.error().starts_with("OOM"), "{oom:?}");
         assert_eq!(part(&mut client, "errorstat_OOM", "count"), 1);
         assert_eq!(check(&mut client), [2, 2, 0, 3]);
         client.must("CONFIG SET maxmemory 0");
         client.must("CONFIG SET min-replicas-to-write 1");
-        client.say("RATELIMIT.CHECK k 5 60").error();
+        client.reply_to("RATELIMIT.CHECK k 5 60").error();
         assert_eq!(part(&mut client, "errorstat_NOREPLICAS", "count"), 1);
         assert_eq!(check(&mut client), [2, 2, 1, 3]);
         let mut nobody = server.connect();
         client.must("ACL SETUSER nobody on nopass");
         nobody.must("AUTH nobody x");
-        nobody.say("RATELIMIT.CHECK k 5 60").error();
+        nobody.reply_to("RATELIMIT.CHECK k 5 60").error();
         assert_eq!(part(&mut client, "errorstat_NOPERM", "count"), 1);
         assert_eq!(check(&mut client), [2, 2, 2, 3]);
     });
@@ -90,14 +90,14 @@ fn info(server: &Server, section: &str) -> String {
 /// An error has a counter once it has happened.
 fn refuse_in_every_way(client: &mut Connection) {
     client.must("CONFIG SET maxmemory 1");
-    client.say("RATELIMIT.CHECK new 5 60").error();
+    client.reply_to("RATELIMIT.CHECK new 5 60").error();
     client.must("CONFIG SET maxmemory 0");
     client.must("CONFIG SET min-replicas-to-write 9");
-    client.say("RATELIMIT.CHECK new 5 60").error();
+    client.reply_to("RATELIMIT.CHECK new 5 60").error();
     client.must("ACL SETUSER nobody on nopass +multi");
     client.must("CONFIG SET min-replicas-to-write 0");
     client.must("AUTH nobody x");
-    client.say("RATELIMIT.CHECK new 5 60").error();
+    client.reply_to("RATELIMIT.CHECK new 5 60").error();
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_failed_snapshot_ends_decisions_unless_the_setting_says_otherwise() {
         fs::create_dir_all(server.dir().join("dump.rdb/x")).expect("a directory");
         client.must("BGSAVE");
         eventually("the snapshot has failed", || client.info("rdb_last_bgsave_status") == "err");
-        let refused = client.say("RATELIMIT.CHECK k 5 60");
+        let refused = client.reply_to("RATELIMIT.CHECK k 5 60");
         assert!(refused.error().starts_with("MISCONF"), "{refused:?}");
         client.must("CONFIG SET stop-writes-on-bgsave-error no");
         assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());

@@ -41,7 +41,10 @@ fn after_a_failover_in_a_cluster_to_a_replica_without_the_module_the_twin_goes_o
         catch_up(&mut cluster.replicas[owner].connect(), &cluster.nodes[owner]);
         cluster.nodes[owner].kill();
         let mut client = takes_over(&cluster.replicas[owner]);
-        assert!(client.say("RATELIMIT.CHECK {k} 5 60").error().starts_with("ERR unknown command"));
+        assert!(client
+            .reply_to("RATELIMIT.CHECK {k} 5 60")
+            .error()
+            .starts_with("ERR unknown command"));
         let script = Limiter::script(&mut client);
         assert_eq!(passing(&mut client, &script), each(LIMIT - 30));
     });
@@ -51,7 +54,7 @@ fn after_a_failover_in_a_cluster_to_a_replica_without_the_module_the_twin_goes_o
 fn takes_over(replica: &Server) -> Connection {
     let mut client = replica.connect();
     eventually("the replica takes over", || {
-        is_primary(replica) && matches!(client.say("DEL {k}"), Reply::Integer(0))
+        is_primary(replica) && matches!(client.reply_to("DEL {k}"), Reply::Integer(0))
     });
     client
 }
@@ -68,13 +71,13 @@ fn a_primary_that_is_cut_off_from_the_majority_stops_deciding() {
         others.iter().for_each(|node| cluster.nodes[*node].pause());
         for command in ["CHECK", "PEEK"] {
             eventually("the cluster is down", || {
-                let reply = client.say(&format!("RATELIMIT.{command} {{k}} 0 60"));
+                let reply = client.reply_to(&format!("RATELIMIT.{command} {{k}} 0 60"));
                 matches!(reply, Reply::Error(error) if error.starts_with("CLUSTERDOWN"))
             });
         }
         others.iter().for_each(|node| cluster.nodes[*node].resume());
         eventually("the cluster is back", || {
-            matches!(client.say("RATELIMIT.CHECK {k} 0 60"), Reply::Array(_))
+            matches!(client.reply_to("RATELIMIT.CHECK {k} 0 60"), Reply::Array(_))
         });
         assert_eq!(passing(&mut client, &Limiter::Module), each(LIMIT - 30));
     });

@@ -96,7 +96,7 @@ fn volatile_policies_evict_limits_before_any_key_that_stays() {
 /// Sets keys without an expiry until one is refused; returns their number.
 fn fill_with_data(client: &mut Connection) -> usize {
     (0..)
-        .find(|n| client.say(&format!("SET data:{n} {n:0200}")) != Reply::Status("OK".into()))
+        .find(|n| client.reply_to(&format!("SET data:{n} {n:0200}")) != Reply::Status("OK".into()))
         .unwrap()
 }
 

@@ -85,7 +85,7 @@ fn after_a_failover_to_a_replica_without_the_module_the_twin_goes_on() {
         eventually("the replica is promoted", || is_primary(&pair.replica));
         let mut client = pair.replica.connect();
         let call = "RATELIMIT.CHECK {k}:FIXED 100 366d";
-        assert!(client.say(call).error().starts_with("ERR unknown command"));
+        assert!(client.reply_to(call).error().starts_with("ERR unknown command"));
         let script = Limiter::script(&mut client);
         assert_eq!(passing(&mut client, &script), each(LIMIT - 30));
     });
@@ -132,7 +132,7 @@ fn a_primary_whose_replicas_are_silent_too_long_decides_nothing() {
         let strict = setup.clone().with("min-replicas-to-write 1").with("min-replicas-max-lag 1");
         let pair = Pair::start_as(strict, setup);
         let mut client = pair.primary.connect();
-        let mut decides = || match client.say("RATELIMIT.CHECK k 0 60") {
+        let mut decides = || match client.reply_to("RATELIMIT.CHECK k 0 60") {
             Reply::Error(error) => !error.starts_with("NOREPLICAS"),
             reply => !reply.allowed(),
         };

@@ -11,10 +11,10 @@ fn a_script_that_goes_on_makes_every_check_wait_and_then_answers_busy() {
         other.send(&["EVAL", "while true do end", "0"]);
         // Before the script is there, calls are decided.
         eventually("the server is busy", || {
-            let reply = client.say("RATELIMIT.CHECK busy 0 60");
+            let reply = client.reply_to("RATELIMIT.CHECK busy 0 60");
             matches!(reply, Reply::Error(error) if error.starts_with("BUSY"))
         });
-        client.say("RATELIMIT.CHECK k 5 1h").error();
+        client.reply_to("RATELIMIT.CHECK k 5 1h").error();
         client.must("SCRIPT KILL");
         other.receive().error();
         assert_eq!(client.must("RATELIMIT.PEEK k 5 1h").remaining(), 4);

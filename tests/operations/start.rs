@@ -38,7 +38,7 @@ fn a_user_line_that_names_the_commands_needs_the_module() {
 fn by_default_no_module_is_loaded_at_run_time() {
     on_every_server(|binary| {
         let server = Setup::plain(binary).with("enable-module-command no").start();
-        let refused = server.connect().say(&format!("MODULE LOAD {}", module().display()));
+        let refused = server.connect().reply_to(&format!("MODULE LOAD {}", module().display()));
         assert!(refused.error().starts_with("ERR MODULE command not allowed"), "{refused:?}");
     });
 }

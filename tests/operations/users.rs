@@ -31,12 +31,12 @@ fn the_application_may_check_and_peek_its_keys_and_nothing_else() {
         assert!(app.must(&format!("RATELIMIT.CHECK {KEY} 5 60")).allowed());
         assert!(app.must(&format!("RATELIMIT.PEEK {KEY} 5 60")).allowed());
         app.must("PING");
-        is_refused(&app.say("RATELIMIT.CHECK other 5 60"));
+        is_refused(&app.reply_to("RATELIMIT.CHECK other 5 60"));
         for line in ["GET", "DEL", "PERSIST", "INCR"].map(|name| format!("{name} {KEY}")) {
-            is_refused(&app.say(&line));
+            is_refused(&app.reply_to(&line));
         }
-        is_refused(&app.say("CONFIG SET ratelimit.allow-unload yes"));
-        is_refused(&app.say("FLUSHALL"));
+        is_refused(&app.reply_to("CONFIG SET ratelimit.allow-unload yes"));
+        is_refused(&app.reply_to("FLUSHALL"));
     });
 }
 
@@ -47,8 +47,8 @@ fn the_dashboard_may_peek_alone() {
         server.connect().must(&format!("RATELIMIT.CHECK {KEY} 5 60"));
         let mut dashboard = login(&server, "dashboard");
         assert_eq!(dashboard.must(&format!("RATELIMIT.PEEK {KEY} 5 60")).remaining(), 4);
-        is_refused(&dashboard.say(&format!("RATELIMIT.CHECK {KEY} 5 60")));
-        is_refused(&dashboard.say("RATELIMIT.PEEK other 5 60"));
+        is_refused(&dashboard.reply_to(&format!("RATELIMIT.CHECK {KEY} 5 60")));
+        is_refused(&dashboard.reply_to("RATELIMIT.PEEK other 5 60"));
     });
 }
 
@@ -59,13 +59,13 @@ fn the_twin_may_do_what_its_script_does() {
         let script = Limiter::script(&mut server.connect());
         let mut user = login(&server, "script");
         let ask = |user: &mut Connection, key: &str| {
-            script.ask(user, "CHECK", key.as_bytes(), &["2", "60"])
+            script.send(user, "CHECK", key.as_bytes(), &["2", "60"])
         };
         let allowed = [(); 3].map(|()| ask(&mut user, KEY).allowed());
         assert_eq!(allowed, [true, true, false]);
-        assert!(!script.ask(&mut user, "PEEK", KEY.as_bytes(), &["2", "60"]).allowed());
+        assert!(!script.send(&mut user, "PEEK", KEY.as_bytes(), &["2", "60"]).allowed());
         is_refused(&ask(&mut user, "other"));
-        is_refused(&user.say(&format!("DEL {KEY}")));
+        is_refused(&user.reply_to(&format!("DEL {KEY}")));
     });
 }
 
@@ -77,8 +77,8 @@ fn the_support_may_reset_keys_and_count_none() {
         let mut support = login(&server, "support");
         assert_eq!(support.must(&format!("DEL {KEY}")).integer(), 1);
         assert_eq!(support.must(&format!("RATELIMIT.PEEK {KEY} 5 60")).remaining(), 5);
-        is_refused(&support.say(&format!("RATELIMIT.CHECK {KEY} 5 60")));
-        is_refused(&support.say("DEL other"));
+        is_refused(&support.reply_to(&format!("RATELIMIT.CHECK {KEY} 5 60")));
+        is_refused(&support.reply_to("DEL other"));
     });
 }
 
@@ -88,15 +88,15 @@ fn a_user_can_be_given_what_its_client_asks_besides() {
         let server = Setup::module(binary).with("cluster-enabled yes").start();
         let mut admin = server.connect();
         let mut app = login(&server, "app");
-        is_refused(&app.say("CLUSTER SLOTS"));
+        is_refused(&app.reply_to("CLUSTER SLOTS"));
         admin.must("ACL SETUSER app +cluster|slots");
         app.must("CLUSTER SLOTS");
-        is_refused(&app.say("CLUSTER RESET"));
+        is_refused(&app.reply_to("CLUSTER RESET"));
         if !admin.knows_command("CLIENT|SETINFO") {
             return not_applicable(binary, "CLIENT SETINFO", "it has no such command");
         }
         let refused = admin.info("errorstat_NOPERM");
-        is_refused(&app.say("CLIENT SETINFO LIB-NAME x"));
+        is_refused(&app.reply_to("CLIENT SETINFO LIB-NAME x"));
         assert_ne!(admin.info("errorstat_NOPERM"), refused);
         admin.must("ACL SETUSER app +client|setinfo");
         app.must("CLIENT SETINFO LIB-NAME x");
@@ -109,7 +109,7 @@ fn nobody_decides_without_a_password() {
         let server = Setup::module(binary).start();
         login(&server, "app");
         let mut stranger = server.connect();
-        let refused = stranger.say(&format!("RATELIMIT.CHECK {KEY} 5 60"));
+        let refused = stranger.reply_to(&format!("RATELIMIT.CHECK {KEY} 5 60"));
         assert!(refused.error().starts_with("NOAUTH"), "{refused:?}");
         stranger.must("AUTH default another-secret");
         assert!(stranger.must(&format!("RATELIMIT.CHECK {KEY} 5 60")).allowed());

@@ -1,9 +1,9 @@
-//! A server whose module and script both read a clock that stands where the test has put it.
+//! A server on which the module and the script read a clock that the test sets.
 
 use super::limiter::script_source;
 use super::{Binary, Connection, Limiter, Server, Setup};
 
-/// 2100-01-01T00:00:00Z. The server's own clock is before it, so it expires nothing by itself.
+/// 2100-01-01T00:00:00Z. It is later than the server's own clock, so that the server expires no key.
 pub const T0_MICROS: i64 = 4_102_444_800_000_000;
 pub const T0_MILLIS: i64 = T0_MICROS / 1000;
 
@@ -17,13 +17,13 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    /// At [`T0_MICROS`].
+    /// Starts at [`T0_MICROS`].
     #[track_caller]
     pub fn start(binary: &'static Binary) -> Self {
         Self::on(Setup::test_module(binary).start())
     }
 
-    /// On a server that has the build with `test-hooks` loaded.
+    /// The same on a server of the test, which must have loaded the module with `test-hooks`.
     #[track_caller]
     pub fn on(server: Server) -> Self {
         let mut connection = server.connect();
@@ -33,7 +33,7 @@ impl Frozen {
         frozen
     }
 
-    /// The text of the script, which takes its time from the test.
+    /// The text of the script, changed to read the clock of the test.
     #[track_caller]
     pub fn script_source() -> String {
         let source = script_source();
@@ -46,7 +46,7 @@ impl Frozen {
         [Limiter::Module, self.script.clone()]
     }
 
-    /// Neither of them sees another time until this is called again.
+    /// Sets the clock of both. It stands still until the next call.
     #[track_caller]
     pub fn set_clock(&mut self, micros: i64) {
         for line in Self::clock_lines(micros) {
@@ -54,7 +54,7 @@ impl Frozen {
         }
     }
 
-    /// The commands by which both are told the time.
+    /// The commands that set the clock of both.
     pub fn clock_lines(micros: i64) -> [String; 2] {
         let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
         [

@@ -1,11 +1,11 @@
-//! Who decides: the module's commands, or the Lua script.
+//! The two that decide on a server: the module and the Lua script.
 
 use super::{page, Connection, Reply};
 
 #[derive(Clone)]
 pub enum Limiter {
     Module,
-    /// The script is loaded under its digest.
+    /// Loaded under this digest.
     Script {
         sha: String,
     },
@@ -16,12 +16,13 @@ pub(crate) fn script_source() -> String {
 }
 
 impl Limiter {
-    /// The script as it ships.
+    /// The script as released.
     #[track_caller]
     pub fn script(connection: &mut Connection) -> Self {
         Self::load(connection, &script_source())
     }
 
+    /// Another text of the script.
     #[track_caller]
     pub fn load(connection: &mut Connection, source: &str) -> Self {
         let loaded = connection.call(&["SCRIPT", "LOAD", source]);
@@ -36,9 +37,9 @@ impl Limiter {
         }
     }
 
-    /// Asks `verb`, which is CHECK or PEEK, with the words behind the key.
+    /// Sends a call and returns the reply. The verb is CHECK or PEEK; the words stand behind the key.
     #[track_caller]
-    pub fn ask(
+    pub fn send(
         &self,
         connection: &mut Connection,
         verb: &str,
@@ -48,7 +49,7 @@ impl Limiter {
         connection.call(&self.call(verb, key, words))
     }
 
-    /// The words of the whole call.
+    /// All words of such a call.
     pub fn call(&self, verb: &str, key: &[u8], words: &[impl AsRef<[u8]>]) -> Vec<Vec<u8>> {
         let command = format!("RATELIMIT.{verb}");
         let mut call: Vec<Vec<u8>> = match self {

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 
-/// Maps and sets of RESP3 become arrays, as RESP2 has them; a push stays apart.
+/// Maps and sets of RESP3 become arrays, as in RESP2. A push has a variant of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     Status(String),
@@ -85,7 +85,7 @@ impl Reply {
         }
     }
 
-    /// Whether a limiter's reply allows; an error is a failure of the test.
+    /// Whether a limiter's reply allows the call. An error fails the test.
     #[track_caller]
     pub fn allowed(&self) -> bool {
         self.array()[0].integer() == 1
@@ -103,13 +103,13 @@ impl Reply {
         self.array()[3].integer()
     }
 
-    /// The value behind `name` in a flattened map.
+    /// The value of a field in a map.
     #[track_caller]
     pub fn field(&self, name: &str) -> &Reply {
         self.optional_field(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
-    /// The same, where the map may be without it.
+    /// The same, if the map has such a field.
     #[track_caller]
     pub fn optional_field(&self, name: &str) -> Option<&Reply> {
         let mut fields = self.array().chunks_exact(2);

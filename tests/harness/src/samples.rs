@@ -1,8 +1,8 @@
-//! Keys in every form of stored state, and what would be decided on them next.
+//! Sample keys in every form of stored state, and the next decisions on them.
 
 use super::{Connection, Frozen, Reply, Server, T0_MICROS};
 
-/// A key, and the words of the calls on it.
+/// A key of each form, and the words of the calls on it.
 pub const SAMPLES: [(&str, &str); 8] = [
     ("fixed", "9 1000"),
     ("fixed-pairs", "9 1000 99 1h"),
@@ -14,10 +14,10 @@ pub const SAMPLES: [(&str, &str); 8] = [
     ("bucket-burst", "7 11s ALGORITHM BUCKET BURST 20"),
 ];
 
-/// Where the clock stands after [`fill`].
+/// The time at the end of [`fill`].
 const FILLED_MICROS: i64 = T0_MICROS + 4_000_321;
 
-/// Some calls on each sample, all of them allowed, over some seconds.
+/// Makes the samples: some calls on each, all allowed, over some seconds.
 #[track_caller]
 pub fn fill(frozen: &mut Frozen) {
     for step in [1, 2_000_123, 4_000_321] {
@@ -29,8 +29,8 @@ pub fn fill(frozen: &mut Frozen) {
     }
 }
 
-/// What a server with the build `test-hooks` would decide on each sample for small and large costs,
-/// at the moment where [`fill`] ended and two later ones; each behind the key's name.
+/// What a server with the test module would decide on each sample, for small and large costs, at the
+/// end of [`fill`] and at two later moments. Each decision has the name of its key.
 #[track_caller]
 pub fn next_decisions(server: &Server) -> Vec<(&'static str, Reply)> {
     let mut client = server.connect();
@@ -48,7 +48,7 @@ pub fn next_decisions(server: &Server) -> Vec<(&'static str, Reply)> {
     decisions
 }
 
-/// The bytes and the expiry of each sample.
+/// The value and the expiry of each sample.
 #[track_caller]
 pub fn snapshots(client: &mut Connection) -> Vec<(Reply, Reply)> {
     let snapshots: Vec<_> =
