@@ -1,4 +1,4 @@
-//! Who may call what: users, read-only replicas, and a server that must not write.
+//! Rights: users, read-only replicas, and servers that must not write.
 
 use ratelimit_harness::{
     follow, not_applicable, on_every_server, Connection, Reply, Server, Setup,
@@ -11,7 +11,7 @@ fn login(server: &Server, user: &str) -> Connection {
 }
 
 #[test]
-fn a_user_who_may_only_read_the_key_can_peek_and_not_check() {
+fn a_user_who_may_only_read_can_peek_but_not_check() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
@@ -31,7 +31,7 @@ fn a_user_who_may_only_read_the_key_can_peek_and_not_check() {
 }
 
 #[test]
-fn a_user_needs_both_reading_and_writing_to_check() {
+fn a_user_needs_read_and_write_rights_to_check() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
@@ -48,7 +48,7 @@ fn a_user_needs_both_reading_and_writing_to_check() {
 }
 
 #[test]
-fn a_user_is_given_the_commands_by_name() {
+fn a_user_gets_the_right_to_a_command_by_its_name() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
@@ -61,7 +61,7 @@ fn a_user_is_given_the_commands_by_name() {
 }
 
 #[test]
-fn the_categories_hold_the_commands() {
+fn the_commands_are_in_their_categories() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
@@ -71,7 +71,7 @@ fn the_categories_hold_the_commands() {
         };
         if !is_in(&mut admin, "fast", "ratelimit.check") {
             let why = "it has no API for the categories of a module's commands";
-            assert!(!has_acl_category_api(&server), "the server could be told the categories");
+            assert!(!has_acl_category_api(&server), "the server has an API for categories");
             return not_applicable(binary, "ACL categories", why);
         }
         for (category, check, peek) in [
@@ -90,7 +90,7 @@ fn the_categories_hold_the_commands() {
     });
 }
 
-/// The name of the function stands in the program that offers it to modules.
+/// A server that offers the function to modules has its name in its program.
 fn has_acl_category_api(server: &Server) -> bool {
     let program = std::fs::read(&server.binary().path).expect("the program can be read");
     let name = b"SetCommandACLCategories";
@@ -98,7 +98,7 @@ fn has_acl_category_api(server: &Server) -> bool {
 }
 
 #[test]
-fn a_read_only_replica_peeks_and_does_not_check() {
+fn a_read_only_replica_peeks_but_does_not_check() {
     on_every_server(|binary| {
         let primary = Setup::module(binary).start();
         let replica = Setup::module(binary).start();
@@ -113,7 +113,7 @@ fn a_read_only_replica_peeks_and_does_not_check() {
 }
 
 #[test]
-fn a_server_without_enough_replicas_peeks_and_does_not_check() {
+fn a_server_without_enough_replicas_only_peeks() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();

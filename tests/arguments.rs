@@ -1,9 +1,9 @@
-//! Wrong arguments: each gets its error from the table, the same from the module and the script,
-//! and leaves the key as it was. The bounds, and one of each error, stand in `tests/vectors.txt`.
+//! Wrong arguments: the module and the script answer the same error, and the key stays as it was.
+//! The bounds, and an example of each error, are in `tests/vectors.txt`.
 
 use ratelimit_harness::{error_text, on_every_server, Frozen, Reply};
 
-/// The words behind the key, and the name of the error; `-` where there is none.
+/// The words behind the key, and the name of the error, or `-` for no error.
 const CASES: &[(&str, &str)] = &[
     // limit: digits and nothing else
     ("99999999999999999999999999 60", "Limit"),
@@ -29,7 +29,7 @@ const CASES: &[(&str, &str)] = &[
     ("5 1mss", "Window"),
     ("5 minute", "Window"),
     ("5 1m30s", "Window"),
-    // pairs: what follows a pair, and windows that are the same in other words
+    // pairs: the words behind a pair, and equal windows in different units
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 1", "TooManyPairs"),
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 9x x", "TooManyPairs"),
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 x", "Syntax"),
@@ -77,7 +77,7 @@ const CASES: &[(&str, &str)] = &[
     ("10 366d ALGORITHM BUCKET BURST 100", "-"),
     ("10 366d ALGORITHM BUCKET BURST 101", "BurstRefill"),
     ("0 60 ALGORITHM BUCKET", "-"),
-    // several faults: the leftmost word is told; what does not go together, after all words
+    // several errors: the first wrong word decides; combinations are checked after all words
     ("1 60 COST 0 x", "Cost"),
     ("1 60 BURST 5 x", "Syntax"),
     ("1 60 1 61 BURST 5", "BurstAlgorithm"),
@@ -85,7 +85,7 @@ const CASES: &[(&str, &str)] = &[
     ("0 60 BURST 5", "BurstAlgorithm"),
 ];
 
-/// Words that a line cannot hold.
+/// Words that cannot stand in a line.
 const BINARY: &[(&[&[u8]], &str)] = &[
     (&[b"", b"60"], "Limit"),
     (&[b"5", b""], "Window"),
@@ -120,7 +120,7 @@ fn show(words: &[&[u8]]) -> String {
 }
 
 #[test]
-fn every_wrong_argument_is_told_with_its_rule() {
+fn every_wrong_argument_gets_the_error_of_its_rule() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         for limiter in frozen.limiters() {
@@ -140,7 +140,7 @@ fn every_wrong_argument_is_told_with_its_rule() {
 }
 
 #[test]
-fn words_of_100_kb_are_refused_as_any_others() {
+fn words_of_100_kb_get_the_same_errors() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let long = "9".repeat(100_000);
@@ -163,7 +163,7 @@ fn words_of_100_kb_are_refused_as_any_others() {
 }
 
 #[test]
-fn too_few_words_are_the_servers_own_error() {
+fn too_few_words_get_the_servers_own_error() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         for verb in ["CHECK", "PEEK"] {
@@ -182,20 +182,20 @@ fn too_few_words_are_the_servers_own_error() {
 }
 
 #[test]
-fn the_script_takes_check_and_peek_in_any_case_and_no_other_verb() {
+fn the_script_takes_check_and_peek_in_any_case() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        let mut ask = |verb| frozen.script.send(&mut frozen.connection, verb, b"k", &["5", "60"]);
-        assert_eq!(ask("check").integers(), [1, 5, 4, 0, 60_000]);
-        assert_eq!(ask("Peek").integers(), [1, 5, 4, 0, 60_000]);
+        let mut send = |verb| frozen.script.send(&mut frozen.connection, verb, b"k", &["5", "60"]);
+        assert_eq!(send("check").integers(), [1, 5, 4, 0, 60_000]);
+        assert_eq!(send("Peek").integers(), [1, 5, 4, 0, 60_000]);
         for verb in ["", "CHECKS", "RATELIMIT.CHECK", "RESET", "\0"] {
-            assert_eq!(ask(verb), Reply::Error(error_text("Syntax").into()), "{verb:?}");
+            assert_eq!(send(verb), Reply::Error(error_text("Syntax").into()), "{verb:?}");
         }
     });
 }
 
 #[test]
-fn a_rejected_call_leaves_the_key_as_it_was() {
+fn a_call_with_an_error_leaves_the_key_as_it_was() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let limiters = frozen.limiters();
@@ -213,7 +213,7 @@ fn a_rejected_call_leaves_the_key_as_it_was() {
 }
 
 #[test]
-fn arguments_are_judged_before_the_key_and_the_clock() {
+fn arguments_are_checked_before_the_key_and_the_clock() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         frozen.connection.must("RPUSH list item");
@@ -232,7 +232,7 @@ fn arguments_are_judged_before_the_key_and_the_clock() {
 }
 
 #[test]
-fn the_clock_is_judged_before_the_key() {
+fn the_clock_is_checked_before_the_key() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         frozen.connection.must("RPUSH list item");

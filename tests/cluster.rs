@@ -1,5 +1,5 @@
-//! A cluster: calls go to the node that has the key, and a slot that moves under load takes its
-//! counts along.
+//! A cluster: calls go to the node that has the key, and a slot that moves under load keeps its
+//! counts.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -11,8 +11,8 @@ use ratelimit_harness::{
 
 const PAIRS: [&str; 2] = ["4000 366d", "4000 366d 1000000 365d"];
 const LIMIT: u64 = 4_000;
-/// As many are admitted before the slot moves, and as many are left for after: from there on the
-/// callers only peek until it has moved.
+/// So many calls are allowed before the slot moves, and so many are left for after the move: the
+/// callers only peek from there until the slot has moved.
 const MARGIN: u64 = 500;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_slot_that_is_moved_key_by_key_under_load_takes_its_counts_along() {
 }
 
 #[test]
-fn a_slot_that_is_moved_as_a_whole_under_load_takes_its_counts_along() {
+fn a_slot_moved_as_a_whole_under_load_keeps_its_counts() {
     on_every_server(|binary| {
         let probe = Setup::plain(binary).start();
         if !probe.connect().knows_command("CLUSTER|MIGRATESLOTS") {
@@ -37,7 +37,7 @@ fn a_slot_that_is_moved_as_a_whole_under_load_takes_its_counts_along() {
 }
 
 #[test]
-fn a_call_in_the_wrong_place_is_sent_to_the_right_one() {
+fn a_call_to_the_wrong_node_is_sent_to_the_right_one() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         let slot = cluster.slot("{k}");
@@ -144,7 +144,7 @@ fn call_until_it_is_over(mut client: ClusterClient, load: &Load) {
     }
 }
 
-/// With SETSLOT and MIGRATE: while the slot is between the two nodes, callers are sent on by ASK.
+/// Moves a slot with SETSLOT and MIGRATE. Meanwhile the old node sends callers on by ASK.
 fn move_key_by_key(cluster: &Cluster, slot: u16, from: usize, to: usize, load: &Load) {
     let mut nodes: Vec<Connection> = cluster.nodes.iter().map(|node| node.connect()).collect();
     let (from_id, to_id) = (cluster.id(from), cluster.id(to));
@@ -162,7 +162,7 @@ fn move_key_by_key(cluster: &Cluster, slot: u16, from: usize, to: usize, load: &
     }
 }
 
-/// With Valkey's CLUSTER MIGRATESLOTS.
+/// Moves a slot with Valkey's CLUSTER MIGRATESLOTS.
 fn move_as_a_whole(cluster: &Cluster, slot: u16, from: usize, to: usize, _: &Load) {
     let mut source = cluster.nodes[from].connect();
     let to_id = cluster.id(to);

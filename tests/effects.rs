@@ -1,4 +1,4 @@
-//! What an allowed call does elsewhere: on replicas, in files, in copies.
+//! What an allowed call changes elsewhere: on replicas, in files and in copies of a key.
 
 use ratelimit_harness::{
     catch_up, fill, follow, next_decisions, on_every_server, snapshots, Connection, Frozen,
@@ -6,7 +6,7 @@ use ratelimit_harness::{
 };
 
 #[test]
-fn replica_without_the_module_has_the_same_digest() {
+fn a_replica_without_the_module_has_the_same_digest() {
     on_every_server(|binary| {
         let primary = Setup::module(binary).start();
         let replica = Setup::plain(binary).start();
@@ -26,11 +26,11 @@ fn replica_without_the_module_has_the_same_digest() {
     });
 }
 
-/// Through threads that read the calls, into several databases, under keys of any bytes: to a replica and
-/// a file, and from the file into a server without the module after a crash.
+/// In several databases, with threads that read the calls. After a crash, a server without the
+/// module reads the file.
 #[test]
-fn keys_of_any_bytes_in_any_database_reach_the_replica_and_the_file() {
-    // Nothing ends while it is compared.
+fn keys_of_any_bytes_reach_the_replica_and_the_file() {
+    // No window ends during the test.
     const POLICIES: [&str; 4] =
         ["9 1h", "9 1h 99 2h", "9 1h ALGORITHM SLIDING", "9 9h ALGORITHM BUCKET"];
     on_every_server(|binary| {
@@ -60,7 +60,7 @@ fn keys_of_any_bytes_in_any_database_reach_the_replica_and_the_file() {
 }
 
 #[test]
-fn replicas_are_sent_set_with_an_expiry_and_nothing_else() {
+fn replicas_get_set_with_an_expiry_and_nothing_else() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let mut stream = ReplicationStream::of(&frozen.server);
@@ -69,7 +69,7 @@ fn replicas_are_sent_set_with_an_expiry_and_nothing_else() {
             ("fixed 2 60", "1".to_owned(), end(60_000)),
             ("fixed 2 60", "2".to_owned(), end(60_000)),
             ("fixed 2 60", String::new(), String::new()),
-            // Counts below 1000 are sent as strings that were made at load.
+            // Counts below 1000 are sent as strings that the module makes when it loads.
             ("count 2000 60 COST 10", "10".to_owned(), end(60_000)),
             ("count 2000 60 COST 989", "999".to_owned(), end(60_000)),
             ("count 2000 60", "1000".to_owned(), end(60_000)),
@@ -143,7 +143,8 @@ fn a_promoted_replica_decides_the_same() {
     });
 }
 
-/// Fills, does something that must change nothing, and compares with the server afterwards.
+/// Makes the samples, does something, and checks that the samples and the next decisions are the
+/// same.
 fn nothing_changes(setup: impl Fn(Setup) -> Setup, act: impl Fn(Frozen) -> Server) {
     on_every_server(|binary| {
         let mut frozen = Frozen::on(setup(Setup::test_module(binary)).start());
@@ -244,8 +245,8 @@ fn dump_and_restore_change_nothing() {
     );
 }
 
-/// MIGRATE tells the time left, not the end: on the way an expiry becomes some milliseconds later,
-/// and with it the end of a plain FIXED window. Nothing else.
+/// MIGRATE sends the time left, not the expiry. So the transfer delays the expiry by some
+/// milliseconds, and with it the end of a plain FIXED window.
 #[test]
 fn migrate_changes_nothing_but_puts_the_expiry_off_by_the_journey() {
     on_every_server(|binary| {
@@ -264,13 +265,13 @@ fn migrate_changes_nothing_but_puts_the_expiry_off_by_the_journey() {
         assert!(delays.iter().all(|delay| (0..9000).contains(delay)), "{delays:?}");
         assert!(left.iter().zip(&arrived).all(|(old, new)| old.0 == new.0), "the bytes differ");
         for (old, new) in left_decisions.iter().zip(&next_decisions(&other)) {
-            is_later_by(if old.0 == "fixed" { delays[0] } else { 0 }, &old.1, &new.1);
+            waits_longer(if old.0 == "fixed" { delays[0] } else { 0 }, &old.1, &new.1);
         }
     });
 }
 
-/// The same decision, with waits that are longer by the delay, where there is a wait.
-fn is_later_by(delay: i64, old: &Reply, new: &Reply) {
+/// Checks that a decision is the same, but that its waits are longer by the delay.
+fn waits_longer(delay: i64, old: &Reply, new: &Reply) {
     let mut expected = old.clone();
     if let (true, Reply::Array(fields)) = (delay > 0, &mut expected) {
         for wait in &mut fields[3..5] {
@@ -287,7 +288,7 @@ fn copy_and_rename_change_nothing() {
         |mut frozen| {
             for (key, _) in SAMPLES {
                 frozen.connection.must(&format!("COPY {key} {key}:copy"));
-                moved_on(&mut frozen.connection, key);
+                leaves_its_copy(&mut frozen.connection, key);
                 frozen.connection.must(&format!("RENAME {key}:copy {key}"));
             }
             frozen.server
@@ -295,8 +296,8 @@ fn copy_and_rename_change_nothing() {
     );
 }
 
-/// A call on the original leaves its copy alone.
-fn moved_on(client: &mut Connection, key: &str) {
+/// A call on a key does not change the copy of the key.
+fn leaves_its_copy(client: &mut Connection, key: &str) {
     let copy = client.snapshot(format!("{key}:copy").as_bytes());
     let words = SAMPLES.iter().find(|sample| sample.0 == key).unwrap().1;
     client.must(&format!("RATELIMIT.CHECK {key} {words}"));

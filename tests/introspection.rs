@@ -1,17 +1,17 @@
-//! What the server can be asked about the commands, and what INFO counts.
+//! What the server knows about the commands, and what INFO counts.
 
 use std::collections::BTreeSet;
 
 use ratelimit_core::command::SYNTAX;
 use ratelimit_harness::{not_applicable, on_every_server, Connection, Frozen, Reply, Setup};
 
-/// The texts of an array, without `module`, which not every server tells.
+/// Flags, without `module`, which not every server has.
 fn flags(reply: &Reply) -> BTreeSet<String> {
     reply.texts().into_iter().filter(|flag| flag != "module").collect()
 }
 
 #[test]
-fn command_info_tells_the_true_arity_and_flags() {
+fn command_info_has_the_arity_and_the_flags() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -32,7 +32,7 @@ fn set(words: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn key_specs_tell_a_reader_from_a_writer() {
+fn key_specs_show_that_check_writes_and_peek_reads() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -42,7 +42,7 @@ fn key_specs_tell_a_reader_from_a_writer() {
         ] {
             let infos = client.must(&format!("COMMAND INFO {command}"));
             let Some(specs) = infos.array()[0].array().get(8) else {
-                return not_applicable(binary, "key specs", "COMMAND INFO does not tell them");
+                return not_applicable(binary, "key specs", "COMMAND INFO does not have them");
             };
             let [spec] = specs.array() else { panic!("one key spec: {specs:?}") };
             assert_eq!(flags(spec.field("flags")), expected, "{command}");
@@ -62,7 +62,7 @@ fn the_server_finds_the_key() {
     });
 }
 
-/// The words behind the command's name, put together from COMMAND DOCS.
+/// The synopsis of a command, put together from COMMAND DOCS.
 fn documented_syntax(client: &mut Connection, command: &str) -> Result<String, String> {
     let docs = match client.reply_to(&format!("COMMAND DOCS {command}")) {
         Reply::Error(error) => return Err(error),
@@ -97,7 +97,7 @@ fn parts(argument: &Reply) -> Vec<String> {
 }
 
 #[test]
-fn command_docs_tells_the_syntax() {
+fn command_docs_has_the_synopsis() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -141,7 +141,7 @@ fn counts(client: &mut Connection) -> [i64; 5] {
 }
 
 #[test]
-fn info_has_a_section_of_the_modules_name() {
+fn info_has_a_section_named_ratelimit() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let info = server.connect().must("INFO ratelimit").text();

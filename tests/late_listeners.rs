@@ -1,4 +1,4 @@
-//! Whoever begins to listen later has missed nothing.
+//! A replica or a file that is attached later misses nothing.
 
 use ratelimit_harness::{
     catch_up, eventually, fill, follow, next_decisions, on_every_server, resyncs, snapshots,
@@ -11,7 +11,7 @@ fn call_each_sample(client: &mut Connection) {
     }
 }
 
-/// The same bytes, the same expiries, and the same decisions from then on.
+/// Both have the same values and expiries, and make the same decisions from then on.
 fn is_the_same(primary: &Server, replica: &Server) {
     catch_up(&mut replica.connect(), primary);
     let digest = |server: &Server| server.connect().must("DEBUG DIGEST");
@@ -34,7 +34,7 @@ fn a_replica_attached_later_has_everything() {
 }
 
 #[test]
-fn a_replica_that_left_and_comes_back_is_sent_what_it_missed() {
+fn a_replica_that_returns_gets_what_it_missed() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let replica = Setup::test_module(binary).start();
@@ -42,9 +42,9 @@ fn a_replica_that_left_and_comes_back_is_sent_what_it_missed() {
         follow(&mut link, &frozen.server);
         fill(&mut frozen);
         is_the_same(&frozen.server, &replica);
-        // Nobody listens on port 1; the replica keeps what it would need to go on.
+        // Nobody listens on port 1. The replica keeps its place in the stream.
         link.must("REPLICAOF 127.0.0.1 1");
-        eventually("the primary misses its replica", || {
+        eventually("the primary is without its replica", || {
             frozen.connection.info("connected_slaves") == "0"
         });
         call_each_sample(&mut frozen.connection);
@@ -56,7 +56,7 @@ fn a_replica_that_left_and_comes_back_is_sent_what_it_missed() {
 }
 
 #[test]
-fn a_replica_that_crashed_and_comes_back_has_everything() {
+fn a_replica_that_crashed_and_returns_has_everything() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let replica = Setup::test_module(binary).start();
@@ -70,7 +70,7 @@ fn a_replica_that_crashed_and_comes_back_has_everything() {
 }
 
 #[test]
-fn an_append_only_file_switched_on_at_run_time_has_everything() {
+fn an_append_only_file_switched_on_later_has_everything() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         fill(&mut frozen);

@@ -1,4 +1,4 @@
-//! Loading, unloading, and what the module refuses to be loaded with.
+//! Loading and unloading the module.
 
 use ratelimit_harness::{module, not_applicable, on_every_server, page, Connection, Reply, Setup};
 
@@ -10,7 +10,7 @@ fn is_loaded(client: &mut Connection) -> bool {
     client.must("MODULE LIST").array().iter().any(|entry| entry.field("name").text() == "ratelimit")
 }
 
-/// The lines of the log that the module has written itself.
+/// The lines of the log that the module has written.
 fn own_lines(log: &str) -> String {
     log.lines().filter(|line| line.contains("<ratelimit>")).collect::<Vec<_>>().join("\n")
 }
@@ -34,7 +34,7 @@ fn loads_from_the_configuration_and_by_command() {
 }
 
 #[test]
-fn the_configuration_of_the_documents_loads_it_also_with_what_is_commented_out() {
+fn the_documented_configuration_loads_the_module() {
     let file = page("docs/ratelimit.conf");
     let (path, setting) = ("/usr/local/lib/libratelimit.so", "# ratelimit.allow-unload no");
     assert!(file.contains(path) && file.contains(setting));
@@ -75,7 +75,7 @@ fn does_not_load_where_set_is_renamed() {
 }
 
 #[test]
-fn loads_where_other_commands_are_renamed() {
+fn loads_if_other_commands_are_renamed() {
     on_every_server(|binary| {
         let setup = Setup::module(binary).with("rename-command GET \"\"");
         let server = setup.with("rename-command FLUSHALL foo").start();
@@ -125,7 +125,7 @@ fn unloading_is_refused_unless_a_setting_allows_it() {
 }
 
 #[test]
-fn unloading_gives_the_strings_back_that_loading_made() {
+fn unloading_frees_the_strings_that_loading_made() {
     on_every_server(|binary| {
         let server = Setup::plain(binary).start();
         let mut client = server.connect();
@@ -140,14 +140,14 @@ fn unloading_gives_the_strings_back_that_loading_made() {
             client.must(&load_line());
             client.must("CONFIG SET ratelimit.allow-unload yes");
         }
-        // The thousand strings take 24 to 32 kB; server and crate leave 18 kB behind each time.
+        // The thousand strings take 24 to 32 kB. The server and the crate leak 18 kB each time.
         let growth = (used[29] - used[9]) / 20;
         assert!(growth < 21_000, "{growth} bytes each time: {used:?}");
     });
 }
 
 #[test]
-fn the_setting_is_off_takes_yes_and_no_and_stands_in_the_configuration() {
+fn allow_unload_is_off_by_default_and_takes_yes_and_no() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();

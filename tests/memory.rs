@@ -1,4 +1,4 @@
-//! Memory is full: living keys go on limiting, and only the creation of a key is refused.
+//! Memory is full: existing keys go on limiting, and only a new key gets an error.
 
 use ratelimit_harness::{
     error_text, on_every_server, policies, Connection, Frozen, Limiter, ReplicationStream, Reply,
@@ -7,7 +7,7 @@ use ratelimit_harness::{
 
 const PAIRS: [&str; 2] = ["3 1000", "3 1000 9 2000"];
 
-/// A server with a living key for each policy, and no memory left.
+/// A server with a key for each policy, and no memory left.
 fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
@@ -35,7 +35,7 @@ fn living_keys_go_on_limiting() {
 }
 
 #[test]
-fn a_new_key_is_refused_with_the_servers_own_error() {
+fn a_new_key_gets_the_servers_own_error() {
     on_every_full_server(|client, _| {
         let servers_own = client.reply_to("SET k v");
         assert_eq!(servers_own, Reply::Error(error_text("OutOfMemory").into()));
@@ -90,8 +90,8 @@ fn the_twin_is_refused_each_call_that_would_be_allowed() {
     });
 }
 
-/// Evicting comes before the call, which then takes some bytes itself: that must not refuse it. Nor
-/// must a command that is renamed: of those that a server may rename, the module needs SET alone.
+/// The server evicts before the call, and the call then takes some bytes itself: that must not
+/// fail. Renamed commands must not make it fail either: the module needs SET alone.
 #[test]
 fn a_new_key_is_made_as_long_as_the_server_can_evict() {
     const RENAMED: [&str; 6] = ["GET", "SETRANGE", "APPEND", "INCRBY", "STRLEN", "EXISTS"];
@@ -102,7 +102,7 @@ fn a_new_key_is_made_as_long_as_the_server_can_evict() {
         let mut stream = ReplicationStream::of(&frozen.server);
         let client = &mut frozen.connection;
         client.must("CONFIG SET maxmemory-policy allkeys-lru");
-        // What is kept for replicas is memory too.
+        // The buffer for replicas is memory too.
         client.must("CONFIG SET repl-backlog-size 16384");
         let limit = client.info_number("used_memory") + (1 << 18);
         client.must(&format!("CONFIG SET maxmemory {limit}"));
@@ -110,13 +110,13 @@ fn a_new_key_is_made_as_long_as_the_server_can_evict() {
             client.must("FLUSHALL");
             stream.effects(client);
             let evicted = client.info_number("evicted_keys");
-            // More than fit.
+            // More keys than fit.
             for n in 0..4_000 {
                 let reply = client.reply_to(&format!("RATELIMIT.CHECK new:{n} {words}"));
                 assert!(reply.allowed(), "{n} {words}");
             }
             assert!(client.info_number("evicted_keys") > evicted, "{words}");
-            // Nothing is sent but the effects and the evictions.
+            // Replicas get only the effects and the evictions.
             let mut sent = stream.effects(client);
             sent.retain(|effect| !matches!(effect[0].as_str(), "DEL" | "UNLINK"));
             assert_eq!(sent.len(), 4_000, "{words}");

@@ -1,4 +1,4 @@
-//! The reply: its shape on the wire, and that it is the same from everywhere.
+//! The reply: its form on the wire. It is the same from a client, a transaction and a script.
 
 use ratelimit_harness::{
     on_every_server, Connection, Frozen, Limiter, Reply, Setup, ALGORITHMS, T0_MICROS,
@@ -17,7 +17,7 @@ const TWO_PAIRS: &str = "*6\r\n:1\r\n:5\r\n:4\r\n:0\r\n:1000\r\n\
     *2\r\n*4\r\n:5\r\n:4\r\n:0\r\n:1000\r\n*4\r\n:100\r\n:99\r\n:0\r\n:60000\r\n";
 
 #[test]
-fn the_sixth_call_of_five_is_denied_and_told_the_wait() {
+fn the_sixth_call_of_five_is_denied_and_has_a_wait() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -34,7 +34,7 @@ fn the_sixth_call_of_five_is_denied_and_told_the_wait() {
 }
 
 #[test]
-fn is_an_array_of_integers_in_resp2_and_in_resp3() {
+fn is_an_array_of_integers_in_resp2_and_resp3() {
     on_every_server(|binary| {
         let frozen = Frozen::start(binary);
         for (key, mut client) in
@@ -102,7 +102,7 @@ fn is_the_same_from_a_script() {
 }
 
 #[test]
-fn peek_tells_what_check_would_decide() {
+fn peek_shows_what_check_would_decide() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let client = &mut frozen.connection;
@@ -119,7 +119,7 @@ fn peek_tells_what_check_would_decide() {
 }
 
 #[test]
-fn a_wait_is_true_to_the_millisecond() {
+fn a_wait_is_exact_to_the_millisecond() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         for algorithm in ALGORITHMS {
@@ -140,7 +140,7 @@ fn a_wait_is_true_to_the_millisecond() {
 }
 
 #[test]
-fn errors_are_errors_in_resp2_and_in_resp3() {
+fn errors_are_errors_in_resp2_and_resp3() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         for mut client in [server.connect(), server.connect_resp3()] {

@@ -1,5 +1,5 @@
-//! A server whose whole clock is set by the test, with libfaketime. So the module and the script can
-//! be tried at any moment exactly as released.
+//! A server whose whole clock is set by the test, with libfaketime. So the module and the script
+//! can be tried at any moment exactly as released.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

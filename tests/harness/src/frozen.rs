@@ -3,7 +3,8 @@
 use super::limiter::script_source;
 use super::{Binary, Connection, Limiter, Server, Setup};
 
-/// 2100-01-01T00:00:00Z. It is later than the server's own clock, so that the server expires no key.
+/// 2100-01-01T00:00:00Z. It is later than the server's own clock, so that the server expires no
+/// key.
 pub const T0_MICROS: i64 = 4_102_444_800_000_000;
 pub const T0_MILLIS: i64 = T0_MICROS / 1000;
 

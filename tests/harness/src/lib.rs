@@ -1,8 +1,8 @@
 //! Real servers for the tests.
 //!
 //! A test runs [`on_every_server`] and starts what it needs with [`Setup`]. A server ends when its
-//! [`Server`] is dropped, also when the test panics. No test sleeps for a fixed time: [`eventually`]
-//! waits for a condition, with a deadline.
+//! [`Server`] is dropped, also when the test panics. No test sleeps for a fixed time:
+//! [`eventually`] waits for a condition, with a deadline.
 
 mod algorithms;
 mod binaries;

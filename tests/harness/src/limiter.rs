@@ -37,7 +37,8 @@ impl Limiter {
         }
     }
 
-    /// Sends a call and returns the reply. The verb is CHECK or PEEK; the words stand behind the key.
+    /// Sends a call and returns the reply. The verb is CHECK or PEEK; the words stand behind the
+    /// key.
     #[track_caller]
     pub fn send(
         &self,

@@ -21,8 +21,8 @@ pub fn catch_up(replica: &mut Connection, primary: &Server) {
     });
 }
 
-/// Cuts a replica off: it gets nothing more from its primary. The replica is paused, and the link is
-/// closed, so that nothing is under way either. [`Server::resume`] wakes it.
+/// Cuts a replica off: it gets nothing more from its primary. The replica is paused, and the link
+/// is closed, so that nothing is under way either. [`Server::resume`] wakes it.
 #[track_caller]
 pub fn cut_off(replica: &Server, primary: &Server) {
     catch_up(&mut replica.connect(), primary);

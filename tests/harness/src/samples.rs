@@ -29,8 +29,8 @@ pub fn fill(frozen: &mut Frozen) {
     }
 }
 
-/// What a server with the test module would decide on each sample, for small and large costs, at the
-/// end of [`fill`] and at two later moments. Each decision has the name of its key.
+/// What a server with the test module would decide on each sample, for small and large costs, at
+/// the end of [`fill`] and at two later moments. Each decision has the name of its key.
 #[track_caller]
 pub fn next_decisions(server: &Server) -> Vec<(&'static str, Reply)> {
     let mut client = server.connect();
