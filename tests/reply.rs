@@ -77,7 +77,7 @@ fn is_the_same_from_a_transaction() {
         assert_eq!(first.integers(), [1, 1, 0, 0, 60_000]);
         assert_eq!(second.integers(), [0, 1, 0, 60_000, 60_000]);
         assert_eq!(peek.integers(), [0, 1, 0, 60_000, 60_000]);
-        assert!(wrong.error().starts_with("ERR window must"), "{wrong:?}");
+        wrong.expect_error("ERR window must");
     });
 }
 
@@ -97,7 +97,7 @@ fn is_the_same_from_a_script() {
         let pairs = eval("1 60 9 1h");
         assert_eq!(pairs.array().len(), 6);
         assert_eq!(pairs.array()[5].array()[1].integers(), [9, 9, 0, 0]);
-        assert!(eval("1 sixty").error().starts_with("ERR window must"));
+        eval("1 sixty").expect_error("ERR window must");
     });
 }
 

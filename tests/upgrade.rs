@@ -276,7 +276,7 @@ fn the_common_script_and_the_command_share_counts() {
         assert_eq!(reply.error(), "ERR key has no expiry, so it is not a rate limiter's");
         client.must("DEL user:42");
         client.must("ZADD user:42 1 x");
-        assert!(client.reply_to(command).error().starts_with("WRONGTYPE"));
+        client.reply_to(command).expect_error("WRONGTYPE");
     });
 }
 

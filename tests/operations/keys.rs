@@ -1,4 +1,4 @@
-//! Names of keys, and how to reset them.
+//! Names of keys, and how to reset a key.
 
 use ratelimit_harness::{on_every_server, Reply, Setup};
 

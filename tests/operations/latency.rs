@@ -1,4 +1,4 @@
-//! What keeps a check waiting, and where it is seen.
+//! What delays a check, and where that shows.
 
 use ratelimit_harness::{eventually, on_every_server, Reply, Setup};
 
@@ -9,7 +9,7 @@ fn a_script_that_goes_on_makes_every_check_wait_and_then_answers_busy() {
         let (mut client, mut other) = (server.connect(), server.connect());
         client.must("RATELIMIT.CHECK k 5 1h");
         other.send(&["EVAL", "while true do end", "0"]);
-        // Before the script is there, calls are decided.
+        // Until the script runs, calls are decided.
         eventually("the server is busy", || {
             let reply = client.reply_to("RATELIMIT.CHECK busy 0 60");
             matches!(reply, Reply::Error(error) if error.starts_with("BUSY"))

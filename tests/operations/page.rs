@@ -157,8 +157,8 @@ fn tests_of(text: &str) -> impl Iterator<Item = &str> {
     text.split("#[test]\nfn ").skip(1).map(|rest| rest.split('(').next().expect("a name"))
 }
 
-/// The tests that the comments `<!-- tried by: … -->` name, one a line: the path that each must be
-/// in (`tests/operations/` where the line has none), and its name.
+/// The tests that the comments `<!-- tried by: … -->` name, one a line: the path and the name of
+/// each. The path is `tests/operations/` if the line has none.
 fn named_tests() -> BTreeSet<(String, String)> {
     let text = page(PAGE);
     let comments = text.split("<!-- tried by:\n").skip(1);

@@ -1,10 +1,10 @@
-//! What stands in the configuration of a server with the module.
+//! The configuration of a server with the module.
 
 use ratelimit_harness::{module, on_every_server, Setup};
 
 use super::page::block;
 
-/// The lines of the page, with the path of the module that is tested.
+/// Adds the lines of the page, with the path of the tested module.
 fn with_lines(setup: Setup, lines: &[String]) -> Setup {
     let path = module().display().to_string();
     lines.iter().fold(setup, |setup, line| {
@@ -38,8 +38,10 @@ fn a_user_line_that_names_the_commands_needs_the_module() {
 fn by_default_no_module_is_loaded_at_run_time() {
     on_every_server(|binary| {
         let server = Setup::plain(binary).with("enable-module-command no").start();
-        let refused = server.connect().reply_to(&format!("MODULE LOAD {}", module().display()));
-        assert!(refused.error().starts_with("ERR MODULE command not allowed"), "{refused:?}");
+        server
+            .connect()
+            .reply_to(&format!("MODULE LOAD {}", module().display()))
+            .expect_error("ERR MODULE command not allowed");
     });
 }
 

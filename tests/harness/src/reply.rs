@@ -85,6 +85,12 @@ impl Reply {
         }
     }
 
+    /// Fails unless the reply is an error that begins so.
+    #[track_caller]
+    pub fn expect_error(&self, start: &str) {
+        assert!(self.error().starts_with(start), "expected {start}, got {self:?}");
+    }
+
     /// Whether a limiter's reply allows the call. An error fails the test.
     #[track_caller]
     pub fn allowed(&self) -> bool {

@@ -93,7 +93,7 @@ impl Setup {
         log
     }
 
-    /// `Err` holds the log of a server that refused to start.
+    /// `Err` holds the log of a server that did not start.
     pub fn try_start(self) -> Result<Server, String> {
         let dir = tempfile::Builder::new().prefix("ratelimit-").tempdir().expect("a directory");
         self.try_start_in(dir)
