@@ -16,7 +16,7 @@ const LIMIT: u64 = 4_000;
 const MARGIN: u64 = 500;
 
 #[test]
-fn a_slot_that_is_moved_key_by_key_under_load_takes_its_counts_along() {
+fn a_slot_moved_key_by_key_under_load_keeps_its_counts() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         is_moved_under_load(&cluster, move_key_by_key);

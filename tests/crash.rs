@@ -11,7 +11,7 @@ const LIMIT: i64 = 6_000;
 const BEFORE: i64 = 1_000;
 
 #[test]
-fn a_crash_admits_nobody_twice() {
+fn after_a_crash_no_call_is_allowed_twice() {
     on_every_server(|binary| {
         // A bucket refills one in more than an hour.
         for (key, words) in policies(&["6000 366d"]) {

@@ -245,7 +245,7 @@ fn dump_and_restore_change_nothing() {
 /// MIGRATE sends the time left, not the expiry. So the transfer delays the expiry by some
 /// milliseconds, and with it the end of a plain FIXED window.
 #[test]
-fn migrate_changes_nothing_but_puts_the_expiry_off_by_the_journey() {
+fn migrate_only_delays_the_expiry_by_the_transfer_time() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         fill(&mut frozen);

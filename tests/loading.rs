@@ -58,7 +58,7 @@ fn does_not_load_twice() {
 }
 
 #[test]
-fn does_not_load_where_set_is_renamed() {
+fn does_not_load_if_set_is_renamed() {
     on_every_server(|binary| {
         for rename in ["rename-command SET \"\"", "rename-command SET foo"] {
             let own = own_lines(&Setup::module(binary).with(rename).refuses_to_start());

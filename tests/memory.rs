@@ -22,7 +22,7 @@ fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
 }
 
 #[test]
-fn living_keys_go_on_limiting() {
+fn existing_keys_go_on_limiting() {
     on_every_full_server(|client, _| {
         for (key, words) in policies(&PAIRS) {
             for (allowed, remaining) in [(1, 1), (1, 0), (0, 0)] {
@@ -73,7 +73,7 @@ fn a_denial_and_a_peek_need_no_memory() {
 }
 
 #[test]
-fn the_twin_is_refused_each_call_that_would_be_allowed() {
+fn the_script_gets_an_error_where_it_would_allow() {
     on_every_full_server(|client, script| {
         for (key, words) in policies(&PAIRS) {
             let before = client.snapshot(key.as_bytes());

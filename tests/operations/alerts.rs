@@ -29,7 +29,7 @@ fn check(client: &mut Connection) -> [i64; 4] {
 }
 
 #[test]
-fn what_the_module_refuses_and_what_the_server_refuses_are_counted_apart() {
+fn errors_of_the_module_and_of_the_server_count_apart() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -56,7 +56,7 @@ fn what_the_module_refuses_and_what_the_server_refuses_are_counted_apart() {
 }
 
 #[test]
-fn every_field_of_the_page_is_told_by_the_server() {
+fn every_field_of_the_page_exists_on_the_server() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("cluster-enabled yes").start();
         let replica = Setup::module(binary).start();
@@ -101,7 +101,7 @@ fn provoke_every_error(client: &mut Connection) {
 }
 
 #[test]
-fn the_offsets_tell_how_many_calls_a_failover_would_forget() {
+fn the_offsets_show_how_many_calls_a_failover_would_lose() {
     const CALLS: i64 = 100;
     on_every_server(|binary| {
         let quiet = Setup::module(binary).with("repl-ping-replica-period 3600");
@@ -124,7 +124,7 @@ fn the_offsets_tell_how_many_calls_a_failover_would_forget() {
 }
 
 #[test]
-fn a_failed_snapshot_ends_decisions_unless_the_setting_says_otherwise() {
+fn a_failed_snapshot_stops_decisions_unless_configured() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("save 3600 100000").start();
         let mut client = server.connect();

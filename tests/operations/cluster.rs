@@ -13,7 +13,7 @@ fn owner(cluster: &Cluster) -> usize {
 }
 
 #[test]
-fn a_failover_in_a_cluster_lets_pass_again_what_was_not_replicated_and_no_more() {
+fn a_cluster_failover_allows_again_only_unreplicated_calls() {
     on_every_server(|binary| {
         let mut cluster = Cluster::start_with_replicas(&Setup::module(binary));
         let owner = owner(&cluster);
@@ -32,7 +32,7 @@ fn a_failover_in_a_cluster_lets_pass_again_what_was_not_replicated_and_no_more()
 }
 
 #[test]
-fn after_a_failover_in_a_cluster_to_a_replica_without_the_module_the_twin_goes_on() {
+fn after_a_cluster_failover_the_script_goes_on() {
     on_every_server(|binary| {
         let (primaries, replicas) = (Setup::module(binary), Setup::plain(binary));
         let mut cluster = Cluster::start_with_replicas_as(&primaries, &replicas);
@@ -57,7 +57,7 @@ fn takes_over(replica: &Server) -> Connection {
 }
 
 #[test]
-fn a_primary_that_is_cut_off_from_the_majority_stops_deciding() {
+fn a_primary_without_the_majority_stops_deciding() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         let alone = owner(&cluster);

@@ -56,7 +56,7 @@ fn noeviction_refuses_new_keys_and_forgets_none() {
 }
 
 #[test]
-fn an_evicted_key_lets_its_limit_pass_again() {
+fn an_evicted_key_starts_its_limit_again() {
     on_every_server(|binary| {
         for policy in [
             "allkeys-lru",
@@ -79,7 +79,7 @@ fn an_evicted_key_lets_its_limit_pass_again() {
 }
 
 #[test]
-fn volatile_policies_evict_limits_before_any_key_that_stays() {
+fn volatile_policies_evict_limits_before_other_keys() {
     on_every_server(|binary| {
         for policy in ["volatile-lru", "volatile-ttl"] {
             let (_server, mut client) = with_room(binary, policy, ROOM_BYTES);
@@ -101,7 +101,7 @@ fn fill_with_data(client: &mut Connection) -> usize {
 }
 
 #[test]
-fn every_key_goes_by_itself() {
+fn every_key_expires_by_itself() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         for (words, lives_ms) in [

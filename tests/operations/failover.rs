@@ -75,7 +75,7 @@ fn after_a_failover_to_an_up_to_date_replica_the_count_goes_on() {
 }
 
 #[test]
-fn after_a_failover_to_a_replica_without_the_module_the_twin_goes_on() {
+fn after_a_failover_the_script_goes_on_without_the_module() {
     on_every_server(|binary| {
         let mut pair = Pair::start_as(Setup::module(binary), Setup::plain(binary));
         let _sentinels = watch(&pair.primary, 1);
@@ -92,7 +92,7 @@ fn after_a_failover_to_a_replica_without_the_module_the_twin_goes_on() {
 }
 
 #[test]
-fn a_failover_lets_pass_again_what_was_not_replicated_and_no_more() {
+fn a_failover_allows_again_only_unreplicated_calls() {
     on_every_server(|binary| {
         let mut pair = Pair::start(binary);
         let _sentinels = watch(&pair.primary, 1);
@@ -110,7 +110,7 @@ fn a_failover_lets_pass_again_what_was_not_replicated_and_no_more() {
 }
 
 #[test]
-fn wait_tells_whether_a_call_is_replicated_and_takes_none_back() {
+fn wait_shows_replication_and_takes_no_call_back() {
     on_every_server(|binary| {
         let pair = Pair::start(binary);
         let mut client = pair.primary.connect();
@@ -126,7 +126,7 @@ fn wait_tells_whether_a_call_is_replicated_and_takes_none_back() {
 }
 
 #[test]
-fn a_primary_whose_replicas_are_silent_too_long_decides_nothing() {
+fn a_primary_with_silent_replicas_decides_nothing() {
     on_every_server(|binary| {
         let setup = Setup::module(binary);
         let strict = setup.clone().with("min-replicas-to-write 1").with("min-replicas-max-lag 1");
@@ -147,7 +147,7 @@ fn a_primary_whose_replicas_are_silent_too_long_decides_nothing() {
 }
 
 #[test]
-fn two_primaries_let_pass_the_limit_each() {
+fn two_primaries_allow_the_limit_each() {
     on_every_server(|binary| {
         let pair = Pair::start(binary);
         let (mut old, mut new) = (pair.primary.connect(), pair.replica.connect());
@@ -183,7 +183,7 @@ fn a_peek_on_a_replica_is_behind_by_the_lag() {
 }
 
 #[test]
-fn a_new_primary_whose_clock_differs_waits_so_much_less_or_more() {
+fn another_clock_of_a_new_primary_shifts_every_wait() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let replica = Setup::test_module(binary).start();

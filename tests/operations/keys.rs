@@ -5,7 +5,7 @@ use ratelimit_harness::{on_every_server, Reply, Setup};
 use super::page::block;
 
 #[test]
-fn deleting_a_key_resets_it_and_scanning_finds_all_of_a_user() {
+fn deleting_a_key_resets_it_and_scan_finds_a_users_keys() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();

@@ -3,7 +3,7 @@
 use ratelimit_harness::{eventually, on_every_server, Reply, Setup};
 
 #[test]
-fn a_script_that_goes_on_makes_every_check_wait_and_then_answers_busy() {
+fn a_long_script_delays_checks_and_then_they_get_busy() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("busy-reply-threshold 50").start();
         let (mut client, mut other) = (server.connect(), server.connect());
@@ -22,7 +22,7 @@ fn a_script_that_goes_on_makes_every_check_wait_and_then_answers_busy() {
 }
 
 #[test]
-fn the_slow_log_names_who_kept_the_others_waiting() {
+fn the_slow_log_names_the_slow_command() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("slowlog-log-slower-than 10000").start();
         let mut client = server.connect();

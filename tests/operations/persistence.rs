@@ -12,7 +12,7 @@ fn allowed_after_a_crash(server: Server) -> [usize; ALGORITHMS.len()] {
 }
 
 #[test]
-fn what_the_append_only_file_was_given_survives_kill_9() {
+fn calls_in_the_append_only_file_survive_kill_9() {
     on_every_server(|binary| {
         for when in ["everysec", "no"] {
             let setup = Setup::module(binary).with("appendonly yes");
@@ -27,7 +27,7 @@ fn what_the_append_only_file_was_given_survives_kill_9() {
 }
 
 #[test]
-fn snapshots_alone_forget_what_came_after_the_last() {
+fn snapshots_forget_the_calls_after_the_last_one() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();

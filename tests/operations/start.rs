@@ -35,7 +35,7 @@ fn a_user_line_that_names_the_commands_needs_the_module() {
 }
 
 #[test]
-fn by_default_no_module_is_loaded_at_run_time() {
+fn no_module_is_loaded_at_run_time_unless_enabled() {
     on_every_server(|binary| {
         let server = Setup::plain(binary).with("enable-module-command no").start();
         server

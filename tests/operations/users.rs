@@ -17,7 +17,7 @@ fn login(server: &Server, name: &str) -> Connection {
 }
 
 #[test]
-fn the_application_may_check_and_peek_its_keys_and_nothing_else() {
+fn the_application_may_only_check_and_peek_its_keys() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut app = login(&server, "app");
@@ -34,7 +34,7 @@ fn the_application_may_check_and_peek_its_keys_and_nothing_else() {
 }
 
 #[test]
-fn the_dashboard_may_peek_alone() {
+fn the_dashboard_may_only_peek() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         server.connect().must(&format!("RATELIMIT.CHECK {KEY} 5 60"));
@@ -46,7 +46,7 @@ fn the_dashboard_may_peek_alone() {
 }
 
 #[test]
-fn the_twin_may_do_what_its_script_does() {
+fn the_user_of_the_script_may_do_what_the_script_does() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let script = Limiter::script(&mut server.connect());
@@ -63,7 +63,7 @@ fn the_twin_may_do_what_its_script_does() {
 }
 
 #[test]
-fn the_support_may_reset_keys_and_count_none() {
+fn the_support_may_only_reset_keys() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         server.connect().must(&format!("RATELIMIT.CHECK {KEY} 5 60"));
@@ -76,7 +76,7 @@ fn the_support_may_reset_keys_and_count_none() {
 }
 
 #[test]
-fn a_user_can_be_given_what_its_client_asks_besides() {
+fn a_user_can_get_the_rights_that_its_client_needs() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("cluster-enabled yes").start();
         let mut admin = server.connect();
