@@ -1,8 +1,8 @@
 //! What an allowed call changes elsewhere: on replicas, in files and in copies of a key.
 
 use ratelimit_harness::{
-    catch_up, fill, follow, next_decisions, on_every_server, snapshots, Connection, Frozen,
-    ReplicationStream, Reply, Server, Setup, SAMPLES, T0_MICROS, T0_MILLIS,
+    catch_up, fill, follow, next_decisions, on_every_server, samples_on, snapshots, Connection,
+    Frozen, ReplicationStream, Reply, Server, Setup, SAMPLES, T0_MICROS, T0_MILLIS,
 };
 
 #[test]
@@ -126,10 +126,8 @@ fn names(effects: &[Vec<String>]) -> Vec<&str> {
 #[test]
 fn a_promoted_replica_decides_the_same() {
     on_every_server(|binary| {
-        let mut frozen = Frozen::start(binary);
-        let replica = Setup::test_module(binary).start();
+        let (mut frozen, replica) = Frozen::with_replica(binary);
         let mut link = replica.connect();
-        follow(&mut link, &frozen.server);
         fill(&mut frozen);
         catch_up(&mut link, &frozen.server);
         let expected = next_decisions(&frozen.server);
@@ -149,10 +147,9 @@ fn nothing_changes(setup: impl Fn(Setup) -> Setup, act: impl Fn(Frozen) -> Serve
     on_every_server(|binary| {
         let mut frozen = Frozen::on(setup(Setup::test_module(binary)).start());
         fill(&mut frozen);
-        let expected = (snapshots(&mut frozen.connection), next_decisions(&frozen.server));
+        let expected = samples_on(&frozen.server);
         let server = act(frozen);
-        assert_eq!(snapshots(&mut server.connect()), expected.0);
-        assert_eq!(next_decisions(&server), expected.1);
+        assert_eq!(samples_on(&server), expected);
     });
 }
 
@@ -249,19 +246,18 @@ fn migrate_only_delays_the_expiry_by_the_transfer_time() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         fill(&mut frozen);
-        let (left, left_decisions) =
-            (snapshots(&mut frozen.connection), next_decisions(&frozen.server));
+        let (left, left_decisions) = samples_on(&frozen.server);
         let other = Setup::test_module(binary).start();
         let port = other.port().to_string();
         let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "9000", "KEYS"];
         migrate.extend(SAMPLES.map(|(key, _)| key));
         assert_eq!(frozen.connection.call(&migrate), Reply::Status("OK".into()));
-        let arrived = snapshots(&mut other.connect());
+        let (arrived, arrived_decisions) = samples_on(&other);
         let delays: Vec<i64> =
             left.iter().zip(&arrived).map(|(old, new)| new.1.integer() - old.1.integer()).collect();
         assert!(delays.iter().all(|delay| (0..9000).contains(delay)), "{delays:?}");
         assert!(left.iter().zip(&arrived).all(|(old, new)| old.0 == new.0), "the bytes differ");
-        for (old, new) in left_decisions.iter().zip(&next_decisions(&other)) {
+        for (old, new) in left_decisions.iter().zip(&arrived_decisions) {
             waits_longer(if old.0 == "fixed" { delays[0] } else { 0 }, &old.1, &new.1);
         }
     });

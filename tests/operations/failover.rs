@@ -185,10 +185,8 @@ fn a_peek_on_a_replica_is_behind_by_the_lag() {
 #[test]
 fn another_clock_of_a_new_primary_shifts_every_wait() {
     on_every_server(|binary| {
-        let mut frozen = Frozen::start(binary);
-        let replica = Setup::test_module(binary).start();
+        let (mut frozen, replica) = Frozen::with_replica(binary);
         let mut client = replica.connect();
-        follow(&mut client, &frozen.server);
         let use_up =
             |algorithm| format!("RATELIMIT.CHECK {algorithm} 6 60 ALGORITHM {algorithm} COST 6");
         let waits = ALGORITHMS.map(|algorithm| {

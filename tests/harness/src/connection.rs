@@ -6,6 +6,9 @@ use std::net::TcpStream;
 use super::wait::DEADLINE;
 use super::Reply;
 
+/// The value of a key as DUMP has it, and its expiry.
+pub type Snapshot = (Reply, Reply);
+
 pub struct Connection {
     source: BufReader<TcpStream>,
     raw: Vec<u8>,
@@ -110,7 +113,7 @@ impl Connection {
     }
 
     /// The value and the expiry of a key, to compare them. If there is no key, the value is `Nil`.
-    pub fn snapshot(&mut self, key: &[u8]) -> (Reply, Reply) {
+    pub fn snapshot(&mut self, key: &[u8]) -> Snapshot {
         let dump = self.call(&[b"DUMP", key]);
         (dump, self.call(&[b"PEXPIRETIME", key]))
     }

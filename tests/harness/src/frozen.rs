@@ -1,7 +1,7 @@
 //! A server on which the module and the script read a clock that the test sets.
 
 use super::limiter::script_source;
-use super::{Binary, Connection, Limiter, Server, Setup};
+use super::{follow, Binary, Connection, Limiter, Server, Setup};
 
 /// 2100-01-01T00:00:00Z. It is later than the server's own clock, so that the server expires no
 /// key.
@@ -22,6 +22,15 @@ impl Frozen {
     #[track_caller]
     pub fn start(binary: &'static Binary) -> Self {
         Self::on(Setup::test_module(binary).start())
+    }
+
+    /// The same, with a replica that has the test module too.
+    #[track_caller]
+    pub fn with_replica(binary: &'static Binary) -> (Self, Server) {
+        let frozen = Self::start(binary);
+        let replica = Setup::test_module(binary).start();
+        follow(&mut replica.connect(), &frozen.server);
+        (frozen, replica)
     }
 
     /// The same on a server of the test, which must have loaded the module with `test-hooks`.

@@ -37,7 +37,7 @@ pub use random::Random;
 pub use replay::{replay, Subject};
 pub use replica::{catch_up, cut_off, follow, is_primary, resyncs, ReplicationStream};
 pub use reply::Reply;
-pub use samples::{fill, next_decisions, snapshots, SAMPLES};
+pub use samples::{fill, next_decisions, samples_on, snapshots, SAMPLES};
 pub use sentinel::watch;
 pub use server::{Server, Setup};
 pub use vectors::{cases, Action, Case, Held, Request, Step, VECTORS};
