@@ -1,4 +1,4 @@
-//! Who may call what: users, read-only replicas, and a server that must not write.
+//! Rights: users, read-only replicas, and servers that must not write.
 
 use ratelimit_harness::{
     follow, not_applicable, on_every_server, Connection, Reply, Server, Setup,
@@ -11,55 +11,54 @@ fn login(server: &Server, user: &str) -> Connection {
 }
 
 #[test]
-fn a_user_who_may_only_read_the_key_can_peek_and_not_check() {
+fn a_user_who_may_only_read_can_peek_but_not_check() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
         let rule = "ACL SETUSER reader on >secret +@all %R~limits:*";
-        if let Reply::Error(error) = admin.say(rule) {
+        if let Reply::Error(error) = admin.reply_to(rule) {
             return not_applicable(binary, "a user with only %R~ on the key", &error);
         }
         let mut reader = login(&server, "reader");
         assert_eq!(reader.must("ACL WHOAMI").text(), "reader");
         assert!(reader.must("RATELIMIT.PEEK limits:1 5 60").allowed());
-        let refused = reader.say("RATELIMIT.CHECK limits:1 5 60");
-        assert!(refused.error().starts_with("NOPERM"), "{refused:?}");
-        let refused = reader.say("RATELIMIT.PEEK other 5 60");
-        assert!(refused.error().starts_with("NOPERM"), "{refused:?}");
+        reader.reply_to("RATELIMIT.CHECK limits:1 5 60").expect_error("NOPERM");
+        reader.reply_to("RATELIMIT.PEEK other 5 60").expect_error("NOPERM");
         assert_eq!(admin.must("DBSIZE").integer(), 0);
     });
 }
 
 #[test]
-fn a_user_needs_both_reading_and_writing_to_check() {
+fn a_user_needs_read_and_write_rights_to_check() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
-        if let Reply::Error(error) = admin.say("ACL SETUSER writer on >secret +@all %W~limits:*") {
+        if let Reply::Error(error) =
+            admin.reply_to("ACL SETUSER writer on >secret +@all %W~limits:*")
+        {
             return not_applicable(binary, "a user with only %W~ on the key", &error);
         }
-        let refused = login(&server, "writer").say("RATELIMIT.CHECK limits:1 5 60");
-        assert!(refused.error().starts_with("NOPERM"), "{refused:?}");
+        login(&server, "writer").reply_to("RATELIMIT.CHECK limits:1 5 60").expect_error("NOPERM");
         admin.must("ACL SETUSER both on >secret +@all %RW~limits:*");
         assert!(login(&server, "both").must("RATELIMIT.CHECK limits:1 5 60").allowed());
     });
 }
 
 #[test]
-fn a_user_is_given_the_commands_by_name() {
+fn a_user_gets_the_right_to_a_command_by_its_name() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
         admin.must("ACL SETUSER caller on >secret ~* +ratelimit.check");
         let mut caller = login(&server, "caller");
         assert!(caller.must("RATELIMIT.CHECK k 5 60").allowed());
-        assert!(caller.say("RATELIMIT.PEEK k 5 60").error().starts_with("NOPERM"));
-        assert!(caller.say("GET k").error().starts_with("NOPERM"));
+        caller.reply_to("RATELIMIT.PEEK k 5 60").expect_error("NOPERM");
+        caller.reply_to("GET k").expect_error("NOPERM");
     });
 }
 
 #[test]
-fn the_categories_hold_the_commands() {
+fn the_commands_are_in_their_categories() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
@@ -69,7 +68,7 @@ fn the_categories_hold_the_commands() {
         };
         if !is_in(&mut admin, "fast", "ratelimit.check") {
             let why = "it has no API for the categories of a module's commands";
-            assert!(!has_acl_category_api(&server), "the server could be told the categories");
+            assert!(!has_acl_category_api(&server), "the server has an API for categories");
             return not_applicable(binary, "ACL categories", why);
         }
         for (category, check, peek) in [
@@ -84,11 +83,11 @@ fn the_categories_hold_the_commands() {
         admin.must("ACL SETUSER reader on >secret ~* +@read");
         let mut reader = login(&server, "reader");
         assert!(reader.must("RATELIMIT.PEEK k 5 60").allowed());
-        assert!(reader.say("RATELIMIT.CHECK k 5 60").error().starts_with("NOPERM"));
+        reader.reply_to("RATELIMIT.CHECK k 5 60").expect_error("NOPERM");
     });
 }
 
-/// The name of the function stands in the program that offers it to modules.
+/// A server that offers the function to modules has its name in its program.
 fn has_acl_category_api(server: &Server) -> bool {
     let program = std::fs::read(&server.binary().path).expect("the program can be read");
     let name = b"SetCommandACLCategories";
@@ -96,7 +95,7 @@ fn has_acl_category_api(server: &Server) -> bool {
 }
 
 #[test]
-fn a_read_only_replica_peeks_and_does_not_check() {
+fn a_read_only_replica_peeks_but_does_not_check() {
     on_every_server(|binary| {
         let primary = Setup::module(binary).start();
         let replica = Setup::module(binary).start();
@@ -105,19 +104,19 @@ fn a_read_only_replica_peeks_and_does_not_check() {
         follow(&mut client, &primary);
         let reply = client.must("RATELIMIT.PEEK k 5 1000").integers();
         assert_eq!(reply[..4], [1, 5, 4, 0]);
-        assert!(client.say("RATELIMIT.CHECK k 5 1000").error().starts_with("READONLY"));
+        client.reply_to("RATELIMIT.CHECK k 5 1000").expect_error("READONLY");
         assert_eq!(client.must("GET k").text(), "1");
     });
 }
 
 #[test]
-fn a_server_without_enough_replicas_peeks_and_does_not_check() {
+fn a_server_without_enough_replicas_only_peeks() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 1000");
         client.must("CONFIG SET min-replicas-to-write 1");
-        assert!(client.say("RATELIMIT.CHECK k 5 1000").error().starts_with("NOREPLICAS"));
+        client.reply_to("RATELIMIT.CHECK k 5 1000").expect_error("NOREPLICAS");
         assert_eq!(client.must("RATELIMIT.PEEK k 5 1000").integers()[..4], [1, 5, 4, 0]);
         assert_eq!(client.must("GET k").text(), "1");
     });

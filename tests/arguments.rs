@@ -1,9 +1,9 @@
-//! Wrong arguments: each gets its error from the table, the same from the module and the twin,
-//! and leaves the key as it was. The bounds, and one of each error, stand in `tests/vectors.txt`.
+//! Wrong arguments: the module and the script answer the same error, and the key stays as it was.
+//! The bounds, and an example of each error, are in `tests/vectors.txt`.
 
-use ratelimit_harness::{error_text, on_every_server, Frozen, Limiter, Reply};
+use ratelimit_harness::{error_text, on_every_server, Frozen, Reply};
 
-/// The words behind the key, and the name of the error; `-` where there is none.
+/// The words behind the key, and the name of the error, or `-` for no error.
 const CASES: &[(&str, &str)] = &[
     // limit: digits and nothing else
     ("99999999999999999999999999 60", "Limit"),
@@ -29,7 +29,7 @@ const CASES: &[(&str, &str)] = &[
     ("5 1mss", "Window"),
     ("5 minute", "Window"),
     ("5 1m30s", "Window"),
-    // pairs: what follows a pair, and windows that are the same in other words
+    // pairs: the words behind a pair, and equal windows in different units
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 1", "TooManyPairs"),
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 9x x", "TooManyPairs"),
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 x", "Syntax"),
@@ -77,7 +77,7 @@ const CASES: &[(&str, &str)] = &[
     ("10 366d ALGORITHM BUCKET BURST 100", "-"),
     ("10 366d ALGORITHM BUCKET BURST 101", "BurstRefill"),
     ("0 60 ALGORITHM BUCKET", "-"),
-    // several faults: the leftmost word is told; what does not go together, after all words
+    // several errors: the first wrong word decides; combinations are checked after all words
     ("1 60 COST 0 x", "Cost"),
     ("1 60 BURST 5 x", "Syntax"),
     ("1 60 1 61 BURST 5", "BurstAlgorithm"),
@@ -85,7 +85,7 @@ const CASES: &[(&str, &str)] = &[
     ("0 60 BURST 5", "BurstAlgorithm"),
 ];
 
-/// Words that a line cannot hold.
+/// Words that cannot stand in a line.
 const BINARY: &[(&[&[u8]], &str)] = &[
     (&[b"", b"60"], "Limit"),
     (&[b"5", b""], "Window"),
@@ -120,13 +120,13 @@ fn show(words: &[&[u8]]) -> String {
 }
 
 #[test]
-fn every_wrong_argument_is_told_with_its_rule() {
+fn every_wrong_argument_gets_the_error_of_its_rule() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in frozen.limiters() {
             for verb in ["CHECK", "PEEK"] {
                 for (words, name) in cases() {
-                    let reply = limiter.ask(&mut frozen.connection, verb, b"k", &words);
+                    let reply = limiter.send(&mut frozen.connection, verb, b"k", &words);
                     let case = format!("{verb} k {} of {}", show(&words), limiter.name());
                     match name {
                         "-" => assert!(matches!(reply, Reply::Array(_)), "{case}: {reply:?}"),
@@ -140,7 +140,7 @@ fn every_wrong_argument_is_told_with_its_rule() {
 }
 
 #[test]
-fn words_of_100_kb_are_refused_as_any_others() {
+fn words_of_100_kb_get_the_same_errors() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let long = "9".repeat(100_000);
@@ -152,9 +152,9 @@ fn words_of_100_kb_are_refused_as_any_others() {
             (&["5", "60", "ALGORITHM", &long], "Algorithm"),
             (&["5", "60", "9", &long], "Window"),
         ];
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in frozen.limiters() {
             for (words, name) in cases {
-                let reply = limiter.ask(&mut frozen.connection, "CHECK", b"k", words);
+                let reply = limiter.send(&mut frozen.connection, "CHECK", b"k", words);
                 assert_eq!(reply, Reply::Error(error_text(name).into()), "{}", limiter.name());
             }
         }
@@ -163,47 +163,48 @@ fn words_of_100_kb_are_refused_as_any_others() {
 }
 
 #[test]
-fn too_few_words_are_the_servers_own_error() {
+fn too_few_words_get_the_servers_own_error() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         for verb in ["CHECK", "PEEK"] {
             let command = format!("ratelimit.{}", verb.to_lowercase());
             let text = format!("ERR wrong number of arguments for '{command}' command");
             for line in ["", "k", "k 5"] {
-                let reply = frozen.connection.say(&format!("RATELIMIT.{verb} {line}"));
+                let reply = frozen.connection.reply_to(&format!("RATELIMIT.{verb} {line}"));
                 assert_eq!(reply, Reply::Error(text.clone()), "{verb} {line}");
             }
             for words in [&[][..], &["5"]] {
-                let reply = frozen.twin.ask(&mut frozen.connection, verb, b"k", words);
-                assert_eq!(reply, Reply::Error(text.clone()), "{verb} {words:?} of the twin");
+                let reply = frozen.script.send(&mut frozen.connection, verb, b"k", words);
+                assert_eq!(reply, Reply::Error(text.clone()), "{verb} {words:?} of the script");
             }
         }
     });
 }
 
 #[test]
-fn the_twin_takes_check_and_peek_in_any_case_and_no_other_verb() {
+fn the_script_takes_check_and_peek_in_any_case() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        let mut ask = |verb| frozen.twin.ask(&mut frozen.connection, verb, b"k", &["5", "60"]);
-        assert_eq!(ask("check").integers(), [1, 5, 4, 0, 60_000]);
-        assert_eq!(ask("Peek").integers(), [1, 5, 4, 0, 60_000]);
+        let mut send = |verb| frozen.script.send(&mut frozen.connection, verb, b"k", &["5", "60"]);
+        assert_eq!(send("check").integers(), [1, 5, 4, 0, 60_000]);
+        assert_eq!(send("Peek").integers(), [1, 5, 4, 0, 60_000]);
         for verb in ["", "CHECKS", "RATELIMIT.CHECK", "RESET", "\0"] {
-            assert_eq!(ask(verb), Reply::Error(error_text("Syntax").into()), "{verb:?}");
+            assert_eq!(send(verb), Reply::Error(error_text("Syntax").into()), "{verb:?}");
         }
     });
 }
 
 #[test]
-fn a_rejected_call_leaves_the_key_as_it_was() {
+fn a_call_with_an_error_leaves_the_key_as_it_was() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
+        let limiters = frozen.limiters();
         let client = &mut frozen.connection;
         client.must("RATELIMIT.CHECK k 5 60");
         let before = (client.snapshot(b"k"), client.info("rdb_changes_since_last_save"));
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in limiters {
             for (words, _) in cases().filter(|(_, name)| *name != "-") {
-                limiter.ask(client, "CHECK", b"k", &words).error();
+                limiter.send(client, "CHECK", b"k", &words).error();
                 assert_eq!(client.snapshot(b"k"), before.0, "{}", show(&words));
             }
         }
@@ -212,17 +213,17 @@ fn a_rejected_call_leaves_the_key_as_it_was() {
 }
 
 #[test]
-fn arguments_are_judged_before_the_key_and_the_clock() {
+fn arguments_are_checked_before_the_key_and_the_clock() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         frozen.connection.must("RPUSH list item");
         frozen.connection.must("SET forever 5");
         for clock in [ratelimit_harness::T0_MICROS, 1 << 60] {
             frozen.set_clock(clock);
-            for limiter in [&Limiter::Module, &frozen.twin] {
+            for limiter in frozen.limiters() {
                 for key in [&b"list"[..], b"forever"] {
                     let reply =
-                        limiter.ask(&mut frozen.connection, "CHECK", key, &["5", "60", "x"]);
+                        limiter.send(&mut frozen.connection, "CHECK", key, &["5", "60", "x"]);
                     assert_eq!(reply, Reply::Error(error_text("Syntax").into()));
                 }
             }
@@ -231,7 +232,7 @@ fn arguments_are_judged_before_the_key_and_the_clock() {
 }
 
 #[test]
-fn the_clock_is_judged_before_the_key() {
+fn the_clock_is_checked_before_the_key() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         frozen.connection.must("RPUSH list item");
@@ -239,8 +240,8 @@ fn the_clock_is_judged_before_the_key() {
         for (clock, expected) in [(latest, "WrongType"), (latest + 1, "Clock"), (1 << 60, "Clock")]
         {
             frozen.set_clock(clock);
-            for limiter in [&Limiter::Module, &frozen.twin] {
-                let reply = limiter.ask(&mut frozen.connection, "CHECK", b"list", &["5", "60"]);
+            for limiter in frozen.limiters() {
+                let reply = limiter.send(&mut frozen.connection, "CHECK", b"list", &["5", "60"]);
                 assert_eq!(reply, Reply::Error(error_text(expected).into()), "{}", limiter.name());
                 assert_eq!(frozen.connection.must("LLEN list").integer(), 1);
             }

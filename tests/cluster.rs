@@ -1,5 +1,5 @@
-//! A cluster: calls go to the node that has the key, and a slot that moves under load takes its
-//! counts along.
+//! A cluster: calls go to the node that has the key, and a slot that moves under load keeps its
+//! counts.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -11,12 +11,12 @@ use ratelimit_harness::{
 
 const PAIRS: [&str; 2] = ["4000 366d", "4000 366d 1000000 365d"];
 const LIMIT: u64 = 4_000;
-/// As many are admitted before the slot moves, and as many are left for after: from there on the
-/// callers only peek until it has moved.
+/// So many calls are allowed before the slot moves, and so many are left for after the move: the
+/// callers only peek from there until the slot has moved.
 const MARGIN: u64 = 500;
 
 #[test]
-fn a_slot_that_is_moved_key_by_key_under_load_takes_its_counts_along() {
+fn a_slot_moved_key_by_key_under_load_keeps_its_counts() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         is_moved_under_load(&cluster, move_key_by_key);
@@ -24,7 +24,7 @@ fn a_slot_that_is_moved_key_by_key_under_load_takes_its_counts_along() {
 }
 
 #[test]
-fn a_slot_that_is_moved_as_a_whole_under_load_takes_its_counts_along() {
+fn a_slot_moved_as_a_whole_under_load_keeps_its_counts() {
     on_every_server(|binary| {
         let probe = Setup::plain(binary).start();
         if !probe.connect().knows_command("CLUSTER|MIGRATESLOTS") {
@@ -37,13 +37,13 @@ fn a_slot_that_is_moved_as_a_whole_under_load_takes_its_counts_along() {
 }
 
 #[test]
-fn a_call_in_the_wrong_place_is_sent_to_the_right_one() {
+fn a_call_to_the_wrong_node_is_sent_to_the_right_one() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         let slot = cluster.slot("{k}");
         for (i, node) in cluster.nodes.iter().enumerate() {
             for command in ["RATELIMIT.CHECK", "RATELIMIT.PEEK"] {
-                let reply = node.connect().say(&format!("{command} {{k}} 5 1000"));
+                let reply = node.connect().reply_to(&format!("{command} {{k}} 5 1000"));
                 if i == cluster.owner(slot) {
                     assert!(reply.allowed());
                     continue;
@@ -68,7 +68,7 @@ struct Limited {
 /// What the callers have seen so far.
 struct Load {
     limits: Vec<Limited>,
-    asked: AtomicU64,
+    asks: AtomicU64,
     has_moved: AtomicBool,
     is_over: AtomicBool,
 }
@@ -81,7 +81,7 @@ impl Load {
         };
         Self {
             limits: policies(&PAIRS).into_iter().map(limited).collect(),
-            asked: AtomicU64::new(0),
+            asks: AtomicU64::new(0),
             has_moved: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
@@ -135,16 +135,16 @@ fn call_until_it_is_over(mut client: ClusterClient, load: &Load) {
             let waits = allowed.load(Relaxed) >= LIMIT - MARGIN && !load.has_moved.load(Relaxed);
             let command = if waits { "RATELIMIT.PEEK" } else { "RATELIMIT.CHECK" };
             let call = [command, key].into_iter().chain(words.split(' '));
-            let asked = client.asked;
+            let asks = client.asks;
             if client.call(&call.collect::<Vec<_>>()).allowed() && !waits {
                 allowed.fetch_add(1, Relaxed);
             }
-            load.asked.fetch_add(client.asked - asked, Relaxed);
+            load.asks.fetch_add(client.asks - asks, Relaxed);
         }
     }
 }
 
-/// With SETSLOT and MIGRATE: while the slot is between the two nodes, callers are sent on by ASK.
+/// Moves a slot with SETSLOT and MIGRATE. Meanwhile the old node sends callers on by ASK.
 fn move_key_by_key(cluster: &Cluster, slot: u16, from: usize, to: usize, load: &Load) {
     let mut nodes: Vec<Connection> = cluster.nodes.iter().map(|node| node.connect()).collect();
     let (from_id, to_id) = (cluster.id(from), cluster.id(to));
@@ -152,17 +152,17 @@ fn move_key_by_key(cluster: &Cluster, slot: u16, from: usize, to: usize, load: &
     nodes[from].must(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
     let port = cluster.nodes[to].port().to_string();
     for Limited { key, .. } in &load.limits {
-        let asked = load.asked.load(Relaxed);
+        let asks = load.asks.load(Relaxed);
         let migrate = ["MIGRATE", "127.0.0.1", &port, key, "0", "9000"];
         assert_eq!(nodes[from].call(&migrate), Reply::Status("OK".into()), "{key}");
-        eventually("a caller is asked to go on", || load.asked.load(Relaxed) > asked);
+        eventually("a caller is sent on by ASK", || load.asks.load(Relaxed) > asks);
     }
     for node in [to, from] {
         nodes[node].must(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
     }
 }
 
-/// With Valkey's CLUSTER MIGRATESLOTS.
+/// Moves a slot with Valkey's CLUSTER MIGRATESLOTS.
 fn move_as_a_whole(cluster: &Cluster, slot: u16, from: usize, to: usize, _: &Load) {
     let mut source = cluster.nodes[from].connect();
     let to_id = cluster.id(to);

@@ -1,4 +1,4 @@
-//! The documents against the code: syntax, error texts, and every example as it would be typed.
+//! The documents against the code: the synopsis, the error texts, and every example.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ const CHECK: &str = "docs/commands/ratelimit.check.md";
 const PEEK: &str = "docs/commands/ratelimit.peek.md";
 pub(crate) const CLIENTS: &str = "docs/clients.md";
 
-/// Line breaks and indentation are the page's own affair.
+/// Line breaks and indentation of a page do not matter.
 fn with_single_spaces(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn the_documents_tell_the_syntax() {
+fn the_documents_have_the_synopsis_of_the_code() {
     for (path, command) in [
         (README, "RATELIMIT.CHECK"),
         (README, "RATELIMIT.PEEK"),
@@ -40,7 +40,7 @@ fn the_page_of_check_has_every_error_text() {
 }
 
 #[test]
-fn the_documents_have_no_error_text_that_the_code_has_not() {
+fn the_documents_have_only_error_texts_of_the_code() {
     let known: Vec<_> = error_names().into_iter().map(error_text).collect();
     for path in [README, CHECK, PEEK] {
         for text in code_spans(&page(path)).filter(|span| is_error(span)) {
@@ -67,8 +67,8 @@ struct Example {
     printed: Vec<String>,
 }
 
-/// In the fenced blocks, behind the prompt `redis> `. A line `# 12 s later` is an example too; what
-/// stands behind ` # ` is a remark.
+/// The examples of a page: the lines behind the prompt `redis> ` in its fenced blocks. A line
+/// `# 12 s later` is an example too: it moves the clock. A remark may follow behind ` # `.
 fn examples(page: &str) -> Vec<Example> {
     page.split("```").skip(1).step_by(2).flat_map(examples_of_block).collect()
 }
@@ -106,13 +106,13 @@ fn every_example_prints_what_the_documents_show() {
                 frozen.set_clock(now);
                 continue;
             }
-            let reply = print(&ask(&mut frozen.connection, &typed));
+            let reply = print(&send(&mut frozen.connection, &typed));
             assert_eq!(reply, printed, "{path}: {typed}");
         }
     }
 }
 
-fn ask(client: &mut Connection, typed: &str) -> Reply {
+fn send(client: &mut Connection, typed: &str) -> Reply {
     let words: Vec<_> = typed.split_whitespace().map(|word| word.trim_matches('"')).collect();
     client.call(&words)
 }
@@ -138,9 +138,9 @@ fn print_item((number, item): (usize, &Reply)) -> Vec<String> {
     lines
 }
 
-/// A table behind `<!-- rows of <record> -->` holds rows of that record of a benchmark, and no others.
+/// Each row of a table behind `<!-- rows of <record> -->` is also in that record of a benchmark.
 #[test]
-fn every_figure_in_the_readme_stands_in_a_record() {
+fn every_figure_of_the_readme_is_in_a_record() {
     let readme = page(README);
     let mut rows = 0;
     for part in readme.split("<!-- rows of ").skip(1) {
@@ -154,7 +154,7 @@ fn every_figure_in_the_readme_stands_in_a_record() {
     assert!(rows >= 6, "the README shows only {rows} rows of records");
 }
 
-/// What a page shows behind each `<!-- file: path -->`.
+/// Each file that a page shows behind `<!-- file: path -->`, and the text that it shows.
 pub(crate) fn files_shown(path: &str) -> BTreeMap<String, String> {
     let page = page(path);
     let parts = page.split("<!-- file: ").skip(1);
@@ -169,7 +169,7 @@ fn file_shown(part: &str) -> Option<(String, String)> {
 }
 
 #[test]
-fn a_file_that_a_page_shows_is_shown_as_it_is() {
+fn a_page_shows_its_files_as_they_are() {
     let shown = files_shown(CLIENTS);
     assert!(!shown.is_empty(), "{CLIENTS} shows no file");
     for (file, text) in shown {

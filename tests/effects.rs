@@ -1,12 +1,12 @@
-//! What an allowed call does elsewhere: on replicas, in files, in copies.
+//! What an allowed call changes elsewhere: on replicas, in files and in copies of a key.
 
 use ratelimit_harness::{
-    catch_up, fill, follow, next_decisions, on_every_server, snapshots, Connection, Frozen,
-    ReplicationStream, Reply, Server, Setup, SAMPLES, T0_MICROS, T0_MILLIS,
+    catch_up, fill, follow, next_decisions, on_every_server, samples_on, snapshots, Connection,
+    Frozen, ReplicationStream, Reply, Server, Setup, SAMPLES, T0_MICROS, T0_MILLIS,
 };
 
 #[test]
-fn replica_without_the_module_has_the_same_digest() {
+fn a_replica_without_the_module_has_the_same_digest() {
     on_every_server(|binary| {
         let primary = Setup::module(binary).start();
         let replica = Setup::plain(binary).start();
@@ -22,15 +22,15 @@ fn replica_without_the_module_has_the_same_digest() {
         for key in client.must("KEYS *").texts() {
             assert_eq!(link.snapshot(key.as_bytes()), client.snapshot(key.as_bytes()), "{key}");
         }
-        assert!(link.say("RATELIMIT.PEEK k 1 1").error().starts_with("ERR unknown command"));
+        link.reply_to("RATELIMIT.PEEK k 1 1").expect_error("ERR unknown command");
     });
 }
 
-/// Through threads that read the calls, into several databases, under keys of any bytes: to a replica and
-/// a file, and from the file into a server without the module after a crash.
+/// In several databases, with threads that read the calls. After a crash, a server without the
+/// module reads the file.
 #[test]
-fn keys_of_any_bytes_in_any_database_reach_the_replica_and_the_file() {
-    // Nothing ends while it is compared.
+fn keys_of_any_bytes_reach_the_replica_and_the_file() {
+    // No window ends during the test.
     const POLICIES: [&str; 4] =
         ["9 1h", "9 1h 99 2h", "9 1h ALGORITHM SLIDING", "9 9h ALGORITHM BUCKET"];
     on_every_server(|binary| {
@@ -60,7 +60,7 @@ fn keys_of_any_bytes_in_any_database_reach_the_replica_and_the_file() {
 }
 
 #[test]
-fn replicas_are_sent_set_with_an_expiry_and_nothing_else() {
+fn replicas_get_set_with_an_expiry_and_nothing_else() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let mut stream = ReplicationStream::of(&frozen.server);
@@ -69,7 +69,7 @@ fn replicas_are_sent_set_with_an_expiry_and_nothing_else() {
             ("fixed 2 60", "1".to_owned(), end(60_000)),
             ("fixed 2 60", "2".to_owned(), end(60_000)),
             ("fixed 2 60", String::new(), String::new()),
-            // Counts below 1000 are sent as strings that were made at load.
+            // Counts below 1000 are sent as strings that the module makes when it loads.
             ("count 2000 60 COST 10", "10".to_owned(), end(60_000)),
             ("count 2000 60 COST 989", "999".to_owned(), end(60_000)),
             ("count 2000 60", "1000".to_owned(), end(60_000)),
@@ -126,10 +126,8 @@ fn names(effects: &[Vec<String>]) -> Vec<&str> {
 #[test]
 fn a_promoted_replica_decides_the_same() {
     on_every_server(|binary| {
-        let mut frozen = Frozen::start(binary);
-        let replica = Setup::test_module(binary).start();
+        let (mut frozen, replica) = Frozen::with_replica(binary);
         let mut link = replica.connect();
-        follow(&mut link, &frozen.server);
         fill(&mut frozen);
         catch_up(&mut link, &frozen.server);
         let expected = next_decisions(&frozen.server);
@@ -143,15 +141,15 @@ fn a_promoted_replica_decides_the_same() {
     });
 }
 
-/// Fills, does something that must change nothing, and compares with the server afterwards.
+/// Makes the samples, does something, and checks that the samples and the next decisions are the
+/// same.
 fn nothing_changes(setup: impl Fn(Setup) -> Setup, act: impl Fn(Frozen) -> Server) {
     on_every_server(|binary| {
         let mut frozen = Frozen::on(setup(Setup::test_module(binary)).start());
         fill(&mut frozen);
-        let expected = (snapshots(&mut frozen.connection), next_decisions(&frozen.server));
+        let expected = samples_on(&frozen.server);
         let server = act(frozen);
-        assert_eq!(snapshots(&mut server.connect()), expected.0);
-        assert_eq!(next_decisions(&server), expected.1);
+        assert_eq!(samples_on(&server), expected);
     });
 }
 
@@ -208,7 +206,7 @@ fn the_data_set_loads_without_the_module_and_goes_back() {
             let binary = frozen.server.binary();
             let plain = frozen.server.restart_as(setup(Setup::plain(binary)));
             let mut client = plain.connect();
-            assert!(client.say("RATELIMIT.PEEK k 1 1").error().starts_with("ERR unknown command"));
+            client.reply_to("RATELIMIT.PEEK k 1 1").expect_error("ERR unknown command");
             assert_eq!(snapshots(&mut client), before);
             client.must("INCRBY fixed 0");
             client.must("SAVE");
@@ -241,33 +239,32 @@ fn dump_and_restore_change_nothing() {
     );
 }
 
-/// MIGRATE tells the time left, not the end: on the way an expiry becomes some milliseconds later,
-/// and with it the end of a plain FIXED window. Nothing else.
+/// MIGRATE sends the time left, not the expiry. So the transfer delays the expiry by some
+/// milliseconds, and with it the end of a plain FIXED window.
 #[test]
-fn migrate_changes_nothing_but_puts_the_expiry_off_by_the_journey() {
+fn migrate_only_delays_the_expiry_by_the_transfer_time() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         fill(&mut frozen);
-        let (left, left_decisions) =
-            (snapshots(&mut frozen.connection), next_decisions(&frozen.server));
+        let (left, left_decisions) = samples_on(&frozen.server);
         let other = Setup::test_module(binary).start();
         let port = other.port().to_string();
         let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "9000", "KEYS"];
         migrate.extend(SAMPLES.map(|(key, _)| key));
         assert_eq!(frozen.connection.call(&migrate), Reply::Status("OK".into()));
-        let arrived = snapshots(&mut other.connect());
+        let (arrived, arrived_decisions) = samples_on(&other);
         let delays: Vec<i64> =
             left.iter().zip(&arrived).map(|(old, new)| new.1.integer() - old.1.integer()).collect();
         assert!(delays.iter().all(|delay| (0..9000).contains(delay)), "{delays:?}");
         assert!(left.iter().zip(&arrived).all(|(old, new)| old.0 == new.0), "the bytes differ");
-        for (old, new) in left_decisions.iter().zip(&next_decisions(&other)) {
-            is_later_by(if old.0 == "fixed" { delays[0] } else { 0 }, &old.1, &new.1);
+        for (old, new) in left_decisions.iter().zip(&arrived_decisions) {
+            waits_longer(if old.0 == "fixed" { delays[0] } else { 0 }, &old.1, &new.1);
         }
     });
 }
 
-/// The same decision, with waits that are longer by the delay, where there is a wait.
-fn is_later_by(delay: i64, old: &Reply, new: &Reply) {
+/// Checks that a decision is the same, but that its waits are longer by the delay.
+fn waits_longer(delay: i64, old: &Reply, new: &Reply) {
     let mut expected = old.clone();
     if let (true, Reply::Array(fields)) = (delay > 0, &mut expected) {
         for wait in &mut fields[3..5] {
@@ -284,7 +281,7 @@ fn copy_and_rename_change_nothing() {
         |mut frozen| {
             for (key, _) in SAMPLES {
                 frozen.connection.must(&format!("COPY {key} {key}:copy"));
-                moved_on(&mut frozen.connection, key);
+                leaves_its_copy(&mut frozen.connection, key);
                 frozen.connection.must(&format!("RENAME {key}:copy {key}"));
             }
             frozen.server
@@ -292,8 +289,8 @@ fn copy_and_rename_change_nothing() {
     );
 }
 
-/// A call on the original leaves its copy alone.
-fn moved_on(client: &mut Connection, key: &str) {
+/// A call on a key does not change the copy of the key.
+fn leaves_its_copy(client: &mut Connection, key: &str) {
     let copy = client.snapshot(format!("{key}:copy").as_bytes());
     let words = SAMPLES.iter().find(|sample| sample.0 == key).unwrap().1;
     client.must(&format!("RATELIMIT.CHECK {key} {words}"));

@@ -1,25 +1,25 @@
-//! Faults that the test build provokes: the server lives, and nothing was changed.
+//! Faults that the test module provokes: the server survives, and nothing changes.
 
 use ratelimit_harness::{
     error_text, on_every_server, policies, Connection, Frozen, ReplicationStream, Reply,
 };
 
 #[derive(Debug, PartialEq)]
-struct Standing {
+struct Snapshot {
     key: (Reply, Reply),
     changes: String,
     keys: Reply,
 }
 
-fn standing(client: &mut Connection, key: &str) -> Standing {
-    Standing {
+fn snapshot(client: &mut Connection, key: &str) -> Snapshot {
+    Snapshot {
         key: client.snapshot(key.as_bytes()),
         changes: client.info("rdb_changes_since_last_save"),
         keys: client.must("DBSIZE"),
     }
 }
 
-/// Provokes the fault for a call on a new key and on a living one.
+/// Provokes the fault in a call on a new key and in a call on an existing key.
 fn changes_nothing(fault: &str, call: &str, error: &str, counter: &str) {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
@@ -28,19 +28,19 @@ fn changes_nothing(fault: &str, call: &str, error: &str, counter: &str) {
         let mut provoked = 0;
         for (key, words) in policies(&["5 1000", "5 1000 9 2000"]) {
             for allowed_before in 0..2 {
-                let before = standing(client, &key);
+                let before = snapshot(client, &key);
                 stream.effects(client);
                 client.must(&format!("RATELIMIT.TEST {fault}"));
-                let reply = client.say(&format!("{call} {key} {words}"));
+                let reply = client.reply_to(&format!("{call} {key} {words}"));
                 provoked += 1;
                 assert_eq!(reply, Reply::Error(error_text(error).into()), "{key}");
-                assert_eq!(standing(client, &key), before, "{key}");
+                assert_eq!(snapshot(client, &key), before, "{key}");
                 assert_eq!(stream.effects(client), Vec::<Vec<String>>::new(), "{key}");
                 assert_eq!(client.info_number(counter), provoked);
                 assert_eq!(client.info_number("ratelimit_errors"), provoked);
-                // The next call is as if nothing had been.
+                // The next call is decided as if the fault had not happened.
                 let reply = client.must(&format!("RATELIMIT.CHECK {key} {words}"));
-                assert_eq!(reply.array()[2].integer(), 4 - allowed_before, "{key}");
+                assert_eq!(reply.remaining(), 4 - allowed_before, "{key}");
                 assert_eq!(stream.effects(client).len(), 1, "{key}");
             }
         }
@@ -82,11 +82,11 @@ fn a_panic_in_a_transaction_and_in_a_script_is_an_error_there() {
 }
 
 #[test]
-fn a_caught_panic_is_told_in_the_log() {
+fn a_caught_panic_is_in_the_log() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         frozen.connection.must("RATELIMIT.TEST PANIC");
-        frozen.connection.say("RATELIMIT.CHECK k 5 60").error();
+        frozen.connection.reply_to("RATELIMIT.CHECK k 5 60").error();
         let log = frozen.server.log();
         assert!(log.lines().any(|l| l.contains("<ratelimit>") && l.contains("panic")), "{log}");
     });

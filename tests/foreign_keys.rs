@@ -1,20 +1,20 @@
-//! Keys that are no limiter's, and keys of any bytes.
+//! Keys that do not belong to a limiter, and keys of any bytes.
 
 use ratelimit_harness::{
     error_text, on_every_server, Connection, Frozen, Limiter, Reply, ALGORITHMS, T0_MILLIS,
 };
 
-/// Each is refused with the error of that name, whatever the call, and left byte for byte.
-fn is_refused_and_left(client: &mut Connection, limiter: &Limiter, key: &str, name: &str) {
+/// Every call on the key gets the error of that name, and the key stays the same byte for byte.
+fn is_rejected_and_unchanged(client: &mut Connection, limiter: &Limiter, key: &str, name: &str) {
     let before = client.snapshot(key.as_bytes());
-    assert_ne!(before.0, Reply::Nil, "{key} was planted");
+    assert_ne!(before.0, Reply::Nil, "{key} exists");
     for algorithm in ALGORITHMS {
         for verb in ["CHECK", "PEEK"] {
             for words in [
                 &["5", "60", "ALGORITHM", algorithm][..],
                 &["0", "1ms", "9", "1d", "COST", "7", "ALGORITHM", algorithm],
             ] {
-                let reply = limiter.ask(client, verb, key.as_bytes(), words);
+                let reply = limiter.send(client, verb, key.as_bytes(), words);
                 let case = format!("{verb} {key} {words:?} of {}", limiter.name());
                 assert_eq!(reply, Reply::Error(error_text(name).into()), "{case}");
                 assert_eq!(client.snapshot(key.as_bytes()), before, "{case}");
@@ -23,47 +23,47 @@ fn is_refused_and_left(client: &mut Connection, limiter: &Limiter, key: &str, na
     }
 }
 
-fn with_both(test: impl Fn(&mut Connection, &Limiter)) {
+fn with_each_limiter(test: impl Fn(&mut Connection, &Limiter)) {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for limiter in [&Limiter::Module, &frozen.twin] {
-            test(&mut frozen.connection, limiter);
+        for limiter in frozen.limiters() {
+            test(&mut frozen.connection, &limiter);
         }
     });
 }
 
 #[test]
-fn keys_of_other_types_are_refused_and_left() {
-    with_both(|client, limiter| {
-        for plant in
+fn keys_of_other_types_are_rejected_and_unchanged() {
+    with_each_limiter(|client, limiter| {
+        for command in
             ["RPUSH list a", "HSET hash a 1", "SADD set a", "ZADD zset 1 a", "XADD stream * a 1"]
         {
-            let key = plant.split(' ').nth(1).unwrap();
-            client.must(plant);
-            is_refused_and_left(client, limiter, key, "WrongType");
+            let key = command.split(' ').nth(1).unwrap();
+            client.must(command);
+            is_rejected_and_unchanged(client, limiter, key, "WrongType");
             client.must(&format!("EXPIRE {key} 1000"));
-            is_refused_and_left(client, limiter, key, "WrongType");
+            is_rejected_and_unchanged(client, limiter, key, "WrongType");
             client.must(&format!("DEL {key}"));
         }
     });
 }
 
 #[test]
-fn strings_without_an_expiry_are_refused_and_left() {
-    with_both(|client, limiter| {
+fn strings_without_an_expiry_are_rejected_and_unchanged() {
+    with_each_limiter(|client, limiter| {
         for value in ["5", "0", "hello", "f1 1000 5 5", "b1 60000000 1 0"] {
             client.call(&["SET", "forever", value]);
-            is_refused_and_left(client, limiter, "forever", "NoExpiry");
+            is_rejected_and_unchanged(client, limiter, "forever", "NoExpiry");
         }
         client.must("SETBIT forever 7 1");
-        is_refused_and_left(client, limiter, "forever", "NoExpiry");
+        is_rejected_and_unchanged(client, limiter, "forever", "NoExpiry");
         client.call(&["SET", "forever", ""]);
-        is_refused_and_left(client, limiter, "forever", "NoExpiry");
+        is_rejected_and_unchanged(client, limiter, "forever", "NoExpiry");
     });
 }
 
 #[test]
-fn foreign_strings_are_refused_and_left() {
+fn foreign_strings_are_rejected_and_unchanged() {
     let long = "7".repeat(100_000);
     let values = [
         // not a plain count
@@ -116,31 +116,31 @@ fn foreign_strings_are_refused_and_left() {
         "f1 60000000 1 1 1000000 1 1",
         "f1 1000000 1 1 60000000 1",
     ];
-    with_both(|client, limiter| {
+    with_each_limiter(|client, limiter| {
         let expiry = (T0_MILLIS + 60_000).to_string();
         for value in values {
             client.call(&["SET", "foreign", value, "PXAT", &expiry]);
-            is_refused_and_left(client, limiter, "foreign", "Foreign");
+            is_rejected_and_unchanged(client, limiter, "foreign", "Foreign");
         }
     });
 }
 
 #[test]
-fn a_string_that_expires_after_2_to_the_53_is_refused_and_left() {
-    with_both(|client, limiter| {
+fn a_string_that_expires_after_2_to_the_53_is_rejected() {
+    with_each_limiter(|client, limiter| {
         for expiry in ["9007199254740992", "9223372036854775000"] {
             client.call(&["SET", "late", "5", "PXAT", expiry]);
-            is_refused_and_left(client, limiter, "late", "Foreign");
+            is_rejected_and_unchanged(client, limiter, "late", "Foreign");
         }
         client.must("SET late 5 PXAT 9007199254740991");
-        let reply = limiter.ask(client, "PEEK", b"late", &["6", "60"]).integers();
+        let reply = limiter.send(client, "PEEK", b"late", &["6", "60"]).integers();
         assert_eq!(reply[..3], [1, 6, 1], "{}", limiter.name());
     });
 }
 
 #[test]
-fn the_state_of_another_algorithm_is_refused_and_left() {
-    with_both(|client, limiter| {
+fn a_state_of_another_algorithm_is_rejected_and_unchanged() {
+    with_each_limiter(|client, limiter| {
         for written in ALGORITHMS {
             for pairs in ["9 60", "9 60 99 1h"] {
                 let key = format!("{written}:{}", pairs.len());
@@ -149,7 +149,7 @@ fn the_state_of_another_algorithm_is_refused_and_left() {
                 for called in ALGORITHMS.into_iter().filter(|called| *called != written) {
                     for verb in ["CHECK", "PEEK"] {
                         let words = ["9", "60", "ALGORITHM", called];
-                        let reply = limiter.ask(client, verb, key.as_bytes(), &words);
+                        let reply = limiter.send(client, verb, key.as_bytes(), &words);
                         let expected = Reply::Error(error_text("OtherAlgorithm").into());
                         assert_eq!(reply, expected, "{verb} {key} as {called}");
                         assert_eq!(client.snapshot(key.as_bytes()), before);
@@ -166,14 +166,17 @@ fn keys_of_any_bytes_work() {
     let long = vec![b'k'; 100_000];
     let keys: [&[u8]; 9] =
         [b"", b"\0", b"a\0b", b"\xff\xfe\x80", b"\r\n", b"+OK\r\n", b" ", b"%s%n%d", &long];
-    with_both(|client, limiter| {
+    with_each_limiter(|client, limiter| {
         for key in keys {
             let name = key[..key.len().min(8)].escape_ascii();
             for algorithm in ALGORITHMS {
                 let words = ["1", "60", "ALGORITHM", algorithm];
-                assert!(limiter.ask(client, "CHECK", key, &words).allowed(), "{name} {algorithm}");
-                assert!(!limiter.ask(client, "CHECK", key, &words).allowed(), "{name} {algorithm}");
-                assert!(!limiter.ask(client, "PEEK", key, &words).allowed(), "{name} {algorithm}");
+                assert!(limiter.send(client, "CHECK", key, &words).allowed(), "{name} {algorithm}");
+                assert!(
+                    !limiter.send(client, "CHECK", key, &words).allowed(),
+                    "{name} {algorithm}"
+                );
+                assert!(!limiter.send(client, "PEEK", key, &words).allowed(), "{name} {algorithm}");
                 assert_eq!(client.call(&[b"DEL", key]).integer(), 1, "{name} {algorithm}");
             }
         }
@@ -181,14 +184,14 @@ fn keys_of_any_bytes_work() {
 }
 
 #[test]
-fn a_counter_of_a_common_script_goes_on_and_back() {
-    with_both(|client, limiter| {
+fn a_counter_moves_from_a_common_script_and_back() {
+    with_each_limiter(|client, limiter| {
         let end = T0_MILLIS + 700_000;
         client.must(&format!("SET user 3 PXAT {end}"));
-        let reply = limiter.ask(client, "CHECK", b"user", &["5", "1000"]).integers();
+        let reply = limiter.send(client, "CHECK", b"user", &["5", "1000"]).integers();
         assert_eq!(reply, [1, 5, 1, 0, 700_000]);
         assert_eq!(client.must("INCR user").integer(), 5);
-        assert!(!limiter.ask(client, "CHECK", b"user", &["5", "1000"]).allowed());
+        assert!(!limiter.send(client, "CHECK", b"user", &["5", "1000"]).allowed());
         assert_eq!(client.must("GET user").text(), "5");
         assert_eq!(client.must("PEXPIRETIME user").integer(), end);
         client.must("DEL user");

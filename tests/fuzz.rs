@@ -1,5 +1,5 @@
-//! Hostile calls on hostile keys at hostile times: the server lives and answers every one, and
-//! module and twin agree on the answer and on what is stored.
+//! Random hostile calls on hostile keys at hostile times. The server survives and answers each
+//! call. The module and the script give the same answer and store the same state.
 
 use ratelimit_harness::{
     error_text, on_every_server, Binary, Frozen, Limiter, Random, Reply, ALGORITHMS, T0_MICROS,
@@ -7,7 +7,7 @@ use ratelimit_harness::{
 };
 
 const ROUNDS: u64 = 6_000;
-/// Sent at once.
+/// The rounds that are sent at once.
 const BATCH: u64 = 50;
 const KEYS: u64 = 4;
 
@@ -42,20 +42,20 @@ const WORDS: [&str; 24] = [
     "5\r\n",
 ];
 
-/// One call: what was before it, and what is asked.
+/// One call, and what happens before it.
 struct Round {
     clock: i64,
-    /// The command that plants something, without the name of the key behind its first word.
+    /// A command that sets the key, without the key's name.
     plant: Option<Vec<Vec<u8>>>,
     verb: &'static str,
     key: u64,
     words: Vec<Vec<u8>>,
-    /// Who is asked on the key that both share.
-    shared_asks_module: bool,
+    /// On the shared key, either the module or the script decides.
+    module_decides_shared: bool,
 }
 
 #[test]
-fn hostile_calls_are_answered_alike_and_nothing_ends_the_server() {
+fn module_and_script_answer_hostile_calls_alike() {
     on_every_server(|binary| {
         for seed in [1, 2] {
             hostile_calls(binary, seed);
@@ -67,24 +67,24 @@ fn hostile_calls(binary: &'static Binary, seed: u64) {
     let mut frozen = Frozen::start(binary);
     let mut random = Random(seed);
     let mut clock = T0_MICROS;
-    let mut told = Told::default();
+    let mut outcomes = Outcomes::default();
     for _ in 0..ROUNDS / BATCH {
         let rounds: Vec<_> = (0..BATCH).map(|_| round(&mut random, &mut clock)).collect();
-        let calls: Vec<_> = rounds.iter().flat_map(|round| calls(round, &frozen.twin)).collect();
+        let calls: Vec<_> = rounds.iter().flat_map(|round| calls(round, &frozen.script)).collect();
         let replies = frozen.connection.pipeline_calls(&calls);
         for (round, replies) in rounds.iter().zip(replies.chunks_exact(CALLS_A_ROUND)) {
-            judge(round, replies, &mut told);
+            compare(round, replies, &mut outcomes);
         }
     }
     assert_eq!(frozen.connection.info("ratelimit_caught_panics"), "0");
-    assert!(told.is_of_all_kinds(), "seed {seed} is one-sided: {told:?}");
+    assert!(outcomes.is_of_all_kinds(), "seed {seed} misses a kind: {outcomes:?}");
 }
 
-/// The key of the module alone, that of the twin alone, and the one that they share.
-const OWNERS: [&str; 3] = ["module", "twin", "shared"];
+/// Each round runs on three keys: one of the module, one of the script, and one that they share.
+const OWNERS: [&str; 3] = ["module", "script", "shared"];
 const CALLS_A_ROUND: usize = 2 + 4 * OWNERS.len();
 
-fn calls(round: &Round, twin: &Limiter) -> Vec<Vec<Vec<u8>>> {
+fn calls(round: &Round, script: &Limiter) -> Vec<Vec<Vec<u8>>> {
     let split = |line: String| line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
     let mut calls: Vec<Vec<Vec<u8>>> = Frozen::clock_lines(round.clock).map(split).to_vec();
     for owner in OWNERS {
@@ -93,8 +93,8 @@ fn calls(round: &Round, twin: &Limiter) -> Vec<Vec<Vec<u8>>> {
             Some(plant) => [&plant[..1], &[key.clone().into()], &plant[1..]].concat(),
             None => vec!["PING".into()],
         };
-        let is_module = owner == "module" || (owner == "shared" && round.shared_asks_module);
-        let limiter = if is_module { &Limiter::Module } else { twin };
+        let is_module = owner == "module" || (owner == "shared" && round.module_decides_shared);
+        let limiter = if is_module { &Limiter::Module } else { script };
         calls.push(plant);
         calls.push(limiter.call(round.verb, key.as_bytes(), &round.words));
         calls.push(vec!["DUMP".into(), key.clone().into()]);
@@ -103,17 +103,18 @@ fn calls(round: &Round, twin: &Limiter) -> Vec<Vec<Vec<u8>>> {
     calls
 }
 
-fn judge(round: &Round, replies: &[Reply], told: &mut Told) {
+/// Compares the answers on the three keys, and what the keys then hold.
+fn compare(round: &Round, replies: &[Reply], outcomes: &mut Outcomes) {
     let by_owner: Vec<_> = replies[2..].chunks_exact(4).map(|replies| &replies[1..]).collect();
     for (owner, answer) in OWNERS.iter().zip(&by_owner) {
-        assert_eq!(by_owner[0], *answer, "the module, and {owner}, after {}", round.show());
+        assert_eq!(by_owner[0], *answer, "the module and {owner}, after {}", round.show());
     }
-    told.count(&by_owner[0][0], round);
+    outcomes.count(&by_owner[0][0], round);
 }
 
-/// How many rounds ended in which way.
+/// How many rounds ended in each way.
 #[derive(Debug, Default)]
-struct Told {
+struct Outcomes {
     allowed: u32,
     denied: u32,
     wrong_arguments: u32,
@@ -121,7 +122,7 @@ struct Told {
     clock: u32,
 }
 
-impl Told {
+impl Outcomes {
     fn count(&mut self, reply: &Reply, round: &Round) {
         let counter = match reply {
             Reply::Array(_) if reply.allowed() => &mut self.allowed,
@@ -148,7 +149,7 @@ impl Round {
         let show = |words: &[Vec<u8>]| {
             words.iter().map(|w| format!("'{}'", w.escape_ascii())).collect::<Vec<_>>().join(" ")
         };
-        let plant = self.plant.as_ref().map_or("nothing planted".to_owned(), |plant| show(plant));
+        let plant = self.plant.as_ref().map_or("no key set".to_owned(), |plant| show(plant));
         let (verb, words) = (self.verb, show(&self.words));
         format!("{plant}, at {}: {verb} key {} {words}", self.clock, self.key)
     }
@@ -156,18 +157,18 @@ impl Round {
 
 fn round(random: &mut Random, clock: &mut i64) -> Round {
     *clock = step(random, *clock);
-    let told = if random.one_in(25) { hostile_clock(random) } else { *clock };
+    let now = if random.one_in(25) { hostile_clock(random) } else { *clock };
     Round {
-        clock: told,
+        clock: now,
         plant: random.one_in(4).then(|| plant(random, *clock)),
         verb: if random.one_in(4) { "PEEK" } else { "CHECK" },
         key: random.below(KEYS),
         words: arguments(random),
-        shared_asks_module: random.one_in(2),
+        module_decides_shared: random.one_in(2),
     }
 }
 
-/// Forth and back, but never to where the server's own clock would expire the keys.
+/// Moves the clock forth or back, but never so far back that the server itself expires the keys.
 fn step(random: &mut Random, clock: i64) -> i64 {
     let by = random.number(13) as i64;
     match random.below(6) {
@@ -177,7 +178,8 @@ fn step(random: &mut Random, clock: i64) -> i64 {
     }
 }
 
-/// A negative clock is the module's alone to see: TIME does not tell one.
+/// Not negative: only the test module can have a negative clock. The server's TIME is never
+/// negative.
 fn hostile_clock(random: &mut Random) -> i64 {
     const LATEST: i64 = (1 << 53) - 1 - 2 * 3660 * 86_400_000_000;
     let clocks = [0, 1, 999, LATEST - 1, LATEST, LATEST + 1, (1 << 53) - 1, 1 << 53, 1 << 60];
@@ -267,7 +269,7 @@ fn window(random: &mut Random) -> String {
     format!("{}{}", 1 + random.number(5), random.pick(&["ms", "", "s", "m", "h", "d"]))
 }
 
-/// Takes a word away, adds one, or damages one.
+/// Removes, adds or damages a word.
 fn distort(random: &mut Random, words: &mut Vec<Vec<u8>>) {
     let at = random.below(words.len() as u64 + 1) as usize;
     match random.below(3) {
@@ -284,7 +286,7 @@ fn a_clock_before_1970_is_out_of_range() {
         for clock in [-1, -1_000_000, i64::MIN + 1, i64::MAX] {
             frozen.connection.must(&format!("RATELIMIT.TEST CLOCK {clock}"));
             for verb in ["CHECK", "PEEK"] {
-                let reply = frozen.connection.say(&format!("RATELIMIT.{verb} k 5 60"));
+                let reply = frozen.connection.reply_to(&format!("RATELIMIT.{verb} k 5 60"));
                 assert_eq!(reply.error(), error_text("Clock"), "{verb} at {clock}");
             }
         }
@@ -293,16 +295,16 @@ fn a_clock_before_1970_is_out_of_range() {
 }
 
 #[test]
-fn an_expiry_at_this_very_moment_is_over() {
+fn a_state_is_over_at_its_expiry() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for limiter in [&Limiter::Module, &frozen.twin] {
+        for limiter in frozen.limiters() {
             frozen.connection.must(&format!("SET k 9 PXAT {}", T0_MILLIS + 1));
             let words = &["5", "60"];
-            let denied = limiter.ask(&mut frozen.connection, "CHECK", b"k", words).integers();
+            let denied = limiter.send(&mut frozen.connection, "CHECK", b"k", words).integers();
             assert_eq!(denied, [0, 5, 0, 1, 1], "{}", limiter.name());
             frozen.connection.must(&format!("SET k 9 PXAT {T0_MILLIS}"));
-            let allowed = limiter.ask(&mut frozen.connection, "CHECK", b"k", words).integers();
+            let allowed = limiter.send(&mut frozen.connection, "CHECK", b"k", words).integers();
             assert_eq!(allowed, [1, 5, 4, 0, 60_000], "{}", limiter.name());
         }
     });

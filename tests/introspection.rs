@@ -1,16 +1,17 @@
-//! What the server can be asked about the commands, and what INFO counts.
+//! What the server knows about the commands, and what INFO counts.
+
+use std::collections::BTreeSet;
 
 use ratelimit_core::command::SYNTAX;
 use ratelimit_harness::{not_applicable, on_every_server, Connection, Frozen, Reply, Setup};
 
-fn texts(reply: &Reply) -> Vec<String> {
-    let mut texts = reply.texts();
-    texts.sort();
-    texts
+/// Flags, without `module`, which not every server has.
+fn flags(reply: &Reply) -> BTreeSet<String> {
+    reply.texts().into_iter().filter(|flag| flag != "module").collect()
 }
 
 #[test]
-fn command_info_tells_the_true_arity_and_flags() {
+fn command_info_has_the_arity_and_the_flags() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -19,35 +20,32 @@ fn command_info_tells_the_true_arity_and_flags() {
             let info = infos.array()[0].array();
             assert_eq!(info[0].text(), command);
             assert_eq!(info[1].integer(), -4, "the arity of {command}");
-            let mut flags = texts(&info[2]);
-            flags.retain(|flag| flag != "module");
-            assert_eq!(flags, sorted(["fast", flag]), "the flags of {command}");
+            assert_eq!(flags(&info[2]), set(&["fast", flag]), "the flags of {command}");
             let positions: Vec<_> = info[3..6].iter().map(Reply::integer).collect();
             assert_eq!(positions, [1, 1, 1], "the key of {command}");
         }
     });
 }
 
-fn sorted<const N: usize>(mut words: [&str; N]) -> [&str; N] {
-    words.sort_unstable();
-    words
+fn set(words: &[&str]) -> BTreeSet<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 #[test]
-fn key_specs_tell_a_reader_from_a_writer() {
+fn key_specs_show_that_check_writes_and_peek_reads() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
         for (command, expected) in [
-            ("ratelimit.check", sorted(["RW", "access", "update"]).to_vec()),
-            ("ratelimit.peek", sorted(["RO", "access"]).to_vec()),
+            ("ratelimit.check", set(&["RW", "access", "update"])),
+            ("ratelimit.peek", set(&["RO", "access"])),
         ] {
             let infos = client.must(&format!("COMMAND INFO {command}"));
             let Some(specs) = infos.array()[0].array().get(8) else {
-                return not_applicable(binary, "key specs", "COMMAND INFO does not tell them");
+                return not_applicable(binary, "key specs", "COMMAND INFO does not have them");
             };
             let [spec] = specs.array() else { panic!("one key spec: {specs:?}") };
-            assert_eq!(texts(spec.field("flags")), expected, "{command}");
+            assert_eq!(flags(spec.field("flags")), expected, "{command}");
         }
     });
 }
@@ -64,9 +62,9 @@ fn the_server_finds_the_key() {
     });
 }
 
-/// The words behind the command's name, put together from COMMAND DOCS.
+/// The synopsis of a command, put together from COMMAND DOCS.
 fn documented_syntax(client: &mut Connection, command: &str) -> Result<String, String> {
-    let docs = match client.say(&format!("COMMAND DOCS {command}")) {
+    let docs = match client.reply_to(&format!("COMMAND DOCS {command}")) {
         Reply::Error(error) => return Err(error),
         docs => docs,
     };
@@ -75,15 +73,16 @@ fn documented_syntax(client: &mut Connection, command: &str) -> Result<String, S
 }
 
 fn argument_syntax(argument: &Reply) -> String {
-    let has = |flag: &str| flags(argument).iter().any(|known| known == flag);
+    let flags = argument.optional_field("flags").map_or(Vec::new(), Reply::texts);
+    let has = |flag: &str| flags.iter().any(|known| known == flag);
     let inner = match argument.field("type").text().as_str() {
         "oneof" => parts(argument).join(" | "),
         "block" => parts(argument).join(" "),
         "pure-token" => return argument.field("token").text(),
         _ => argument.field("name").text(),
     };
-    let word = match optional_field(argument, "token") {
-        Some(token) => format!("{token} {inner}"),
+    let word = match argument.optional_field("token") {
+        Some(token) => format!("{} {inner}", token.text()),
         None => inner,
     };
     match (has("optional"), has("multiple")) {
@@ -97,20 +96,8 @@ fn parts(argument: &Reply) -> Vec<String> {
     argument.field("arguments").array().iter().map(argument_syntax).collect()
 }
 
-fn flags(argument: &Reply) -> Vec<String> {
-    optional_field(argument, "flags").map_or(Vec::new(), |_| argument.field("flags").texts())
-}
-
-fn optional_field(argument: &Reply, name: &str) -> Option<String> {
-    let mut fields = argument.array().chunks_exact(2);
-    fields.find(|field| field[0].text() == name).map(|field| match &field[1] {
-        Reply::Bytes(_) | Reply::Status(_) => field[1].text(),
-        _ => String::new(),
-    })
-}
-
 #[test]
-fn command_docs_tells_the_syntax() {
+fn command_docs_has_the_synopsis() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -142,7 +129,7 @@ fn info_counts_decisions_of_check_and_errors_of_both() {
             ("RATELIMIT.CHECK other 9 60 9 1h COST 5", [3, 2, 3, 0, 0]),
         ];
         for (call, expected) in calls {
-            client.say(call);
+            client.reply_to(call);
             assert_eq!(counts(client), expected, "after {call}");
         }
     });
@@ -154,7 +141,7 @@ fn counts(client: &mut Connection) -> [i64; 5] {
 }
 
 #[test]
-fn info_has_a_section_of_the_modules_name() {
+fn info_has_a_section_named_ratelimit() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let info = server.connect().must("INFO ratelimit").text();

@@ -1,8 +1,8 @@
-//! Whoever begins to listen later has missed nothing.
+//! A replica or a file that is attached later misses nothing.
 
 use ratelimit_harness::{
-    catch_up, eventually, fill, follow, next_decisions, on_every_server, resyncs, snapshots,
-    Connection, Frozen, Server, Setup, SAMPLES,
+    catch_up, eventually, fill, follow, on_every_server, resyncs, samples_on, Connection, Frozen,
+    Server, Setup, SAMPLES,
 };
 
 fn call_each_sample(client: &mut Connection) {
@@ -11,13 +11,12 @@ fn call_each_sample(client: &mut Connection) {
     }
 }
 
-/// The same bytes, the same expiries, and the same decisions from then on.
+/// Both have the same values and expiries, and make the same decisions from then on.
 fn is_the_same(primary: &Server, replica: &Server) {
     catch_up(&mut replica.connect(), primary);
     let digest = |server: &Server| server.connect().must("DEBUG DIGEST");
     assert_eq!(digest(replica), digest(primary));
-    assert_eq!(snapshots(&mut replica.connect()), snapshots(&mut primary.connect()));
-    assert_eq!(next_decisions(replica), next_decisions(primary));
+    assert_eq!(samples_on(replica), samples_on(primary));
 }
 
 #[test]
@@ -34,17 +33,15 @@ fn a_replica_attached_later_has_everything() {
 }
 
 #[test]
-fn a_replica_that_left_and_comes_back_is_sent_what_it_missed() {
+fn a_replica_that_returns_gets_what_it_missed() {
     on_every_server(|binary| {
-        let mut frozen = Frozen::start(binary);
-        let replica = Setup::test_module(binary).start();
+        let (mut frozen, replica) = Frozen::with_replica(binary);
         let mut link = replica.connect();
-        follow(&mut link, &frozen.server);
         fill(&mut frozen);
         is_the_same(&frozen.server, &replica);
-        // Nobody listens on port 1; the replica keeps what it would need to go on.
+        // Nobody listens on port 1. The replica keeps its place in the stream.
         link.must("REPLICAOF 127.0.0.1 1");
-        eventually("the primary misses its replica", || {
+        eventually("the primary is without its replica", || {
             frozen.connection.info("connected_slaves") == "0"
         });
         call_each_sample(&mut frozen.connection);
@@ -56,11 +53,9 @@ fn a_replica_that_left_and_comes_back_is_sent_what_it_missed() {
 }
 
 #[test]
-fn a_replica_that_crashed_and_comes_back_has_everything() {
+fn a_replica_that_crashed_and_returns_has_everything() {
     on_every_server(|binary| {
-        let mut frozen = Frozen::start(binary);
-        let replica = Setup::test_module(binary).start();
-        follow(&mut replica.connect(), &frozen.server);
+        let (mut frozen, replica) = Frozen::with_replica(binary);
         fill(&mut frozen);
         let replica = replica.restart();
         call_each_sample(&mut frozen.connection);
@@ -70,7 +65,7 @@ fn a_replica_that_crashed_and_comes_back_has_everything() {
 }
 
 #[test]
-fn an_append_only_file_switched_on_at_run_time_has_everything() {
+fn an_append_only_file_switched_on_later_has_everything() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         fill(&mut frozen);
@@ -84,10 +79,9 @@ fn an_append_only_file_switched_on_at_run_time_has_everything() {
                 && is("aof_last_bgrewrite_status", "ok")
         });
         call_each_sample(&mut frozen.connection);
-        let expected = (snapshots(&mut frozen.connection), next_decisions(&frozen.server));
+        let expected = samples_on(&frozen.server);
         let setup = Setup::test_module(binary).with("appendonly yes");
         let server = frozen.server.restart_as(setup);
-        assert_eq!(snapshots(&mut server.connect()), expected.0);
-        assert_eq!(next_decisions(&server), expected.1);
+        assert_eq!(samples_on(&server), expected);
     });
 }

@@ -1,4 +1,4 @@
-//! Loading, unloading, and what the module refuses to be loaded with.
+//! Loading and unloading the module.
 
 use ratelimit_harness::{module, not_applicable, on_every_server, page, Connection, Reply, Setup};
 
@@ -10,7 +10,7 @@ fn is_loaded(client: &mut Connection) -> bool {
     client.must("MODULE LIST").array().iter().any(|entry| entry.field("name").text() == "ratelimit")
 }
 
-/// The lines of the log that the module has written itself.
+/// The lines of the log that the module has written.
 fn own_lines(log: &str) -> String {
     log.lines().filter(|line| line.contains("<ratelimit>")).collect::<Vec<_>>().join("\n")
 }
@@ -26,12 +26,12 @@ fn loads_from_the_configuration_and_by_command() {
         client.must(&load_line());
         assert!(is_loaded(&mut client));
         assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
-        assert!(client.say("RATELIMIT.TEST CLOCK 0").error().starts_with("ERR unknown command"));
+        client.reply_to("RATELIMIT.TEST CLOCK 0").expect_error("ERR unknown command");
     });
 }
 
 #[test]
-fn the_configuration_of_the_documents_loads_it_also_with_what_is_commented_out() {
+fn the_documented_configuration_loads_the_module() {
     let file = page("docs/ratelimit.conf");
     let (path, setting) = ("/usr/local/lib/libratelimit.so", "# ratelimit.allow-unload no");
     assert!(file.contains(path) && file.contains(setting));
@@ -52,22 +52,19 @@ fn does_not_load_twice() {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 1000");
-        client.say(&load_line()).error();
-        assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").integers()[2], 3);
+        client.reply_to(&load_line()).error();
+        assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").remaining(), 3);
     });
 }
 
 #[test]
-fn does_not_load_where_set_is_renamed() {
+fn does_not_load_if_set_is_renamed() {
     on_every_server(|binary| {
         for rename in ["rename-command SET \"\"", "rename-command SET foo"] {
-            let Err(log) = Setup::module(binary).with(rename).try_start() else {
-                panic!("the server started with {rename}");
-            };
-            let own = own_lines(&log);
-            assert!(own.contains("SET") && own.contains("rename"), "{rename}:\n{log}");
+            let own = own_lines(&Setup::module(binary).with(rename).refuses_to_start());
+            assert!(own.contains("SET") && own.contains("rename"), "{rename}:\n{own}");
             let server = Setup::plain(binary).with(rename).start();
-            server.connect().say(&load_line()).error();
+            server.connect().reply_to(&load_line()).error();
             assert!(own_lines(&server.log()).contains("SET"), "{rename}:\n{}", server.log());
             server.connect().must("PING");
         }
@@ -75,7 +72,7 @@ fn does_not_load_where_set_is_renamed() {
 }
 
 #[test]
-fn loads_where_other_commands_are_renamed() {
+fn loads_if_other_commands_are_renamed() {
     on_every_server(|binary| {
         let setup = Setup::module(binary).with("rename-command GET \"\"");
         let server = setup.with("rename-command FLUSHALL foo").start();
@@ -87,13 +84,11 @@ fn loads_where_other_commands_are_renamed() {
 fn refuses_arguments() {
     on_every_server(|binary| {
         let with_argument = format!("loadmodule {} allow-unload", module().display());
-        let Err(log) = Setup::plain(binary).with(&with_argument).try_start() else {
-            panic!("the server started with an argument to the module");
-        };
+        let log = Setup::plain(binary).with(&with_argument).refuses_to_start();
         assert!(own_lines(&log).contains("takes no arguments"), "{log}");
         let server = Setup::plain(binary).start();
         let mut client = server.connect();
-        client.say(&format!("{} yes", load_line())).error();
+        client.reply_to(&format!("{} yes", load_line())).error();
         client.must(&load_line());
         assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
     });
@@ -105,34 +100,31 @@ fn unloading_is_refused_unless_a_setting_allows_it() {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 1000");
-        client.say("MODULE UNLOAD ratelimit").error();
+        client.reply_to("MODULE UNLOAD ratelimit").error();
         assert!(own_lines(&server.log()).contains("ratelimit.allow-unload"), "{}", server.log());
-        assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").integers()[2], 3);
-        if let Reply::Error(error) = client.say("CONFIG SET ratelimit.allow-unload yes") {
+        assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").remaining(), 3);
+        if let Reply::Error(error) = client.reply_to("CONFIG SET ratelimit.allow-unload yes") {
             return not_applicable(binary, "allowing to unload", &error);
         }
         for remaining in [2, 1] {
             client.must("MODULE UNLOAD ratelimit");
             assert!(!is_loaded(&mut client));
-            assert!(client
-                .say("RATELIMIT.CHECK k 5 1000")
-                .error()
-                .starts_with("ERR unknown command"));
+            client.reply_to("RATELIMIT.CHECK k 5 1000").expect_error("ERR unknown command");
             client.must(&load_line());
-            assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").integers()[2], remaining);
-            client.say("MODULE UNLOAD ratelimit").error();
+            assert_eq!(client.must("RATELIMIT.CHECK k 5 1000").remaining(), remaining);
+            client.reply_to("MODULE UNLOAD ratelimit").error();
             client.must("CONFIG SET ratelimit.allow-unload yes");
         }
     });
 }
 
 #[test]
-fn unloading_gives_the_strings_back_that_loading_made() {
+fn unloading_frees_the_strings_that_loading_made() {
     on_every_server(|binary| {
         let server = Setup::plain(binary).start();
         let mut client = server.connect();
         client.must(&load_line());
-        if let Reply::Error(error) = client.say("CONFIG SET ratelimit.allow-unload yes") {
+        if let Reply::Error(error) = client.reply_to("CONFIG SET ratelimit.allow-unload yes") {
             return not_applicable(binary, "allowing to unload", &error);
         }
         let mut used = Vec::new();
@@ -142,14 +134,14 @@ fn unloading_gives_the_strings_back_that_loading_made() {
             client.must(&load_line());
             client.must("CONFIG SET ratelimit.allow-unload yes");
         }
-        // The thousand strings take 24 to 32 kB; server and crate leave 18 kB behind each time.
+        // The thousand strings take 24 to 32 kB. The server and the crate leak 18 kB each time.
         let growth = (used[29] - used[9]) / 20;
         assert!(growth < 21_000, "{growth} bytes each time: {used:?}");
     });
 }
 
 #[test]
-fn the_setting_is_off_takes_yes_and_no_and_stands_in_the_configuration() {
+fn allow_unload_is_off_by_default_and_takes_yes_and_no() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -157,8 +149,8 @@ fn the_setting_is_off_takes_yes_and_no_and_stands_in_the_configuration() {
         assert_eq!(get(), ["ratelimit.allow-unload", "no"]);
         client.must("CONFIG SET ratelimit.allow-unload yes");
         client.must("CONFIG SET ratelimit.allow-unload no");
-        client.say("CONFIG SET ratelimit.allow-unload perhaps").error();
-        client.say("MODULE UNLOAD ratelimit").error();
+        client.reply_to("CONFIG SET ratelimit.allow-unload perhaps").error();
+        client.reply_to("MODULE UNLOAD ratelimit").error();
         let setup = Setup::module(binary).with("ratelimit.allow-unload yes");
         setup.start().connect().must("MODULE UNLOAD ratelimit");
     });

@@ -1,6 +1,6 @@
-//! The module and its Lua twin against real servers: one file a behaviour.
+//! Tests of the module and the Lua script on real servers. Each file is about one behaviour.
 //!
-//! `make test` runs them on the servers that it finds, `make test-matrix` on all.
+//! `make test` runs them on the servers that it finds, `make test-matrix` on all servers.
 
 mod access;
 mod arguments;

@@ -1,4 +1,4 @@
-//! Memory is full: living keys go on limiting, and only the creation of a key is refused.
+//! Memory is full: existing keys go on limiting, and only a new key gets an error.
 
 use ratelimit_harness::{
     error_text, on_every_server, policies, Connection, Frozen, Limiter, ReplicationStream, Reply,
@@ -7,7 +7,7 @@ use ratelimit_harness::{
 
 const PAIRS: [&str; 2] = ["3 1000", "3 1000 9 2000"];
 
-/// A server with a living key for each policy, and no memory left.
+/// A server with a key for each policy, and no memory left.
 fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
@@ -16,13 +16,13 @@ fn on_every_full_server(test: impl Fn(&mut Connection, &Limiter)) {
         }
         frozen.connection.must("CONFIG SET maxmemory-policy noeviction");
         frozen.connection.must("CONFIG SET maxmemory 1");
-        assert!(frozen.connection.say("SET k v").error().starts_with("OOM"));
-        test(&mut frozen.connection, &frozen.twin);
+        frozen.connection.reply_to("SET k v").expect_error("OOM");
+        test(&mut frozen.connection, &frozen.script);
     });
 }
 
 #[test]
-fn living_keys_go_on_limiting() {
+fn existing_keys_go_on_limiting() {
     on_every_full_server(|client, _| {
         for (key, words) in policies(&PAIRS) {
             for (allowed, remaining) in [(1, 1), (1, 0), (0, 0)] {
@@ -35,13 +35,17 @@ fn living_keys_go_on_limiting() {
 }
 
 #[test]
-fn a_new_key_is_refused_with_the_servers_own_error() {
+fn a_new_key_gets_the_servers_own_error() {
     on_every_full_server(|client, _| {
-        let servers_own = client.say("SET k v");
+        let servers_own = client.reply_to("SET k v");
         assert_eq!(servers_own, Reply::Error(error_text("OutOfMemory").into()));
         let keys = client.must("DBSIZE");
         for (_, words) in policies(&PAIRS) {
-            assert_eq!(client.say(&format!("RATELIMIT.CHECK new {words}")), servers_own, "{words}");
+            assert_eq!(
+                client.reply_to(&format!("RATELIMIT.CHECK new {words}")),
+                servers_own,
+                "{words}"
+            );
         }
         assert_eq!(client.must("DBSIZE"), keys);
         client.must("CONFIG SET maxmemory 0");
@@ -51,15 +55,15 @@ fn a_new_key_is_refused_with_the_servers_own_error() {
 
 #[test]
 fn a_denial_and_a_peek_need_no_memory() {
-    on_every_full_server(|client, twin| {
+    on_every_full_server(|client, script| {
         for algorithm in ALGORITHMS {
             for (verb, words) in
                 [("CHECK", "0 60"), ("CHECK", "5 60 COST 6"), ("PEEK", "0 60"), ("PEEK", "5 60")]
             {
                 let words = format!("{words} ALGORITHM {algorithm}");
                 let words: Vec<_> = words.split(' ').collect();
-                for limiter in [&Limiter::Module, twin] {
-                    let reply = limiter.ask(client, verb, b"new", &words);
+                for limiter in [&Limiter::Module, script] {
+                    let reply = limiter.send(client, verb, b"new", &words);
                     let allowed = verb == "PEEK" && words[0] == "5";
                     assert_eq!(reply.allowed(), allowed, "{verb} {words:?} of {}", limiter.name());
                 }
@@ -69,25 +73,25 @@ fn a_denial_and_a_peek_need_no_memory() {
 }
 
 #[test]
-fn the_twin_is_refused_each_call_that_would_be_allowed() {
-    on_every_full_server(|client, twin| {
+fn the_script_gets_an_error_where_it_would_allow() {
+    on_every_full_server(|client, script| {
         for (key, words) in policies(&PAIRS) {
             let before = client.snapshot(key.as_bytes());
             let words: Vec<_> = words.split(' ').collect();
             for key in [&*key, "new"] {
-                let reply = twin.ask(client, "CHECK", key.as_bytes(), &words);
+                let reply = script.send(client, "CHECK", key.as_bytes(), &words);
                 let oom = error_text("OutOfMemory").trim_end_matches('.');
-                assert!(reply.error().starts_with(oom), "{key}: {reply:?}");
+                reply.expect_error(oom);
             }
             assert_eq!(client.snapshot(key.as_bytes()), before, "{key}");
         }
-        assert!(twin.ask(client, "PEEK", b"FIXED-1", &["3", "1000"]).allowed());
-        assert!(!twin.ask(client, "CHECK", b"FIXED-1", &["1", "1000"]).allowed());
+        assert!(script.send(client, "PEEK", b"FIXED-1", &["3", "1000"]).allowed());
+        assert!(!script.send(client, "CHECK", b"FIXED-1", &["1", "1000"]).allowed());
     });
 }
 
-/// Evicting comes before the call, which then takes some bytes itself: that must not refuse it. Nor
-/// must a command that is renamed: of those that a server may rename, the module needs SET alone.
+/// The server evicts before the call, and the call then takes some bytes itself: that must not
+/// fail. Renamed commands must not make it fail either: the module needs SET alone.
 #[test]
 fn a_new_key_is_made_as_long_as_the_server_can_evict() {
     const RENAMED: [&str; 6] = ["GET", "SETRANGE", "APPEND", "INCRBY", "STRLEN", "EXISTS"];
@@ -98,7 +102,7 @@ fn a_new_key_is_made_as_long_as_the_server_can_evict() {
         let mut stream = ReplicationStream::of(&frozen.server);
         let client = &mut frozen.connection;
         client.must("CONFIG SET maxmemory-policy allkeys-lru");
-        // What is kept for replicas is memory too.
+        // The buffer for replicas is memory too.
         client.must("CONFIG SET repl-backlog-size 16384");
         let limit = client.info_number("used_memory") + (1 << 18);
         client.must(&format!("CONFIG SET maxmemory {limit}"));
@@ -106,13 +110,13 @@ fn a_new_key_is_made_as_long_as_the_server_can_evict() {
             client.must("FLUSHALL");
             stream.effects(client);
             let evicted = client.info_number("evicted_keys");
-            // More than fit.
+            // More keys than fit.
             for n in 0..4_000 {
-                let reply = client.say(&format!("RATELIMIT.CHECK new:{n} {words}"));
+                let reply = client.reply_to(&format!("RATELIMIT.CHECK new:{n} {words}"));
                 assert!(reply.allowed(), "{n} {words}");
             }
             assert!(client.info_number("evicted_keys") > evicted, "{words}");
-            // Nothing is sent but the effects and the evictions.
+            // Replicas get only the effects and the evictions.
             let mut sent = stream.effects(client);
             sent.retain(|effect| !matches!(effect[0].as_str(), "DEL" | "UNLINK"));
             assert_eq!(sent.len(), 4_000, "{words}");

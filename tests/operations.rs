@@ -1,6 +1,6 @@
-//! docs/operations.md: each of its statements on real servers, and the page against its sources.
+//! docs/operations.md: its statements on real servers, and its figures against the records.
 //!
-//! The page names these tests where it says what they try.
+//! The page names these tests in comments: `<!-- tried by: … -->`.
 
 mod alerts;
 mod cluster;

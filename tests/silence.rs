@@ -1,11 +1,12 @@
-//! A denied call and a PEEK are seen by nobody; an allowed call is seen by everybody.
+//! Nobody notices a denied call or a PEEK. Everybody notices an allowed call: replicas, the
+//! append-only file, WATCH, client caches.
 
 use ratelimit_harness::{
     on_every_server, policies, Binary, Connection, Frozen, Limiter, ReplicationStream, Reply,
     Setup, ALGORITHMS,
 };
 
-/// Everybody who could notice a write.
+/// Everybody who can notice a write.
 struct Audience {
     frozen: Frozen,
     watcher: Connection,
@@ -52,7 +53,7 @@ impl Audience {
         self.watcher.must(&format!("WATCH {key}"));
         self.watcher.must("MULTI");
         self.watcher.must("PING");
-        remember(&mut self.cache, key);
+        cache_key(&mut self.cache, key);
         let client = &mut self.frozen.connection;
         let [changes, offset, aof, keys] = counters(client);
         act(client);
@@ -62,32 +63,33 @@ impl Audience {
             is_replicated: offset_then > offset,
             is_in_the_aof: aof_then > aof,
             breaks_watch: self.watcher.must("EXEC") == Reply::Nil,
-            invalidates: was_told(&mut self.cache, key),
+            invalidates: is_invalidated(&mut self.cache, key),
             effects: self.stream.effects(client),
             keys: keys_then - keys,
         }
     }
 
-    fn ask(&mut self, who: &Limiter, verb: &str, key: &str, words: &str) -> (Reply, Noticed) {
+    fn send(&mut self, limiter: &Limiter, verb: &str, key: &str, words: &str) -> (Reply, Noticed) {
         let words: Vec<_> = words.split(' ').collect();
-        let call = who.call(verb, key.as_bytes(), &words);
+        let call = limiter.call(verb, key.as_bytes(), &words);
         let mut reply = Reply::Nil;
         let noticed = self.notice(key, |client| reply = client.call(&call));
         (reply, noticed)
     }
 
     #[track_caller]
-    fn notices_nothing(&mut self, who: &Limiter, verb: &str, key: &str, words: &str) -> Reply {
-        let (reply, noticed) = self.ask(who, verb, key, words);
-        assert_eq!(noticed, Noticed::NOTHING, "{verb} {key} {words} of {}", who.name());
+    fn notices_nothing(&mut self, limiter: &Limiter, verb: &str, key: &str, words: &str) -> Reply {
+        let (reply, noticed) = self.send(limiter, verb, key, words);
+        assert_eq!(noticed, Noticed::NOTHING, "{verb} {key} {words} of {}", limiter.name());
         reply
     }
 
-    /// An allowed CHECK; the one effect is told by the key as it is then.
+    /// An allowed CHECK: everybody notices it. Its effect is SET with the value and the expiry of
+    /// the key.
     #[track_caller]
-    fn notices_all(&mut self, who: &Limiter, key: &str, words: &str, new_keys: i64) {
-        let (reply, noticed) = self.ask(who, "CHECK", key, words);
-        assert!(reply.allowed(), "{key} {words} of {}: {reply:?}", who.name());
+    fn notices_all(&mut self, limiter: &Limiter, key: &str, words: &str, new_keys: i64) {
+        let (reply, noticed) = self.send(limiter, "CHECK", key, words);
+        assert!(reply.allowed(), "{key} {words} of {}: {reply:?}", limiter.name());
         let client = &mut self.frozen.connection;
         let state = client.must(&format!("GET {key}")).text();
         let expiry = client.must(&format!("PEXPIRETIME {key}")).integer().to_string();
@@ -101,7 +103,7 @@ impl Audience {
             effects: vec![effect],
             keys: new_keys,
         };
-        assert_eq!(noticed, everything, "{key} {words} of {}", who.name());
+        assert_eq!(noticed, everything, "{key} {words} of {}", limiter.name());
     }
 }
 
@@ -112,14 +114,15 @@ fn counters(client: &mut Connection) -> [i64; 4] {
     [changes, offset, aof, client.must("DBSIZE").integer()]
 }
 
-/// From now on the caching client is to be told of changes. It may be told of earlier ones first.
-fn remember(cache: &mut Connection, key: &str) {
+/// From now on the server tells the caching client about changes of the key. Earlier invalidations
+/// may come first.
+fn cache_key(cache: &mut Connection, key: &str) {
     cache.send(&["EXISTS", key]);
     while let Reply::Push(_) = cache.receive() {}
 }
 
-/// What a caching client is told stands before the answer to what it asks next.
-fn was_told(cache: &mut Connection, key: &str) -> bool {
+/// An invalidation comes before the reply to the next command of the caching client.
+fn is_invalidated(cache: &mut Connection, key: &str) -> bool {
     cache.send(&["PING"]);
     match cache.receive() {
         Reply::Push(push) => {
@@ -137,11 +140,11 @@ fn was_told(cache: &mut Connection, key: &str) -> bool {
 
 const PAIRS: [&str; 2] = ["2 1000", "2 1000 9 2000"];
 
-/// Tests both limiters with the same audience; they take turns, each on keys of its own.
+/// Tests the module and then the script with the same audience.
 fn before_an_audience(test: impl Fn(&mut Audience, &Limiter)) {
     on_every_server(|binary| {
         let mut audience = Audience::gather(binary);
-        for limiter in [Limiter::Module, audience.frozen.twin.clone()] {
+        for limiter in audience.frozen.limiters() {
             test(&mut audience, &limiter);
             let client = &mut audience.frozen.connection;
             for (key, _) in policies(&PAIRS) {

@@ -1,5 +1,6 @@
-//! The procedures of docs/upgrade.md, as they are written there: another build takes the place of the one that runs,
-//! under load; the common script and the command take turns; and a server goes on without the module.
+//! The procedures of docs/upgrade.md, with the commands of that page: another build replaces the
+//! module under load, the common script and the command take turns, and a server goes on without
+//! the module.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,35 +9,35 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::thread;
 
 use ratelimit_harness::{
-    catch_up, eventually, follow, module, on_every_server, page, policies, test_module, Binary,
-    Cluster, Connection, Limiter, Reply, Server, Setup,
+    catch_up, eventually, follow, is_primary, module, on_every_server, page, policies, test_module,
+    Binary, Cluster, Connection, Limiter, Reply, Server, Setup,
 };
 use tempfile::TempDir;
 
 const CALLERS: i64 = 4;
 const LIMIT: i64 = 8_000;
-/// As many are admitted before the upgrade, and as many at least are left for after it.
+/// So many calls are allowed before the upgrade, and at least so many are left for after it.
 const BEFORE: i64 = 500;
 const CALL: &str = "RATELIMIT.CHECK {k} 8000 366d";
 
-/// What is typed at a prompt of docs/upgrade.md, such as `redis> `, in one of its sections.
+/// The commands behind a prompt, such as `redis> `, in one section of docs/upgrade.md.
 fn typed(section: &str, prompt: &str) -> Vec<String> {
     let page = page("docs/upgrade.md");
     let (_, rest) = page.split_once(&format!("\n## {section}\n")).expect("the section");
     let section = rest.split("\n## ").next().expect("its text");
-    // In a block, or in the table.
+    // Commands are in blocks and in the table.
     let lines = section.lines().flat_map(|line| line.split('`')).map(str::trim);
     let typed = lines.filter_map(|line| line.strip_prefix(prompt));
     let typed = typed.map(|line| line.split(" #").next().expect("a command").trim().to_owned());
     let typed: Vec<_> = typed.collect();
-    assert!(!typed.is_empty(), "nothing is typed at {prompt}");
+    assert!(!typed.is_empty(), "no command behind {prompt}");
     typed
 }
 
 const FAILOVER: &str = "Replica first, then failover";
 const NEW: &str = "/usr/local/lib/libratelimit-0.2.0.so";
 
-/// Where servers load the module from: the release at first, then the other build.
+/// The path from which servers load the module: first the release, then the other build.
 struct Installed {
     dir: TempDir,
 }
@@ -62,15 +63,9 @@ impl Installed {
     }
 }
 
-/// Which build runs: only the other one has this command.
+/// Whether the other build runs: only that build has this command.
 fn is_upgraded(server: &Server) -> bool {
     server.connect().knows_command("RATELIMIT.TEST")
-}
-
-/// Whoever makes it one may end its connections.
-fn is_primary(server: &Server) -> bool {
-    let role = Connection::open(server.port()).and_then(|mut client| client.try_call(&["ROLE"]));
-    role.is_ok_and(|role| role.array()[0].text() == "master")
 }
 
 fn restart(server: &mut Server) {
@@ -78,23 +73,23 @@ fn restart(server: &mut Server) {
     server.start_again();
 }
 
-/// Callers who turn from the first server to the second when it sends them away, until nothing is left. How many
-/// calls were allowed. `upgrade` runs when some have been.
-fn admitted_meanwhile(servers: [u16; 2], upgrade: impl FnOnce()) -> i64 {
-    let (admitted, upgraded) = (AtomicI64::new(0), AtomicBool::new(false));
+/// Runs `upgrade` while callers call until they are denied, and returns the number of allowed
+/// calls. A caller goes to the other server when one sends it away.
+fn allowed_meanwhile(servers: [u16; 2], upgrade: impl FnOnce()) -> i64 {
+    let (allowed, upgraded) = (AtomicI64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..CALLERS {
-            scope.spawn(|| call_until_denied(servers, &admitted, &upgraded));
+            scope.spawn(|| call_until_denied(servers, &allowed, &upgraded));
         }
-        eventually("calls are admitted", || admitted.load(Relaxed) >= BEFORE);
+        eventually("calls are allowed", || allowed.load(Relaxed) >= BEFORE);
         upgrade();
         upgraded.store(true, Relaxed);
     });
-    admitted.into_inner()
+    allowed.into_inner()
 }
 
-/// Some calls are left for after the upgrade.
-fn call_until_denied(servers: [u16; 2], admitted: &AtomicI64, upgraded: &AtomicBool) {
+/// Leaves some calls for after the upgrade.
+fn call_until_denied(servers: [u16; 2], allowed: &AtomicI64, upgraded: &AtomicBool) {
     let words: Vec<_> = CALL.split(' ').collect();
     let mut servers = servers.iter().cycle();
     let mut next = || {
@@ -108,7 +103,7 @@ fn call_until_denied(servers: [u16; 2], admitted: &AtomicI64, upgraded: &AtomicB
     };
     let mut client = next();
     loop {
-        if !upgraded.load(Relaxed) && admitted.load(Relaxed) > LIMIT - BEFORE {
+        if !upgraded.load(Relaxed) && allowed.load(Relaxed) > LIMIT - BEFORE {
             thread::yield_now();
             continue;
         }
@@ -118,14 +113,14 @@ fn call_until_denied(servers: [u16; 2], admitted: &AtomicI64, upgraded: &AtomicB
                 client = next();
             }
             Ok(reply) if !reply.allowed() => return,
-            Ok(_) => drop(admitted.fetch_add(1, Relaxed)),
+            Ok(_) => drop(allowed.fetch_add(1, Relaxed)),
             Err(_) => client = next(),
         }
     }
 }
 
 #[test]
-fn a_replica_is_upgraded_first_and_takes_over_and_no_count_is_lost() {
+fn an_upgraded_replica_takes_over_and_no_count_is_lost() {
     on_every_server(|binary| {
         let installed = Installed::release();
         let mut primary = installed.setup(binary).start();
@@ -133,7 +128,7 @@ fn a_replica_is_upgraded_first_and_takes_over_and_no_count_is_lost() {
         let mut replica = installed.setup(binary).with(&follows).start();
         catch_up(&mut replica.connect(), &primary);
 
-        let admitted = admitted_meanwhile([primary.port(), replica.port()], || {
+        let allowed = allowed_meanwhile([primary.port(), replica.port()], || {
             installed.upgrade();
             restart(&mut replica);
             for line in typed(FAILOVER, "replica> ") {
@@ -145,13 +140,13 @@ fn a_replica_is_upgraded_first_and_takes_over_and_no_count_is_lost() {
             let address = format!("127.0.0.1 {}", replica.port());
             for line in typed(FAILOVER, "primary> ") {
                 let line = line.replace("replica.example 6379", &address);
-                let starts = || matches!(primary.connect().say(&line), Reply::Status(_));
-                eventually("the primary hands over", starts);
+                let starts = || matches!(primary.connect().reply_to(&line), Reply::Status(_));
+                eventually("the primary starts the failover", starts);
             }
-            eventually("it has", || is_primary(&replica));
+            eventually("the replica takes over", || is_primary(&replica));
             assert!(is_upgraded(&replica) && !is_upgraded(&primary));
         });
-        assert_eq!(admitted, LIMIT);
+        assert_eq!(allowed, LIMIT);
         restart(&mut primary);
         follow(&mut primary.connect(), &replica);
         assert!(is_upgraded(&primary));
@@ -160,7 +155,7 @@ fn a_replica_is_upgraded_first_and_takes_over_and_no_count_is_lost() {
 }
 
 #[test]
-fn sentinels_let_an_upgraded_replica_take_over_and_it_goes_on_with_the_counts() {
+fn sentinels_promote_an_upgraded_replica_with_its_counts() {
     on_every_server(|binary| {
         let installed = Installed::release();
         let primary = installed.setup(binary).start();
@@ -173,13 +168,13 @@ fn sentinels_let_an_upgraded_replica_take_over_and_it_goes_on_with_the_counts() 
 
         let sentinel = Setup::sentinel(&primary, 1).start();
         let [line] = &*typed(FAILOVER, "sentinel> ") else { panic!("one command") };
-        // It refuses until it knows the replica.
-        let starts = || matches!(sentinel.connect().say(line), Reply::Status(_));
+        // The sentinel answers an error until it knows the replica.
+        let starts = || matches!(sentinel.connect().reply_to(line), Reply::Status(_));
         eventually("the sentinel agrees to fail over", starts);
         eventually("the replica takes over", || is_primary(&replica));
         assert!(is_upgraded(&replica));
         let reply = replica.connect().must("RATELIMIT.CHECK k 5 1h");
-        assert_eq!(reply.integers()[2], 1);
+        assert_eq!(reply.remaining(), 1);
     });
 }
 
@@ -194,48 +189,48 @@ fn a_shard_of_a_cluster_is_upgraded_and_no_count_is_lost() {
         catch_up(&mut cluster.replicas[shard].connect(), &cluster.nodes[shard]);
         let replica = &cluster.replicas[shard];
 
-        let admitted = AtomicI64::new(0);
+        let allowed = AtomicI64::new(0);
         thread::scope(|scope| {
             for _ in 0..CALLERS {
                 let mut client = cluster.client();
-                let admitted = &admitted;
+                let allowed = &allowed;
                 scope.spawn(move || {
                     let words: Vec<_> = CALL.split(' ').collect();
                     while client.call(&words).allowed() {
-                        admitted.fetch_add(1, Relaxed);
+                        allowed.fetch_add(1, Relaxed);
                     }
                 });
             }
-            eventually("calls are admitted", || admitted.load(Relaxed) >= BEFORE);
+            eventually("calls are allowed", || allowed.load(Relaxed) >= BEFORE);
             let over =
                 typed(FAILOVER, "replica> ").into_iter().find(|line| line.contains("CLUSTER"));
             let over = over.expect("the command of the table");
             fail_over(replica, &over);
         });
         assert!(is_upgraded(replica));
-        assert_eq!(admitted.into_inner(), LIMIT);
+        assert_eq!(allowed.into_inner(), LIMIT);
     });
 }
 
-/// Votes can get lost on connections that the restart has cut off: then it is said again.
+/// Votes can get lost on connections that the restart has cut. Then the command is sent again.
 fn fail_over(replica: &Server, line: &str) {
-    let mut said = 0;
+    let mut sent = 0;
     eventually("the replica takes over", || {
         let timed_out = replica.log().matches("Manual failover timed out").count();
-        if timed_out == said {
+        if timed_out == sent {
             replica.connect().must(line);
-            said += 1;
+            sent += 1;
         }
         is_primary(replica)
     });
 }
 
 #[test]
-fn in_place_the_command_is_never_missing_and_nothing_passes_twice() {
+fn in_place_the_command_is_never_missing() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut admin = server.connect();
-        let admitted = admitted_meanwhile([server.port(); 2], || {
+        let allowed = allowed_meanwhile([server.port(); 2], || {
             let lines = typed("In place", "redis> ");
             let (list, swap) = lines.split_first().expect("commands");
             assert_eq!(list, "ACL LIST");
@@ -250,15 +245,15 @@ fn in_place_the_command_is_never_missing_and_nothing_passes_twice() {
             let ok = Reply::Status("OK".to_owned());
             assert_eq!(rest, [ok.clone(), ok.clone(), ok]);
         });
-        // Of each caller a call may have been counted whose answer was cut off.
-        assert!((LIMIT - CALLERS..=LIMIT).contains(&admitted), "{admitted}");
+        // For each caller, a call may be counted whose answer was lost.
+        assert!((LIMIT - CALLERS..=LIMIT).contains(&allowed), "{allowed}");
         assert!(is_upgraded(&server));
         assert_eq!(admin.must("CONFIG GET ratelimit.allow-unload").texts()[1], "no");
     });
 }
 
 #[test]
-fn the_common_script_and_the_command_share_each_count() {
+fn the_common_script_and_the_command_share_counts() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
@@ -270,22 +265,22 @@ fn the_common_script_and_the_command_share_each_count() {
         for order in 0..2 {
             client.must("DEL user:42");
             for i in 0..7 {
-                let allowed = ask_either(&mut client, &script, command, i % 2 == order);
-                assert_eq!(allowed, i < 5, "call {i}, the first by {order}");
+                let allowed = is_allowed(&mut client, &script, command, i % 2 == order);
+                assert_eq!(allowed, i < 5, "call {i}, order {order}");
             }
             let left = client.must("PTTL user:42").integer();
-            assert!((1..=60_000).contains(&left), "the window's end is one");
+            assert!((1..=60_000).contains(&left), "the window has an end");
         }
         client.must("SET user:42 1");
-        let reply = client.say(command);
+        let reply = client.reply_to(command);
         assert_eq!(reply.error(), "ERR key has no expiry, so it is not a rate limiter's");
         client.must("DEL user:42");
         client.must("ZADD user:42 1 x");
-        assert!(client.say(command).error().starts_with("WRONGTYPE"));
+        client.reply_to(command).expect_error("WRONGTYPE");
     });
 }
 
-fn ask_either(client: &mut Connection, script: &str, command: &str, by_script: bool) -> bool {
+fn is_allowed(client: &mut Connection, script: &str, command: &str, by_script: bool) -> bool {
     if by_script {
         return client.must(script).integer() == 1;
     }
@@ -293,42 +288,42 @@ fn ask_either(client: &mut Connection, script: &str, command: &str, by_script: b
 }
 
 #[test]
-fn without_the_module_the_twin_goes_on_with_the_counts_and_back() {
+fn the_script_goes_on_with_the_counts_and_back() {
     on_every_server(|binary| {
         let kept = "appendonly yes";
-        let ask_all = |client: &mut Connection, limiter: &Limiter, remaining: i64| {
+        let check_all = |client: &mut Connection, limiter: &Limiter, remaining: i64| {
             for (key, words) in policies(&["5 1h", "5 1h 9 1d"]) {
                 let words: Vec<_> = words.split(' ').collect();
-                let reply = limiter.ask(client, "CHECK", key.as_bytes(), &words);
-                let left = reply.array()[2].integer();
+                let reply = limiter.send(client, "CHECK", key.as_bytes(), &words);
+                let left = reply.remaining();
                 assert_eq!(left, remaining, "{key} by {}", limiter.name());
             }
         };
         let mut server = Setup::module(binary).with(kept).with("appendfsync always").start();
-        ask_all(&mut server.connect(), &Limiter::Module, 4);
+        check_all(&mut server.connect(), &Limiter::Module, 4);
         server = server.restart_as(Setup::plain(binary).with(kept).with("appendfsync always"));
         let mut client = server.connect();
-        let twin = Limiter::twin(&mut client);
-        ask_all(&mut client, &twin, 3);
-        is_the_call_of_the_page(&twin);
+        let script = Limiter::script(&mut client);
+        check_all(&mut client, &script, 3);
+        is_the_call_of_the_page(&script);
         server = server.restart_as(Setup::module(binary).with(kept));
-        ask_all(&mut server.connect(), &Limiter::Module, 2);
+        check_all(&mut server.connect(), &Limiter::Module, 2);
     });
 }
 
-fn is_the_call_of_the_page(twin: &Limiter) {
-    let Limiter::Twin { sha } = twin else { panic!("a script") };
-    let call: Vec<_> = twin.call("CHECK", b"user:42", &["5", "60"]);
+fn is_the_call_of_the_page(script: &Limiter) {
+    let Limiter::Script { sha } = script else { panic!("a script") };
+    let call: Vec<_> = script.call("CHECK", b"user:42", &["5", "60"]);
     let call = call.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ");
     assert_eq!(typed("Without the module", "redis> "), [call.replace(sha, "sha")]);
 }
 
 #[test]
-fn what_names_the_module_keeps_a_server_without_it_from_starting() {
+fn a_server_with_lines_that_name_the_module_needs_it() {
     on_every_server(|binary| {
         for line in ["ratelimit.allow-unload no", "user app on nopass ~* +ratelimit.check"] {
             Setup::module(binary).with(line).start();
-            assert!(Setup::plain(binary).with(line).try_start().is_err(), "{line}");
+            Setup::plain(binary).with(line).refuses_to_start();
         }
     });
 }

@@ -1,40 +1,40 @@
-//! `tests/vectors.txt` on real servers: the native commands, the twin in Lua, and both in turn on one
-//! key, where a frozen clock decides; and as they ship, on servers whose whole clock can be frozen.
+//! `tests/vectors.txt` on real servers: the module, the script, and both in turn on one key. Once
+//! with the clock of the test module, and once as released, on servers that run under libfaketime.
 
 use std::iter::Cycle;
 use std::vec::IntoIter;
 
 use ratelimit_harness::{
-    cases, not_applicable, on_every_server, replay, Ask, Case, Connection, Faked, Frozen, Held,
-    Limiter, Reply, Subject,
+    cases, not_applicable, on_every_server, replay, Case, Connection, Faked, Frozen, Held, Limiter,
+    Reply, Request, Subject,
 };
 
 #[test]
-fn the_module_and_the_twin_keep_the_contract_in_examples() {
+fn the_module_and_the_script_keep_the_contract() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let connection = frozen.server.connect();
-        let twin = frozen.twin.clone();
+        let script = frozen.script.clone();
         let clock = move |micros| frozen.set_clock(micros);
-        for_each_order(Key::new(connection, clock, false), twin, &cases());
+        for_each_order(Key::new(connection, clock, false), script, &cases());
     });
 }
 
 #[test]
-fn as_they_ship_the_module_and_the_twin_keep_the_contract_in_examples() {
+fn as_released_the_module_and_the_script_keep_the_contract() {
     on_every_server(|binary| {
         let mut faked = match Faked::start(binary) {
             Ok(faked) => faked,
-            Err(why) => return not_applicable(binary, "a frozen clock as they ship", why),
+            Err(why) => return not_applicable(binary, "a frozen clock as released", why),
         };
         let (cases, before_1970): (Vec<_>, Vec<_>) = cases().into_iter().partition(is_since_1970);
         for case in before_1970 {
             not_applicable(binary, case.title, "libfaketime fakes no time before 1970");
         }
         let mut connection = faked.server.connect();
-        let twin = Limiter::twin(&mut connection);
+        let script = Limiter::script(&mut connection);
         let clock = move |micros| faked.set_clock(micros);
-        for_each_order(Key::new(connection, clock, true), twin, &cases);
+        for_each_order(Key::new(connection, clock, true), script, &cases);
     });
 }
 
@@ -42,15 +42,15 @@ fn is_since_1970(case: &Case) -> bool {
     case.steps.iter().all(|step| step.now_micros >= 0)
 }
 
-/// The module alone, the twin alone, and both in turn, either beginning.
-fn for_each_order<C: FnMut(i64)>(mut key: Key<C>, twin: Limiter, cases: &[Case]) {
+/// The module alone, the script alone, and both in turn, with each as the first.
+fn for_each_order<C: FnMut(i64)>(mut key: Key<C>, script: Limiter, cases: &[Case]) {
     for order in [
         vec![Limiter::Module],
-        vec![twin.clone()],
-        vec![Limiter::Module, twin.clone()],
-        vec![twin, Limiter::Module],
+        vec![script.clone()],
+        vec![Limiter::Module, script.clone()],
+        vec![script, Limiter::Module],
     ] {
-        println!("asked: {}", order.iter().map(Limiter::name).collect::<Vec<_>>().join(", "));
+        println!("limiters: {}", order.iter().map(Limiter::name).collect::<Vec<_>>().join(", "));
         key.order = order.into_iter().cycle();
         replay(&mut key, cases);
     }
@@ -61,7 +61,7 @@ struct Key<C> {
     connection: Connection,
     set_clock: C,
     expires: bool,
-    /// Who is asked, from call to call.
+    /// The limiters that decide, from call to call.
     order: Cycle<IntoIter<Limiter>>,
 }
 
@@ -77,10 +77,10 @@ impl<C: FnMut(i64)> Subject for Key<C> {
         Held::plant(held, &mut self.connection);
     }
 
-    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+    fn send(&mut self, now_micros: i64, request: &Request) -> Reply {
         (self.set_clock)(now_micros);
-        let limiter = self.order.next().expect("somebody is asked");
-        limiter.ask(&mut self.connection, ask.verb, b"k", &ask.words)
+        let limiter = self.order.next().expect("a limiter");
+        limiter.send(&mut self.connection, request.verb, b"k", &request.words)
     }
 
     fn held(&mut self) -> Option<Held> {

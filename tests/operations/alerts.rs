@@ -1,4 +1,4 @@
-//! What to watch: the names of the page on real servers, and what makes each of them move.
+//! What to watch: the fields that the page names exist on real servers and change as it says.
 
 use std::fs;
 
@@ -8,7 +8,8 @@ use ratelimit_harness::{
 
 use super::page::{code_spans, table};
 
-/// A part such as `rejected_calls` of a field such as `cmdstat_ratelimit.check:calls=5,…`.
+/// A part, such as `rejected_calls`, of a field of INFO such as
+/// `cmdstat_ratelimit.check:calls=5,…`.
 #[track_caller]
 fn part(client: &mut Connection, field: &str, name: &str) -> i64 {
     let value = client.info(field);
@@ -28,55 +29,54 @@ fn check(client: &mut Connection) -> [i64; 4] {
 }
 
 #[test]
-fn what_the_module_refuses_and_what_the_server_refuses_are_counted_apart() {
+fn errors_of_the_module_and_of_the_server_count_apart() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
         client.must("RATELIMIT.CHECK k 5 60");
         assert_eq!(check(&mut client), [0, 0, 0, 1]);
-        client.say("RATELIMIT.CHECK k 5 sixty").error();
+        client.reply_to("RATELIMIT.CHECK k 5 sixty").error();
         assert_eq!(check(&mut client), [1, 1, 0, 2]);
         client.must("CONFIG SET maxmemory 1");
-        let oom = client.say("RATELIMIT.CHECK new 5 60");
-        assert!(oom.error().starts_with("OOM"), "{oom:?}");
+        client.reply_to("RATELIMIT.CHECK new 5 60").expect_error("OOM");
         assert_eq!(part(&mut client, "errorstat_OOM", "count"), 1);
         assert_eq!(check(&mut client), [2, 2, 0, 3]);
         client.must("CONFIG SET maxmemory 0");
         client.must("CONFIG SET min-replicas-to-write 1");
-        client.say("RATELIMIT.CHECK k 5 60").error();
+        client.reply_to("RATELIMIT.CHECK k 5 60").error();
         assert_eq!(part(&mut client, "errorstat_NOREPLICAS", "count"), 1);
         assert_eq!(check(&mut client), [2, 2, 1, 3]);
         let mut nobody = server.connect();
         client.must("ACL SETUSER nobody on nopass");
         nobody.must("AUTH nobody x");
-        nobody.say("RATELIMIT.CHECK k 5 60").error();
+        nobody.reply_to("RATELIMIT.CHECK k 5 60").error();
         assert_eq!(part(&mut client, "errorstat_NOPERM", "count"), 1);
         assert_eq!(check(&mut client), [2, 2, 2, 3]);
     });
 }
 
 #[test]
-fn every_field_of_the_page_is_told_by_the_server() {
+fn every_field_of_the_page_exists_on_the_server() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("cluster-enabled yes").start();
         let replica = Setup::module(binary).start();
         let primary = Setup::module(binary).start();
         follow(&mut replica.connect(), &primary);
-        refuse_in_every_way(&mut primary.connect());
+        provoke_every_error(&mut primary.connect());
         let rows = table("alerts");
         assert!(rows.len() > 10, "only {} rows", rows.len());
         for row in rows {
-            let told = match &*row[0] {
+            let text = match &*row[0] {
                 "`CLUSTER INFO`" => server.connect().must("CLUSTER INFO").text(),
                 "`INFO replication` of a replica" => info(&replica, "`INFO replication`"),
                 section => info(&primary, section),
             };
             for field in code_spans(&row[1]) {
-                let is_told = |line: &str| {
+                let has_field = |line: &str| {
                     line.starts_with(&format!("{field}:"))
                         || line.split([',', ':']).any(|part| part.starts_with(&format!("{field}=")))
                 };
-                assert!(told.lines().any(is_told), "{}: no {field} in\n{told}", row[0]);
+                assert!(text.lines().any(has_field), "{}: no {field} in\n{text}", row[0]);
             }
         }
     });
@@ -87,21 +87,21 @@ fn info(server: &Server, section: &str) -> String {
     server.connect().must(section.trim_matches('`')).text()
 }
 
-/// An error has a counter once it has happened.
-fn refuse_in_every_way(client: &mut Connection) {
+/// The server has a counter for an error only after the first one.
+fn provoke_every_error(client: &mut Connection) {
     client.must("CONFIG SET maxmemory 1");
-    client.say("RATELIMIT.CHECK new 5 60").error();
+    client.reply_to("RATELIMIT.CHECK new 5 60").error();
     client.must("CONFIG SET maxmemory 0");
     client.must("CONFIG SET min-replicas-to-write 9");
-    client.say("RATELIMIT.CHECK new 5 60").error();
+    client.reply_to("RATELIMIT.CHECK new 5 60").error();
     client.must("ACL SETUSER nobody on nopass +multi");
     client.must("CONFIG SET min-replicas-to-write 0");
     client.must("AUTH nobody x");
-    client.say("RATELIMIT.CHECK new 5 60").error();
+    client.reply_to("RATELIMIT.CHECK new 5 60").error();
 }
 
 #[test]
-fn the_offsets_tell_how_many_calls_a_failover_would_forget() {
+fn the_offsets_show_how_many_calls_a_failover_would_lose() {
     const CALLS: i64 = 100;
     on_every_server(|binary| {
         let quiet = Setup::module(binary).with("repl-ping-replica-period 3600");
@@ -110,7 +110,7 @@ fn the_offsets_tell_how_many_calls_a_failover_would_forget() {
         let mut client = primary.connect();
         let mut behind =
             || client.info_number("master_repl_offset") - part(&mut client, "slave0", "offset");
-        eventually("the replica has said what it has", || behind() == 0);
+        eventually("the replica has reported its offset", || behind() == 0);
         replica.pause();
         let call = "RATELIMIT.CHECK ratelimit:user:42:fixed 1000 60".to_owned();
         let replies = primary.connect().pipeline(&vec![call; CALLS as usize]);
@@ -119,21 +119,20 @@ fn the_offsets_tell_how_many_calls_a_failover_would_forget() {
         assert!((80..120).contains(&bytes_per_call), "{bytes_per_call}");
         replica.resume();
         catch_up(&mut replica.connect(), &primary);
-        eventually("the replica has said so", || behind() == 0);
+        eventually("the replica has reported it again", || behind() == 0);
     });
 }
 
 #[test]
-fn a_failed_snapshot_ends_decisions_unless_the_setting_says_otherwise() {
+fn a_failed_snapshot_stops_decisions_unless_configured() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("save 3600 100000").start();
         let mut client = server.connect();
-        // A directory in the place of the file: renaming it fails, also for root.
+        // A directory in the place of the file: the server cannot replace it, not even as root.
         fs::create_dir_all(server.dir().join("dump.rdb/x")).expect("a directory");
         client.must("BGSAVE");
         eventually("the snapshot has failed", || client.info("rdb_last_bgsave_status") == "err");
-        let refused = client.say("RATELIMIT.CHECK k 5 60");
-        assert!(refused.error().starts_with("MISCONF"), "{refused:?}");
+        client.reply_to("RATELIMIT.CHECK k 5 60").expect_error("MISCONF");
         client.must("CONFIG SET stop-writes-on-bgsave-error no");
         assert!(client.must("RATELIMIT.CHECK k 5 60").allowed());
     });

@@ -1,4 +1,4 @@
-//! One primary and its replicas: what a failover keeps, what it forgets, and what bounds that.
+//! A primary and its replica: what a failover keeps, and what it loses.
 
 use ratelimit_harness::{
     catch_up, cut_off, eventually, follow, is_primary, on_every_server, watch, Binary, Connection,
@@ -7,7 +7,7 @@ use ratelimit_harness::{
 
 pub const LIMIT: usize = 100;
 
-/// The words of a policy whose window is over in a year; a bucket refills one in days.
+/// The words of a policy whose window is a year; a bucket refills one in days.
 fn words(algorithm: &str) -> String {
     format!("100 366d ALGORITHM {algorithm}")
 }
@@ -17,18 +17,18 @@ pub const fn each(calls: usize) -> [usize; ALGORITHMS.len()] {
     [calls; ALGORITHMS.len()]
 }
 
-/// Calls so often on the key of each policy; all must pass.
+/// Sends so many calls on the key of each algorithm. All must be allowed.
 #[track_caller]
-pub fn pass(client: &mut Connection, calls: usize) {
+pub fn call_each(client: &mut Connection, calls: usize) {
     for algorithm in ALGORITHMS {
         let call = format!("RATELIMIT.CHECK {{k}}:{algorithm} {}", words(algorithm));
         assert!(client.pipeline(&vec![call; calls]).iter().all(Reply::allowed), "{algorithm}");
     }
 }
 
-/// How many more pass for each policy, until a call is denied.
+/// How many more calls each algorithm allows until it denies one.
 #[track_caller]
-pub fn passing(client: &mut Connection, limiter: &Limiter) -> [usize; ALGORITHMS.len()] {
+pub fn still_allowed(client: &mut Connection, limiter: &Limiter) -> [usize; ALGORITHMS.len()] {
     ALGORITHMS.map(|algorithm| {
         let (key, words) = (format!("{{k}}:{algorithm}"), words(algorithm));
         let words: Vec<_> = words.split(' ').collect();
@@ -66,79 +66,79 @@ fn after_a_failover_to_an_up_to_date_replica_the_count_goes_on() {
     on_every_server(|binary| {
         let mut pair = Pair::start(binary);
         let _sentinels = watch(&pair.primary, 1);
-        pass(&mut pair.primary.connect(), 30);
+        call_each(&mut pair.primary.connect(), 30);
         pair.catch_up();
         pair.primary.kill();
         eventually("the replica is promoted", || is_primary(&pair.replica));
-        assert_eq!(passing(&mut pair.replica.connect(), &Limiter::Module), each(LIMIT - 30));
+        assert_eq!(still_allowed(&mut pair.replica.connect(), &Limiter::Module), each(LIMIT - 30));
     });
 }
 
 #[test]
-fn after_a_failover_to_a_replica_without_the_module_the_twin_goes_on() {
+fn after_a_failover_the_script_goes_on_without_the_module() {
     on_every_server(|binary| {
         let mut pair = Pair::start_as(Setup::module(binary), Setup::plain(binary));
         let _sentinels = watch(&pair.primary, 1);
-        pass(&mut pair.primary.connect(), 30);
+        call_each(&mut pair.primary.connect(), 30);
         pair.catch_up();
         pair.primary.kill();
         eventually("the replica is promoted", || is_primary(&pair.replica));
         let mut client = pair.replica.connect();
         let call = "RATELIMIT.CHECK {k}:FIXED 100 366d";
-        assert!(client.say(call).error().starts_with("ERR unknown command"));
-        let twin = Limiter::twin(&mut client);
-        assert_eq!(passing(&mut client, &twin), each(LIMIT - 30));
+        client.reply_to(call).expect_error("ERR unknown command");
+        let script = Limiter::script(&mut client);
+        assert_eq!(still_allowed(&mut client, &script), each(LIMIT - 30));
     });
 }
 
 #[test]
-fn a_failover_lets_pass_again_what_was_not_replicated_and_no_more() {
+fn a_failover_allows_again_only_unreplicated_calls() {
     on_every_server(|binary| {
         let mut pair = Pair::start(binary);
         let _sentinels = watch(&pair.primary, 1);
         let mut client = pair.primary.connect();
         let (replicated, lost) = (30, 25);
-        pass(&mut client, replicated);
+        call_each(&mut client, replicated);
         cut_off(&pair.replica, &pair.primary);
-        pass(&mut client, lost);
+        call_each(&mut client, lost);
         pair.primary.kill();
         pair.replica.resume();
         eventually("the replica is promoted", || is_primary(&pair.replica));
-        let after = passing(&mut pair.replica.connect(), &Limiter::Module);
+        let after = still_allowed(&mut pair.replica.connect(), &Limiter::Module);
         assert_eq!(after.map(|after| replicated + lost + after), each(LIMIT + lost));
     });
 }
 
 #[test]
-fn wait_tells_whether_a_call_is_replicated_and_takes_none_back() {
+fn wait_shows_replication_and_takes_no_call_back() {
     on_every_server(|binary| {
         let pair = Pair::start(binary);
         let mut client = pair.primary.connect();
-        pass(&mut client, 30);
+        call_each(&mut client, 30);
         assert_eq!(client.must("WAIT 1 0").integer(), 1);
         let call = "RATELIMIT.PEEK {k}:FIXED 100 366d";
-        assert_eq!(pair.replica.connect().must(call).integers()[2], 70);
+        assert_eq!(pair.replica.connect().must(call).remaining(), 70);
         cut_off(&pair.replica, &pair.primary);
-        pass(&mut client, 1);
+        call_each(&mut client, 1);
         assert_eq!(client.must("WAIT 1 50").integer(), 0);
-        assert_eq!(passing(&mut client, &Limiter::Module), each(LIMIT - 31));
+        assert_eq!(still_allowed(&mut client, &Limiter::Module), each(LIMIT - 31));
     });
 }
 
 #[test]
-fn a_primary_whose_replicas_are_silent_too_long_decides_nothing() {
+fn a_primary_with_silent_replicas_decides_nothing() {
     on_every_server(|binary| {
         let setup = Setup::module(binary);
         let strict = setup.clone().with("min-replicas-to-write 1").with("min-replicas-max-lag 1");
         let pair = Pair::start_as(strict, setup);
         let mut client = pair.primary.connect();
-        let mut decides = || match client.say("RATELIMIT.CHECK k 0 60") {
+        let mut decides = || match client.reply_to("RATELIMIT.CHECK k 0 60") {
             Reply::Error(error) => !error.starts_with("NOREPLICAS"),
             reply => !reply.allowed(),
         };
         eventually("the primary has a good replica", &mut decides);
         pair.replica.pause();
-        eventually("the primary misses its replica", || !decides());
+        eventually("the primary is without its replica", || !decides());
         let mut reader = pair.primary.connect();
         assert!(reader.must("RATELIMIT.PEEK k 5 60").allowed());
         pair.replica.resume();
@@ -147,19 +147,19 @@ fn a_primary_whose_replicas_are_silent_too_long_decides_nothing() {
 }
 
 #[test]
-fn two_primaries_let_pass_the_limit_each() {
+fn two_primaries_allow_the_limit_each() {
     on_every_server(|binary| {
         let pair = Pair::start(binary);
         let (mut old, mut new) = (pair.primary.connect(), pair.replica.connect());
-        pass(&mut old, 30);
+        call_each(&mut old, 30);
         pair.catch_up();
         new.must("REPLICAOF NO ONE");
-        assert_eq!(passing(&mut old, &Limiter::Module), each(LIMIT - 30));
-        pass(&mut new, 10);
-        // The old one comes back as a replica: what it let pass meanwhile is forgotten.
+        assert_eq!(still_allowed(&mut old, &Limiter::Module), each(LIMIT - 30));
+        call_each(&mut new, 10);
+        // The old primary comes back as a replica. The calls that it allowed meanwhile are lost.
         follow(&mut old, &pair.replica);
         assert_eq!(old.must("DEBUG DIGEST"), new.must("DEBUG DIGEST"));
-        assert_eq!(passing(&mut new, &Limiter::Module), each(LIMIT - 40));
+        assert_eq!(still_allowed(&mut new, &Limiter::Module), each(LIMIT - 40));
     });
 }
 
@@ -168,33 +168,31 @@ fn a_peek_on_a_replica_is_behind_by_the_lag() {
     on_every_server(|binary| {
         let pair = Pair::start(binary);
         let (mut primary, mut replica) = (pair.primary.connect(), pair.replica.connect());
-        pass(&mut primary, 30);
+        call_each(&mut primary, 30);
         pair.catch_up();
-        // Nobody listens on port 1.
+        // Nobody listens on port 1, so the replica stands still.
         replica.must("REPLICAOF 127.0.0.1 1");
-        pass(&mut primary, 30);
-        let mut remaining = || replica.must("RATELIMIT.PEEK {k}:FIXED 100 366d").integers()[2];
+        call_each(&mut primary, 30);
+        let mut remaining = || replica.must("RATELIMIT.PEEK {k}:FIXED 100 366d").remaining();
         assert_eq!(remaining(), 70);
         replica.must(&format!("REPLICAOF 127.0.0.1 {}", pair.primary.port()));
         pair.catch_up();
         let mut replica = pair.replica.connect();
-        assert_eq!(replica.must("RATELIMIT.PEEK {k}:FIXED 100 366d").integers()[2], 40);
+        assert_eq!(replica.must("RATELIMIT.PEEK {k}:FIXED 100 366d").remaining(), 40);
     });
 }
 
 #[test]
-fn a_new_primary_whose_clock_differs_waits_so_much_less_or_more() {
+fn another_clock_of_a_new_primary_shifts_every_wait() {
     on_every_server(|binary| {
-        let mut frozen = Frozen::start(binary);
-        let replica = Setup::test_module(binary).start();
+        let (mut frozen, replica) = Frozen::with_replica(binary);
         let mut client = replica.connect();
-        follow(&mut client, &frozen.server);
         let use_up =
             |algorithm| format!("RATELIMIT.CHECK {algorithm} 6 60 ALGORITHM {algorithm} COST 6");
         let waits = ALGORITHMS.map(|algorithm| {
             let call = use_up(algorithm);
             assert!(frozen.connection.must(&call).allowed());
-            frozen.connection.must(&call).integers()[3]
+            frozen.connection.must(&call).retry_after_ms()
         });
         catch_up(&mut client, &frozen.server);
         client.must("REPLICAOF NO ONE");

@@ -1,28 +1,28 @@
-//! What keeps a check waiting, and where it is seen.
+//! What delays a check, and where that shows.
 
 use ratelimit_harness::{eventually, on_every_server, Reply, Setup};
 
 #[test]
-fn a_script_that_goes_on_makes_every_check_wait_and_then_answers_busy() {
+fn a_long_script_delays_checks_and_then_they_get_busy() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("busy-reply-threshold 50").start();
         let (mut client, mut other) = (server.connect(), server.connect());
         client.must("RATELIMIT.CHECK k 5 1h");
         other.send(&["EVAL", "while true do end", "0"]);
-        // Before the script is there, calls are decided.
+        // Until the script runs, calls are decided.
         eventually("the server is busy", || {
-            let reply = client.say("RATELIMIT.CHECK busy 0 60");
+            let reply = client.reply_to("RATELIMIT.CHECK busy 0 60");
             matches!(reply, Reply::Error(error) if error.starts_with("BUSY"))
         });
-        client.say("RATELIMIT.CHECK k 5 1h").error();
+        client.reply_to("RATELIMIT.CHECK k 5 1h").error();
         client.must("SCRIPT KILL");
         other.receive().error();
-        assert_eq!(client.must("RATELIMIT.PEEK k 5 1h").integers()[2], 4);
+        assert_eq!(client.must("RATELIMIT.PEEK k 5 1h").remaining(), 4);
     });
 }
 
 #[test]
-fn the_slow_log_names_who_kept_the_others_waiting() {
+fn the_slow_log_names_the_slow_command() {
     on_every_server(|binary| {
         let server = Setup::module(binary).with("slowlog-log-slower-than 10000").start();
         let mut client = server.connect();

@@ -98,7 +98,7 @@ fn memory_in(record: &str, server: &str, policy: &str) -> String {
 }
 
 #[test]
-fn the_rows_of_the_throughput_stand_in_the_record() {
+fn the_throughput_of_the_page_is_that_of_the_record() {
     let rest = behind("<!-- rows of ");
     let (path, rest) = rest.split_once(" -->").expect("the path of a record");
     let record = page(path);
@@ -114,7 +114,7 @@ fn the_rows_of_the_throughput_stand_in_the_record() {
 }
 
 #[test]
-fn what_a_server_lacks_stands_in_the_page() {
+fn the_page_lists_what_each_server_lacks() {
     for binary in servers() {
         let mut rows = table("lacks");
         rows.retain(|row| row[1].split(", ").any(|name| name == binary.name));
@@ -157,8 +157,8 @@ fn tests_of(text: &str) -> impl Iterator<Item = &str> {
     text.split("#[test]\nfn ").skip(1).map(|rest| rest.split('(').next().expect("a name"))
 }
 
-/// The tests that the comments `<!-- tried by: … -->` name, one a line: the path that each must be in
-/// (`tests/operations/` where the line has none), and its name.
+/// The tests that the comments `<!-- tried by: … -->` name, one a line: the path and the name of
+/// each. The path is `tests/operations/` if the line has none.
 fn named_tests() -> BTreeSet<(String, String)> {
     let text = page(PAGE);
     let comments = text.split("<!-- tried by:\n").skip(1);
@@ -171,7 +171,7 @@ fn named_tests() -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn every_statement_names_its_tests_and_every_test_its_statement() {
+fn every_statement_has_its_tests_and_every_test_a_statement() {
     let (named, sources) = (named_tests(), sources());
     for (place, name) in &named {
         let mut files = sources.iter().filter(|(path, _)| path.starts_with(&**place));

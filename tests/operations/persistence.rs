@@ -4,37 +4,37 @@ use ratelimit_harness::{
     catch_up, eventually, follow, on_every_server, Connection, Limiter, Server, Setup, ALGORITHMS,
 };
 
-use super::failover::{each, pass, passing, LIMIT};
+use super::failover::{call_each, each, still_allowed, LIMIT};
 
 #[track_caller]
-fn passing_after_a_crash(server: Server) -> [usize; ALGORITHMS.len()] {
-    passing(&mut server.restart().connect(), &Limiter::Module)
+fn allowed_after_a_crash(server: Server) -> [usize; ALGORITHMS.len()] {
+    still_allowed(&mut server.restart().connect(), &Limiter::Module)
 }
 
 #[test]
-fn what_the_append_only_file_was_given_survives_kill_9() {
+fn calls_in_the_append_only_file_survive_kill_9() {
     on_every_server(|binary| {
         for when in ["everysec", "no"] {
             let setup = Setup::module(binary).with("appendonly yes");
             let server = setup.with(&format!("appendfsync {when}")).start();
             let mut client = server.connect();
-            pass(&mut client, 30);
-            // Not empty only while the disk is busy with an earlier part.
+            call_each(&mut client, 30);
+            // The buffer stays full only while the disk is busy.
             eventually("the buffer is written", || client.info("aof_buffer_length") == "0");
-            assert_eq!(passing_after_a_crash(server), each(LIMIT - 30), "{when}");
+            assert_eq!(allowed_after_a_crash(server), each(LIMIT - 30), "{when}");
         }
     });
 }
 
 #[test]
-fn snapshots_alone_forget_what_came_after_the_last() {
+fn snapshots_forget_the_calls_after_the_last_one() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
         let mut client = server.connect();
-        pass(&mut client, 30);
+        call_each(&mut client, 30);
         client.must("SAVE");
-        pass(&mut client, 25);
-        assert_eq!(passing_after_a_crash(server), each(LIMIT - 30));
+        call_each(&mut client, 25);
+        assert_eq!(allowed_after_a_crash(server), each(LIMIT - 30));
     });
 }
 
@@ -42,8 +42,8 @@ fn snapshots_alone_forget_what_came_after_the_last() {
 fn without_persistence_a_crash_forgets_everything() {
     on_every_server(|binary| {
         let server = Setup::module(binary).start();
-        pass(&mut server.connect(), 30);
-        assert_eq!(passing_after_a_crash(server), each(LIMIT));
+        call_each(&mut server.connect(), 30);
+        assert_eq!(allowed_after_a_crash(server), each(LIMIT));
     });
 }
 
@@ -54,7 +54,7 @@ fn a_primary_that_restarts_empty_empties_its_replicas() {
         let replica = Setup::module(binary).start();
         let mut client: Connection = replica.connect();
         follow(&mut client, &primary);
-        pass(&mut primary.connect(), 30);
+        call_each(&mut primary.connect(), 30);
         catch_up(&mut client, &primary);
         assert_eq!(client.must("DBSIZE").integer(), ALGORITHMS.len() as i64);
         primary.kill();

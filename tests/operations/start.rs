@@ -1,10 +1,10 @@
-//! What stands in the configuration of a server with the module.
+//! The configuration of a server with the module.
 
 use ratelimit_harness::{module, on_every_server, Setup};
 
 use super::page::block;
 
-/// The lines of the page, with the path of the module that is tested.
+/// Adds the lines of the page, with the path of the tested module.
 fn with_lines(setup: Setup, lines: &[String]) -> Setup {
     let path = module().display().to_string();
     lines.iter().fold(setup, |setup, line| {
@@ -29,19 +29,19 @@ fn a_user_line_that_names_the_commands_needs_the_module() {
     on_every_server(|binary| {
         let lines = block("redis.conf");
         let lines: Vec<_> = lines.into_iter().filter(|l| !l.starts_with("loadmodule")).collect();
-        let Err(log) = with_lines(Setup::plain(binary), &lines).try_start() else {
-            panic!("the server started with the user and without the module");
-        };
+        let log = with_lines(Setup::plain(binary), &lines).refuses_to_start();
         assert!(log.contains("Error loading ACL rule '+ratelimit.check'"), "{log}");
     });
 }
 
 #[test]
-fn by_default_no_module_is_loaded_at_run_time() {
+fn no_module_is_loaded_at_run_time_unless_enabled() {
     on_every_server(|binary| {
         let server = Setup::plain(binary).with("enable-module-command no").start();
-        let refused = server.connect().say(&format!("MODULE LOAD {}", module().display()));
-        assert!(refused.error().starts_with("ERR MODULE command not allowed"), "{refused:?}");
+        server
+            .connect()
+            .reply_to(&format!("MODULE LOAD {}", module().display()))
+            .expect_error("ERR MODULE command not allowed");
     });
 }
 
@@ -49,9 +49,7 @@ fn by_default_no_module_is_loaded_at_run_time() {
 fn the_commands_of_a_module_cannot_be_renamed() {
     on_every_server(|binary| {
         let setup = Setup::module(binary).with("rename-command RATELIMIT.CHECK \"\"");
-        let Err(log) = setup.try_start() else {
-            panic!("the server started with the command renamed")
-        };
+        let log = setup.refuses_to_start();
         assert!(log.contains("No such command in rename-command"), "{log}");
     });
 }

@@ -86,7 +86,7 @@ fn a_server_that_may_not_write_now_is_a_failure_and_not_asked_less() {
         }
         // The directory in the place of the file makes each save fail.
         std::fs::create_dir(server.dir().join("dump.rdb")).expect("a directory");
-        control.say("SAVE");
+        control.reply_to("SAVE");
         control.must("BGSAVE");
         eventually("the save has failed", || control.info("rdb_last_bgsave_status") == "err");
         for limiter in &limiters {
@@ -120,7 +120,7 @@ fn a_server_that_is_busy_with_a_script_is_a_failure() {
         let mut busy = server.connect();
         busy.send(&["EVAL", "while true do end", "0"]);
         let mut control = server.connect();
-        eventually("the server is busy", || matches!(control.say("PING"), Reply::Error(_)));
+        eventually("the server is busy", || matches!(control.reply_to("PING"), Reply::Error(_)));
         for limiter in [&module, &script] {
             fails(limiter, "k", "BUSY").await;
         }
@@ -144,7 +144,7 @@ fn a_server_that_loads_its_data_is_a_failure() {
         for i in 0..40 {
             control.must(&format!("SET key:{i} {value}"));
         }
-        if control.say("CONFIG SET key-load-delay 100000") != Reply::Status("OK".into()) {
+        if control.reply_to("CONFIG SET key-load-delay 100000") != Reply::Status("OK".into()) {
             return not_applicable(binary, "loading", "it has no setting key-load-delay");
         }
         control.must("CONFIG SET loading-process-events-interval-bytes 1024");
@@ -158,7 +158,7 @@ fn a_server_that_loads_its_data_is_a_failure() {
 }
 
 fn is_loading(control: &mut Connection) -> bool {
-    matches!(control.say("GET key:1"), Reply::Error(text) if text.starts_with("LOADING"))
+    matches!(control.reply_to("GET key:1"), Reply::Error(text) if text.starts_with("LOADING"))
 }
 
 #[test]

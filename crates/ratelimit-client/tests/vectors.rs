@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ratelimit_client::{Algorithm, Answer, Call, Error, Limiter, Policy, Quota, Retry, Use};
 use ratelimit_harness::{
-    cases, on_every_server, replay, Action, Ask, Case, Connection, Frozen, Held, Reply, Subject,
+    cases, on_every_server, replay, Action, Case, Connection, Frozen, Held, Reply, Request, Subject,
 };
 
 use tokio::runtime::Runtime;
@@ -19,7 +19,7 @@ fn the_module_and_the_twin_keep_the_contract_in_examples_through_the_client() {
         for which in [Use::Module, Use::Script] {
             let runtime = runtime();
             let limiter = runtime.block_on(limiter(&frozen.server)).backend(which);
-            let limiter = limiter.twin_text(&Frozen::twin_text()).build();
+            let limiter = limiter.twin_text(&Frozen::script_source()).build();
             println!("asked: {which:?}");
             let connection = frozen.server.connect();
             replay(&mut Server { runtime, limiter, connection, frozen: &mut frozen }, &askable());
@@ -44,7 +44,7 @@ fn memory_keeps_the_contract_in_examples() {
 fn askable() -> Vec<Case> {
     let (askable, wrong): (Vec<_>, Vec<_>) = cases().into_iter().partition(|case| {
         case.steps.iter().all(|step| match &step.action {
-            Action::Ask(ask) => parsed(ask).is_some(),
+            Action::Send(request) => parsed(request).is_some(),
             Action::Plant(_) => true,
         })
     });
@@ -53,8 +53,8 @@ fn askable() -> Vec<Case> {
 }
 
 /// The policy and the cost of the words.
-fn parsed(ask: &Ask) -> Option<(Policy, u64)> {
-    let words = ask.words.iter().map(Vec::as_slice);
+fn parsed(request: &Request) -> Option<(Policy, u64)> {
+    let words = request.words.iter().map(Vec::as_slice);
     let call = ratelimit_core::Call::parse(words).ok()?;
     let pairs = call.policy.pairs();
     let window = |pair: &ratelimit_core::Pair| Duration::from_millis(pair.window.millis());
@@ -70,10 +70,10 @@ fn parsed(ask: &Ask) -> Option<(Policy, u64)> {
 }
 
 /// What the client says to it, in the form of a server's reply.
-fn asked(runtime: &Runtime, limiter: &Limiter, ask: &Ask) -> Reply {
-    let (policy, cost) = parsed(ask).expect("it can be asked");
+fn asked(runtime: &Runtime, limiter: &Limiter, request: &Request) -> Reply {
+    let (policy, cost) = parsed(request).expect("it can be asked");
     let call = Call::new("k", &policy).cost(cost);
-    let answer = match ask.verb {
+    let answer = match request.verb {
         "CHECK" => runtime.block_on(limiter.check_call(call)),
         _ => runtime.block_on(limiter.peek_call(call)),
     };
@@ -118,9 +118,9 @@ impl Subject for Server<'_> {
         Held::plant(held, &mut self.connection);
     }
 
-    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+    fn send(&mut self, now_micros: i64, request: &Request) -> Reply {
         self.frozen.set_clock(now_micros);
-        asked(&self.runtime, &self.limiter, ask)
+        asked(&self.runtime, &self.limiter, request)
     }
 
     fn held(&mut self) -> Option<Held> {
@@ -150,12 +150,12 @@ impl Subject for Memory {
         self.runtime.block_on(self.limiter.reset("k", &any)).expect("memory forgets");
     }
 
-    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
+    fn send(&mut self, now_micros: i64, request: &Request) -> Reply {
         MEMORY_CLOCK.store(now_micros, Relaxed);
-        if ask.leaves.is_some() {
-            self.left.clone_from(&ask.leaves);
+        if request.leaves.is_some() {
+            self.left.clone_from(&request.leaves);
         }
-        asked(&self.runtime, &self.limiter, ask)
+        asked(&self.runtime, &self.limiter, request)
     }
 
     fn held(&mut self) -> Option<Held> {

@@ -4,7 +4,7 @@ use ratelimit_core::command::opens_pair;
 use ratelimit_core::{check, peek, ArgumentError, CallOf, NextOf, Now, OutcomeOf, RetryAfter};
 use ratelimit_core::{Standing, StateError, Stored};
 use ratelimit_harness::{
-    cases, error_names, error_text, replay, Ask, Held, Reply, Subject, VECTORS,
+    cases, error_names, error_text, replay, Held, Reply, Request, Subject, VECTORS,
 };
 
 #[test]
@@ -29,10 +29,10 @@ impl Subject for Key {
         self.0 = held.cloned();
     }
 
-    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply {
-        let (reply, next) = decide::<8>(self.0.as_ref(), now_micros, ask);
-        if !ask.words.get(2).is_some_and(|word| opens_pair(word)) {
-            let alone = decide::<1>(self.0.as_ref(), now_micros, ask);
+    fn send(&mut self, now_micros: i64, request: &Request) -> Reply {
+        let (reply, next) = decide::<8>(self.0.as_ref(), now_micros, request);
+        if !request.words.get(2).is_some_and(|word| opens_pair(word)) {
+            let alone = decide::<1>(self.0.as_ref(), now_micros, request);
             assert_eq!(alone, (reply.clone(), next.clone()), "with room for one pair");
         }
         self.0 = next.or(self.0.take());
@@ -52,9 +52,9 @@ impl Subject for Key {
 fn decide<const N: usize>(
     held: Option<&Held>,
     now_micros: i64,
-    ask: &Ask,
+    request: &Request,
 ) -> (Reply, Option<Held>) {
-    match outcome::<N>(held, now_micros, ask) {
+    match outcome::<N>(held, now_micros, request) {
         Err(name) => (Reply::Error(error_text(&name).to_owned()), None),
         Ok((outcome, next)) => {
             let next = next.map(|next| Held {
@@ -70,16 +70,16 @@ fn decide<const N: usize>(
 fn outcome<const N: usize>(
     held: Option<&Held>,
     now_micros: i64,
-    ask: &Ask,
+    request: &Request,
 ) -> Result<(OutcomeOf<N>, Option<NextOf<N>>), String> {
-    let words = ask.words.iter().map(Vec::as_slice);
+    let words = request.words.iter().map(Vec::as_slice);
     let call = CallOf::<N>::parse(words).map_err(|error: ArgumentError| format!("{error:?}"))?;
     let now = Now::from_micros(now_micros).ok_or("Clock")?;
     let stored = held.map(|held| Stored {
         value: &held.value,
         expiry_ms: held.expiry_ms.map(|ms| ms.try_into().expect("an expiry fits")),
     });
-    let outcome = if ask.verb == "CHECK" {
+    let outcome = if request.verb == "CHECK" {
         check(&call, stored, now)
     } else {
         peek(&call, stored, now).map(|outcome| (outcome, None))

@@ -145,7 +145,7 @@ fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
     catch_up(&mut replica.connect(), &master);
 
     eventually("the sentinel agrees to fail over", || {
-        !matches!(sentinel.connect().say("SENTINEL FAILOVER mymaster"), Reply::Error(_))
+        !matches!(sentinel.connect().reply_to("SENTINEL FAILOVER mymaster"), Reply::Error(_))
     });
     eventually("the replica is the master", || is_master(&replica));
     let count =

@@ -1,4 +1,4 @@
-//! What the tests are handed by environment variables: the servers, and the module's two builds.
+//! The servers and the two builds of the module, as environment variables name them.
 
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ pub struct Binary {
     pub path: PathBuf,
 }
 
-/// Runs a test on each server in turn; a failure on one does not keep it from the others.
+/// Runs a test on each server in turn. After a failure on one server, it still runs on the others.
 pub fn on_every_server(test: impl Fn(&'static Binary)) {
     let fails = |binary: &&'static Binary| {
         println!("--- on {}", binary.name);
@@ -24,12 +24,13 @@ pub fn on_every_server(test: impl Fn(&'static Binary)) {
     assert!(failed.is_empty(), "failed on {}", failed.join(", "));
 }
 
-/// Says what a server cannot show, and why, even where the output of tests is captured.
+/// Reports that a test does not apply to a server, and why. It writes to stderr itself, because
+/// `cargo test` captures what `eprintln!` writes.
 pub fn not_applicable(binary: &Binary, what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "not applicable on {}: {what}: {why}", binary.name);
 }
 
-/// RATELIMIT_SERVERS: a line `name path` for each server.
+/// All servers: RATELIMIT_SERVERS has a line `name path` for each.
 pub fn servers() -> &'static [Binary] {
     static SERVERS: OnceLock<Vec<Binary>> = OnceLock::new();
     SERVERS.get_or_init(|| {
@@ -44,25 +45,26 @@ fn binary(line: &str) -> Binary {
     let Some((name, path)) = line.trim().split_once(' ') else {
         panic!("RATELIMIT_SERVERS: `{line}` is not `name path`: run `make test`");
     };
-    // Not what a symbolic link leads to: a server is also its own checker, by the name it is called.
+    // Symbolic links are kept: the same program is a server or a checker of files, depending on the
+    // name by which it is called.
     let path = std::path::absolute(path.trim()).expect("there is a current directory");
     assert!(path.exists(), "RATELIMIT_SERVERS: {}: no such file", path.display());
     Binary { name: name.to_owned(), path }
 }
 
-/// RATELIMIT_MODULE: the build that ships.
+/// The module as released: RATELIMIT_MODULE.
 pub fn module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
     MODULE.get_or_init(|| required_path("RATELIMIT_MODULE"))
 }
 
-/// RATELIMIT_TEST_MODULE: the build with the feature `test-hooks`.
+/// The module with the feature `test-hooks`: RATELIMIT_TEST_MODULE.
 pub fn test_module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
     MODULE.get_or_init(|| required_path("RATELIMIT_TEST_MODULE"))
 }
 
-/// RATELIMIT_FAKETIME: `libfaketimeMT.so.1`, where there is one.
+/// The library `libfaketimeMT.so.1`, if the machine has it: RATELIMIT_FAKETIME.
 pub fn faketime() -> Option<PathBuf> {
     let path = env::var("RATELIMIT_FAKETIME").ok().filter(|path| !path.is_empty())?;
     Some(existing("RATELIMIT_FAKETIME", &path))

@@ -7,20 +7,20 @@ use super::{catch_up, eventually, Connection, Reply, Server, Setup};
 pub const SLOTS: u16 = 16_384;
 
 pub struct Cluster {
-    /// The three that are primaries at first.
+    /// The three nodes that start as primaries.
     pub nodes: Vec<Server>,
-    /// None, or one for each of them, in their order.
+    /// None, or one replica for each of the nodes, in the same order.
     pub replicas: Vec<Server>,
 }
 
 impl Cluster {
-    /// Each node has a third of the slots.
+    /// Starts three nodes. Each has a third of the slots.
     #[track_caller]
     pub fn start(setup: &Setup) -> Self {
         Self::start_nodes(&setup.clone().with("cluster-node-timeout 15000"))
     }
 
-    /// The same, and each has a replica, which soon takes its place when it is gone.
+    /// The same, with a replica for each node. It takes over within seconds when its node is gone.
     #[track_caller]
     pub fn start_with_replicas(setup: &Setup) -> Self {
         Self::start_with_replicas_as(setup, setup)
@@ -37,13 +37,13 @@ impl Cluster {
             connection.must(&format!("CLUSTER MEET 127.0.0.1 {}", cluster.nodes[i].port()));
             let replicate = format!("CLUSTER REPLICATE {}", cluster.id(i));
             eventually("the replica knows its primary", || {
-                matches!(connection.say(&replicate), Reply::Status(_))
+                matches!(connection.reply_to(&replicate), Reply::Status(_))
             });
             catch_up(&mut connection, &cluster.nodes[i]);
             cluster.replicas.push(replica);
         }
-        cluster.agrees(6);
-        // Of one that it has only heard of, a node does not know the primary.
+        cluster.wait_until_known(6);
+        // At first a node knows a replica of another node without its primary.
         let knows_replicas = |node: &Server| {
             let nodes = node.connect().must("CLUSTER NODES").text();
             nodes.matches("slave ").count() == 3 && !nodes.contains("slave - ")
@@ -67,11 +67,12 @@ impl Cluster {
             node.connect().must(&format!("CLUSTER MEET 127.0.0.1 {}", nodes[0].port()));
         }
         let cluster = Self { nodes, replicas: Vec::new() };
-        cluster.agrees(3);
+        cluster.wait_until_known(3);
         cluster
     }
 
-    fn agrees(&self, known_nodes: usize) {
+    /// Waits until every node knows so many nodes and the owner of every slot.
+    fn wait_until_known(&self, known_nodes: usize) {
         let nodes = self.nodes.iter().chain(&self.replicas);
         let is_known = format!("cluster_known_nodes:{known_nodes}\r");
         eventually("the cluster agrees", || {
@@ -97,7 +98,7 @@ impl Cluster {
 
     pub fn client(&self) -> ClusterClient {
         let port = self.nodes[0].port();
-        ClusterClient { port, nodes: HashMap::new(), asked: 0, moved: 0 }
+        ClusterClient { port, nodes: HashMap::new(), asks: 0, moves: 0 }
     }
 }
 
@@ -107,13 +108,13 @@ fn sees_all_slots(node: &Server, is_known: &str) -> bool {
 }
 
 pub struct ClusterClient {
-    /// Of the node that is asked first.
+    /// The node that gets each call first.
     port: u16,
     nodes: HashMap<u16, Connection>,
-    /// How often it was sent on for one call.
-    pub asked: u64,
-    /// How often it was sent on for good.
-    pub moved: u64,
+    /// The number of ASK replies, which redirect one call.
+    pub asks: u64,
+    /// The number of MOVED replies, which redirect for good.
+    pub moves: u64,
 }
 
 impl ClusterClient {
@@ -122,10 +123,10 @@ impl ClusterClient {
         let mut reply = self.node(self.port).call(words);
         while let Some((ask, port)) = redirection(&reply) {
             if ask {
-                self.asked += 1;
+                self.asks += 1;
                 self.node(port).must("ASKING");
             } else {
-                self.moved += 1;
+                self.moves += 1;
                 self.port = port;
             }
             reply = self.node(port).call(words);
@@ -139,7 +140,7 @@ impl ClusterClient {
     }
 }
 
-/// Whether it is for one call only, and the port to go to.
+/// Whether a redirection is for one call only (ASK), and the port that it names.
 fn redirection(reply: &Reply) -> Option<(bool, u16)> {
     let Reply::Error(text) = reply else { return None };
     let mut words = text.split(' ');

@@ -6,6 +6,9 @@ use std::net::TcpStream;
 use super::wait::DEADLINE;
 use super::Reply;
 
+/// The value of a key as DUMP has it, and its expiry.
+pub type Snapshot = (Reply, Reply);
+
 pub struct Connection {
     source: BufReader<TcpStream>,
     raw: Vec<u8>,
@@ -15,22 +18,22 @@ impl Connection {
     pub fn open(port: u16) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        // A server that does not answer is a failure, not a test that hangs.
+        // If a server does not answer, the test fails instead of hanging.
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
         Ok(Self { source: BufReader::new(stream), raw: Vec::new() })
     }
 
-    /// Sends a line of words between spaces, and returns the reply, whatever it is.
+    /// Sends a command, such as `GET k`, and returns the reply, which may be an error.
     #[track_caller]
-    pub fn say(&mut self, line: &str) -> Reply {
+    pub fn reply_to(&mut self, line: &str) -> Reply {
         self.call(&line.split_whitespace().collect::<Vec<_>>())
     }
 
-    /// The same; an error is a failure of the test.
+    /// The same, where an error fails the test.
     #[track_caller]
     pub fn must(&mut self, line: &str) -> Reply {
-        let reply = self.say(line);
+        let reply = self.reply_to(line);
         assert!(!matches!(reply, Reply::Error(_)), "{line}: {reply:?}");
         reply
     }
@@ -41,13 +44,13 @@ impl Connection {
         self.try_call(words).expect("the server answers")
     }
 
-    /// The same where the server may be gone.
+    /// The same, where the server may be gone.
     pub fn try_call(&mut self, words: &[impl AsRef<[u8]>]) -> io::Result<Reply> {
         self.send_bytes(&encode(words))?;
         self.try_receive()
     }
 
-    /// Sends all lines at once, and returns their replies.
+    /// Sends all commands at once, and returns their replies.
     #[track_caller]
     pub fn pipeline(&mut self, lines: &[impl AsRef<str>]) -> Vec<Reply> {
         let words = |line| str::split_whitespace(line).collect::<Vec<_>>();
@@ -55,7 +58,7 @@ impl Connection {
         self.pipeline_calls(&calls)
     }
 
-    /// The same with words of any bytes.
+    /// The same, with words of any bytes.
     #[track_caller]
     pub fn pipeline_calls(&mut self, calls: &[Vec<impl AsRef<[u8]>>]) -> Vec<Reply> {
         let bytes: Vec<u8> = calls.iter().flat_map(|words| encode(words)).collect();
@@ -90,7 +93,7 @@ impl Connection {
         &mut self.source
     }
 
-    /// A field of INFO; empty where the server does not have it.
+    /// A field of INFO. Empty if the server has no such field.
     #[track_caller]
     pub fn info(&mut self, field: &str) -> String {
         let info = self.must("INFO everything").text();
@@ -106,11 +109,11 @@ impl Connection {
 
     /// Whether the server has a command, such as `COPY` or `CLUSTER|MIGRATESLOTS`.
     pub fn knows_command(&mut self, name: &str) -> bool {
-        matches!(self.say(&format!("COMMAND INFO {name}")).array(), [Reply::Array(_)])
+        matches!(self.reply_to(&format!("COMMAND INFO {name}")).array(), [Reply::Array(_)])
     }
 
-    /// The bytes and the expiry under a key, in one comparable value. Null where there is no key.
-    pub fn snapshot(&mut self, key: &[u8]) -> (Reply, Reply) {
+    /// The value and the expiry of a key, to compare them. If there is no key, the value is `Nil`.
+    pub fn snapshot(&mut self, key: &[u8]) -> Snapshot {
         let dump = self.call(&[b"DUMP", key]);
         (dump, self.call(&[b"PEXPIRETIME", key]))
     }

@@ -1,8 +1,10 @@
-//! A server whose module and twin both read a clock that stands where the test has put it.
+//! A server on which the module and the script read a clock that the test sets.
 
-use super::{twin_source, Binary, Connection, Limiter, Server, Setup};
+use super::limiter::script_source;
+use super::{follow, Binary, Connection, Limiter, Server, Setup};
 
-/// 2100-01-01T00:00:00Z. The server's own clock is before it, so it expires nothing by itself.
+/// 2100-01-01T00:00:00Z. It is later than the server's own clock, so that the server expires no
+/// key.
 pub const T0_MICROS: i64 = 4_102_444_800_000_000;
 pub const T0_MILLIS: i64 = T0_MICROS / 1000;
 
@@ -12,35 +14,49 @@ const FROZEN_LINE: &str = "local time = redis.call('HMGET', 'frozen-clock', 'sec
 pub struct Frozen {
     pub server: Server,
     pub connection: Connection,
-    pub twin: Limiter,
+    pub script: Limiter,
 }
 
 impl Frozen {
-    /// At [`T0_MICROS`].
+    /// Starts at [`T0_MICROS`].
     #[track_caller]
     pub fn start(binary: &'static Binary) -> Self {
         Self::on(Setup::test_module(binary).start())
     }
 
-    /// On a server that has the build with `test-hooks` loaded.
+    /// The same, with a replica that has the test module too.
+    #[track_caller]
+    pub fn with_replica(binary: &'static Binary) -> (Self, Server) {
+        let frozen = Self::start(binary);
+        let replica = Setup::test_module(binary).start();
+        follow(&mut replica.connect(), &frozen.server);
+        (frozen, replica)
+    }
+
+    /// The same on a server of the test, which must have loaded the module with `test-hooks`.
     #[track_caller]
     pub fn on(server: Server) -> Self {
         let mut connection = server.connect();
-        let twin = Limiter::script(&mut connection, &Self::twin_text());
-        let mut frozen = Self { server, connection, twin };
+        let script = Limiter::load(&mut connection, &Self::script_source());
+        let mut frozen = Self { server, connection, script };
         frozen.set_clock(T0_MICROS);
         frozen
     }
 
-    /// The text of the twin, which takes its time from the test.
+    /// The text of the script, changed to read the clock of the test.
     #[track_caller]
-    pub fn twin_text() -> String {
-        let source = twin_source();
-        assert_eq!(source.matches(TIME_LINE).count(), 1, "the twin reads the time in one line");
+    pub fn script_source() -> String {
+        let source = script_source();
+        assert_eq!(source.matches(TIME_LINE).count(), 1, "the script reads the time in one line");
         source.replace(TIME_LINE, FROZEN_LINE)
     }
 
-    /// Neither of them sees another time until this is called again.
+    /// The module and the script.
+    pub fn limiters(&self) -> [Limiter; 2] {
+        [Limiter::Module, self.script.clone()]
+    }
+
+    /// Sets the clock of both. It stands still until the next call.
     #[track_caller]
     pub fn set_clock(&mut self, micros: i64) {
         for line in Self::clock_lines(micros) {
@@ -48,7 +64,7 @@ impl Frozen {
         }
     }
 
-    /// The commands by which both are told the time.
+    /// The commands that set the clock of both.
     pub fn clock_lines(micros: i64) -> [String; 2] {
         let (seconds, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
         [

@@ -1,8 +1,8 @@
-//! Real servers for the tests: which ones, their start and their end, and talking to them.
+//! Real servers for the tests.
 //!
-//! A test asks for [`on_every_server`] and starts what it needs with [`Setup`]; a server ends with
-//! its handle, also when the test panics. Nothing sleeps: where a server must be waited for, it is
-//! [`eventually`] for a condition, with a deadline.
+//! A test runs [`on_every_server`] and starts what it needs with [`Setup`]. A server ends when its
+//! [`Server`] is dropped, also when the test panics. No test sleeps for a fixed time:
+//! [`eventually`] waits for a condition, with a deadline.
 
 mod algorithms;
 mod binaries;
@@ -32,13 +32,13 @@ pub use connection::Connection;
 pub use errors::{error_names, error_text};
 pub use faked::Faked;
 pub use frozen::{Frozen, T0_MICROS, T0_MILLIS};
-pub use limiter::{twin_source, Limiter};
+pub use limiter::Limiter;
 pub use random::Random;
 pub use replay::{replay, Subject};
 pub use replica::{catch_up, cut_off, follow, is_primary, resyncs, ReplicationStream};
 pub use reply::Reply;
-pub use samples::{fill, next_decisions, snapshots, SAMPLES};
+pub use samples::{fill, next_decisions, samples_on, snapshots, SAMPLES};
 pub use sentinel::watch;
 pub use server::{Server, Setup};
-pub use vectors::{cases, Action, Ask, Case, Held, Step, VECTORS};
+pub use vectors::{cases, Action, Case, Held, Request, Step, VECTORS};
 pub use wait::eventually;

@@ -1,44 +1,46 @@
-//! Who decides: the module's commands, or their twin in Lua.
+//! The two that decide on a server: the module and the Lua script.
 
 use super::{page, Connection, Reply};
 
 #[derive(Clone)]
 pub enum Limiter {
     Module,
-    /// The script is loaded under its digest.
-    Twin {
+    /// Loaded under this digest.
+    Script {
         sha: String,
     },
 }
 
-pub fn twin_source() -> String {
+pub(crate) fn script_source() -> String {
     page("crates/ratelimit-client/lua/ratelimit.lua")
 }
 
 impl Limiter {
-    /// The script as it ships.
+    /// The script as released.
     #[track_caller]
-    pub fn twin(connection: &mut Connection) -> Self {
-        Self::script(connection, &twin_source())
+    pub fn script(connection: &mut Connection) -> Self {
+        Self::load(connection, &script_source())
     }
 
+    /// Another text of the script.
     #[track_caller]
-    pub fn script(connection: &mut Connection, source: &str) -> Self {
+    pub fn load(connection: &mut Connection, source: &str) -> Self {
         let loaded = connection.call(&["SCRIPT", "LOAD", source]);
         assert!(matches!(loaded, Reply::Bytes(_)), "the script does not compile: {loaded:?}");
-        Self::Twin { sha: loaded.text() }
+        Self::Script { sha: loaded.text() }
     }
 
     pub fn name(&self) -> &'static str {
         match self {
             Self::Module => "the module",
-            Self::Twin { .. } => "the twin",
+            Self::Script { .. } => "the script",
         }
     }
 
-    /// Asks `verb`, which is CHECK or PEEK, with the words behind the key.
+    /// Sends a call and returns the reply. The verb is CHECK or PEEK; the words stand behind the
+    /// key.
     #[track_caller]
-    pub fn ask(
+    pub fn send(
         &self,
         connection: &mut Connection,
         verb: &str,
@@ -48,12 +50,12 @@ impl Limiter {
         connection.call(&self.call(verb, key, words))
     }
 
-    /// The words of the whole call.
+    /// All words of such a call.
     pub fn call(&self, verb: &str, key: &[u8], words: &[impl AsRef<[u8]>]) -> Vec<Vec<u8>> {
         let command = format!("RATELIMIT.{verb}");
         let mut call: Vec<Vec<u8>> = match self {
             Self::Module => vec![command.into(), key.into()],
-            Self::Twin { sha } => {
+            Self::Script { sha } => {
                 vec!["EVALSHA".into(), sha.as_str().into(), "1".into(), key.into(), verb.into()]
             }
         };

@@ -13,12 +13,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From 0 on, below `end`.
+    /// From 0 to `end` - 1.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// True once in so many times.
+    /// True once in so many times, on average.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -27,7 +27,7 @@ impl Random {
         items[self.below(items.len() as u64) as usize]
     }
 
-    /// Of any size up to 10^digits, small ones as often as large.
+    /// Below 10^digits. Small numbers are as frequent as large ones.
     pub fn number(&mut self, digits: u32) -> u64 {
         let digits = self.below(u64::from(digits) + 1) as u32;
         self.below(10u64.pow(digits))

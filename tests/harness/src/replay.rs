@@ -1,17 +1,17 @@
-//! Runs the vectors against whoever is to keep the contract.
+//! Runs the cases of `tests/vectors.txt` against anything that must keep the contract.
 
-use super::{Action, Ask, Case, Connection, Held, Reply, Step};
+use super::{Action, Case, Connection, Held, Reply, Request, Step};
 
-/// Whoever decides on the one key of a case.
+/// Something that decides. Each case has one key.
 pub trait Subject {
     fn plant(&mut self, now_micros: i64, held: Option<&Held>);
-    fn ask(&mut self, now_micros: i64, ask: &Ask) -> Reply;
+    fn send(&mut self, now_micros: i64, request: &Request) -> Reply;
     fn held(&mut self) -> Option<Held>;
-    /// Whether a key goes by itself when its time has come.
+    /// Whether a key disappears by itself at its expiry.
     fn expires(&self) -> bool;
 }
 
-/// Fails with every case that went otherwise, at the step where it did.
+/// Runs all cases. Fails with the first wrong step of every case that has one.
 #[track_caller]
 pub fn replay(subject: &mut impl Subject, cases: &[Case]) {
     assert!(!cases.is_empty(), "no case to run");
@@ -29,7 +29,7 @@ fn first_failure(subject: &mut impl Subject, case: &Case) -> Option<String> {
                 expected = held.clone();
                 None
             }
-            Action::Ask(ask) => difference(subject, step, ask, &mut expected),
+            Action::Send(request) => difference(subject, step, request, &mut expected),
         };
         difference.map(|difference| {
             let Step { line, text, .. } = step;
@@ -38,28 +38,28 @@ fn first_failure(subject: &mut impl Subject, case: &Case) -> Option<String> {
     })
 }
 
-/// What was expected and what came, if that is not the same. `expected` is what the key holds.
+/// The expected and the actual reply and state, if they differ. `expected` is what the key holds.
 fn difference(
     subject: &mut impl Subject,
     step: &Step,
-    ask: &Ask,
+    request: &Request,
     expected: &mut Option<Held>,
 ) -> Option<String> {
-    let reply = subject.ask(step.now_micros, ask);
+    let reply = subject.send(step.now_micros, request);
     let held = subject.held();
-    if ask.leaves.is_some() {
-        expected.clone_from(&ask.leaves);
+    if request.leaves.is_some() {
+        expected.clone_from(&request.leaves);
     }
     let end_ms = expected.as_ref().and_then(|held| held.expiry_ms);
     let is_over = end_ms.is_some_and(|end_ms| end_ms <= step.now_micros.div_euclid(1000));
-    let went = held.is_none() && is_over && subject.expires();
-    if reply == ask.expected && (held == *expected || went) {
+    let is_gone = held.is_none() && is_over && subject.expires();
+    if reply == request.expected && (held == *expected || is_gone) {
         return None;
     }
     let show =
         |reply, held: &Option<_>| format!("{}, leaving {}", show_reply(reply), show_held(held));
-    let (wanted, came) = (show(&ask.expected, expected), show(&reply, &held));
-    Some(format!("  expected  {wanted}\n  got       {came}"))
+    let (wanted, got) = (show(&request.expected, expected), show(&reply, &held));
+    Some(format!("  expected  {wanted}\n  got       {got}"))
 }
 
 fn show_reply(reply: &Reply) -> String {
@@ -71,7 +71,7 @@ fn show_reply(reply: &Reply) -> String {
     }
 }
 
-/// Each pair's numbers stand in brackets, as in the file.
+/// The numbers of a pair are in brackets, as in the file.
 fn show_item(item: &Reply) -> String {
     match item {
         Reply::Array(pairs) if matches!(pairs[..], [Reply::Array(_), ..]) => show_reply(item),
@@ -86,7 +86,7 @@ fn show_held(held: &Option<Held>) -> String {
     format!("\"{}\" {end}", value.escape_ascii())
 }
 
-/// Of the key `k` on a server.
+/// What the key `k` holds on a server.
 impl Held {
     #[track_caller]
     pub fn on(connection: &mut Connection) -> Option<Self> {

@@ -1,17 +1,17 @@
-//! Replicas, and what they are sent.
+//! Replicas, and what a primary sends to them.
 
 use std::io::{BufRead, Read};
 
 use super::{eventually, Connection, Server};
 
-/// Makes it a replica, and waits until it has everything.
+/// Makes a server a replica, and waits until it has everything.
 #[track_caller]
 pub fn follow(replica: &mut Connection, primary: &Server) {
     replica.must(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
     catch_up(replica, primary);
 }
 
-/// Waits until a replica has everything that its primary has done by now.
+/// Waits until a replica has everything that its primary has done so far.
 #[track_caller]
 pub fn catch_up(replica: &mut Connection, primary: &Server) {
     let mut primary = primary.connect();
@@ -21,8 +21,8 @@ pub fn catch_up(replica: &mut Connection, primary: &Server) {
     });
 }
 
-/// From now on the replica gets nothing of what its primary does: it stands still, and the link is
-/// closed, so that nothing is on its way either. `resume` wakes it.
+/// Cuts a replica off: it gets nothing more from its primary. The replica is paused, and the link
+/// is closed, so that nothing is under way either. [`Server::resume`] wakes it.
 #[track_caller]
 pub fn cut_off(replica: &Server, primary: &Server) {
     catch_up(&mut replica.connect(), primary);
@@ -32,13 +32,14 @@ pub fn cut_off(replica: &Server, primary: &Server) {
     eventually("the primary is without its replica", || primary.info("connected_slaves") == "0");
 }
 
-/// Whether it takes writes as no other's replica. It closes connections when a sentinel promotes it.
-#[track_caller]
+/// Whether a server is a primary. A server that a sentinel promotes closes its connections first:
+/// that is not an error here.
 pub fn is_primary(server: &Server) -> bool {
-    server.connect().try_call(&["ROLE"]).is_ok_and(|role| role.array()[0].text() == "master")
+    let role = Connection::open(server.port()).and_then(|mut client| client.try_call(&["ROLE"]));
+    role.is_ok_and(|role| role.array()[0].text() == "master")
 }
 
-/// What a primary sends to its replicas, read by one that stores nothing.
+/// What a primary sends to its replicas.
 pub struct ReplicationStream {
     link: Connection,
 }
@@ -47,13 +48,13 @@ impl ReplicationStream {
     #[track_caller]
     pub fn of(primary: &Server) -> Self {
         let mut link = primary.connect();
-        let started = link.say("PSYNC ? -1");
+        let started = link.reply_to("PSYNC ? -1");
         assert!(started.text().starts_with("FULLRESYNC"), "{started:?}");
         skip_data_set(&mut link);
         Self { link }
     }
 
-    /// All effects up to now. What is no effect of a client's command is left out.
+    /// The effects of clients' commands since the last call.
     #[track_caller]
     pub fn effects(&mut self, primary: &mut Connection) -> Vec<Vec<String>> {
         const END: &str = "end-of-the-stream";
@@ -70,7 +71,8 @@ impl ReplicationStream {
     }
 }
 
-/// Line breaks while it is made; then its length, and itself without a line break behind it.
+/// The primary sends line breaks while it makes the data set, then the length, then the data set
+/// without a line break at its end.
 fn skip_data_set(link: &mut Connection) {
     let mut header = String::new();
     while header.trim().is_empty() {
@@ -83,7 +85,7 @@ fn skip_data_set(link: &mut Connection) {
     link.source().read_exact(&mut data_set).expect("the primary sends its data set");
 }
 
-/// How often the primary has sent its whole data set, and how often only what was missed.
+/// How often the primary has sent the whole data set, and how often only the missing part.
 pub fn resyncs(primary: &mut Connection) -> (i64, i64) {
     (primary.info_number("sync_full"), primary.info_number("sync_partial_ok"))
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 
-/// Maps and sets of RESP3 become arrays, as RESP2 has them; a push stays apart.
+/// Maps and sets of RESP3 become arrays, as in RESP2. A push has a variant of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     Status(String),
@@ -85,18 +85,41 @@ impl Reply {
         }
     }
 
-    /// Whether a limiter's reply allows; an error is a failure of the test.
+    /// Fails unless the reply is an error that begins so.
+    #[track_caller]
+    pub fn expect_error(&self, start: &str) {
+        assert!(self.error().starts_with(start), "expected {start}, got {self:?}");
+    }
+
+    /// Whether a limiter's reply allows the call. An error fails the test.
     #[track_caller]
     pub fn allowed(&self) -> bool {
         self.array()[0].integer() == 1
     }
 
-    /// The value behind `name` in a flattened map.
+    /// The `remaining` of a limiter's reply.
+    #[track_caller]
+    pub fn remaining(&self) -> i64 {
+        self.array()[2].integer()
+    }
+
+    /// The `retry_after_ms` of a limiter's reply.
+    #[track_caller]
+    pub fn retry_after_ms(&self) -> i64 {
+        self.array()[3].integer()
+    }
+
+    /// The value of a field in a map.
     #[track_caller]
     pub fn field(&self, name: &str) -> &Reply {
+        self.optional_field(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    /// The same, if the map has such a field.
+    #[track_caller]
+    pub fn optional_field(&self, name: &str) -> Option<&Reply> {
         let mut fields = self.array().chunks_exact(2);
-        let found = fields.find(|field| field[0].text() == name);
-        &found.unwrap_or_else(|| panic!("no {name} in {self:?}"))[1]
+        fields.find(|field| field[0].text() == name).map(|field| &field[1])
     }
 }
 

@@ -1,8 +1,9 @@
-//! Keys in every form of stored state, and what would be decided on them next.
+//! Sample keys in every form of stored state, and the next decisions on them.
 
-use super::{Connection, Frozen, Reply, Server, T0_MICROS};
+use super::connection::Snapshot;
+use super::{Connection, Frozen, Reply, Server, ALGORITHMS, T0_MICROS};
 
-/// A key, and the words of the calls on it.
+/// A key of each form, and the words of the calls on it.
 pub const SAMPLES: [(&str, &str); 8] = [
     ("fixed", "9 1000"),
     ("fixed-pairs", "9 1000 99 1h"),
@@ -14,12 +15,18 @@ pub const SAMPLES: [(&str, &str); 8] = [
     ("bucket-burst", "7 11s ALGORITHM BUCKET BURST 20"),
 ];
 
-/// Where the clock stands after [`fill`].
+/// A key, and the reply to a PEEK of it.
+pub type Decision = (&'static str, Reply);
+
+/// The time at the end of [`fill`].
 const FILLED_MICROS: i64 = T0_MICROS + 4_000_321;
 
-/// Some calls on each sample, all of them allowed, over some seconds.
+/// Makes the samples: some calls on each, all allowed, over some seconds.
 #[track_caller]
 pub fn fill(frozen: &mut Frozen) {
+    for algorithm in ALGORITHMS.map(str::to_lowercase) {
+        assert!(SAMPLES.iter().any(|(key, _)| key.starts_with(&algorithm)), "no {algorithm}");
+    }
     for step in [1, 2_000_123, 4_000_321] {
         frozen.set_clock(T0_MICROS + step);
         for (key, words) in SAMPLES {
@@ -29,10 +36,10 @@ pub fn fill(frozen: &mut Frozen) {
     }
 }
 
-/// What a server with the build `test-hooks` would decide on each sample for small and large costs,
-/// at the moment where [`fill`] ended and two later ones; each behind the key's name.
+/// What a server with the test module would decide on each sample, for small and large costs, at
+/// the end of [`fill`] and at two later moments. Each decision has the name of its key.
 #[track_caller]
-pub fn next_decisions(server: &Server) -> Vec<(&'static str, Reply)> {
+pub fn next_decisions(server: &Server) -> Vec<Decision> {
     let mut client = server.connect();
     let mut decisions = Vec::new();
     for later in [0, 1_234_567, 5_000_001] {
@@ -48,9 +55,15 @@ pub fn next_decisions(server: &Server) -> Vec<(&'static str, Reply)> {
     decisions
 }
 
-/// The bytes and the expiry of each sample.
+/// The value and the expiry of each sample, and the next decisions on them, to compare two servers.
 #[track_caller]
-pub fn snapshots(client: &mut Connection) -> Vec<(Reply, Reply)> {
+pub fn samples_on(server: &Server) -> (Vec<Snapshot>, Vec<Decision>) {
+    (snapshots(&mut server.connect()), next_decisions(server))
+}
+
+/// The value and the expiry of each sample.
+#[track_caller]
+pub fn snapshots(client: &mut Connection) -> Vec<Snapshot> {
     let snapshots: Vec<_> =
         SAMPLES.iter().map(|(key, _)| client.snapshot(key.as_bytes())).collect();
     assert!(snapshots.iter().all(|(dump, _)| *dump != Reply::Nil), "a sample is missing");

@@ -1,8 +1,9 @@
-//! Sentinels that watch a primary and put a replica in its place.
+//! Sentinels: they watch a primary and promote a replica if it is gone.
 
 use super::{eventually, Server, Setup};
 
-/// Three of the master `mymaster`, of which two must agree, once they know its replicas and each other.
+/// Starts three sentinels for the master `mymaster`, of which two must agree. Waits until they know
+/// its replicas and each other.
 #[track_caller]
 pub fn watch(master: &Server, replicas: usize) -> Vec<Server> {
     let sentinels: Vec<_> = (0..3).map(|_| Setup::sentinel(master, 2).start()).collect();

@@ -30,12 +30,12 @@ impl Setup {
         setup.with_known("enable-debug-command yes").with_known("enable-module-command yes")
     }
 
-    /// With the build that ships.
+    /// With the module as released.
     pub fn module(binary: &'static Binary) -> Self {
         Self::plain(binary).with(&format!("loadmodule {}", module().display()))
     }
 
-    /// With the build that takes its time from the test.
+    /// With the module that has the test hooks.
     pub fn test_module(binary: &'static Binary) -> Self {
         Self::plain(binary).with(&format!("loadmodule {}", test_module().display()))
     }
@@ -46,7 +46,7 @@ impl Setup {
         Self { binary, directives, arguments: Vec::new(), environment: Vec::new() }
     }
 
-    /// A sentinel of the master `mymaster`, of which so many must agree that it is down.
+    /// A sentinel for the master `mymaster`. `quorum` sentinels must agree that the master is down.
     pub fn sentinel(master: &Server, quorum: usize) -> Self {
         let directives = vec![
             "bind 127.0.0.1".to_owned(),
@@ -64,7 +64,7 @@ impl Setup {
         self
     }
 
-    /// The same, where the server knows such a line.
+    /// The same, if the server knows such a line.
     fn with_known(self, directive: &str) -> Self {
         if knows_directive(self.binary, directive) {
             return self.with(directive);
@@ -85,14 +85,22 @@ impl Setup {
         }
     }
 
-    /// `Err` holds the log of a server that refused to start.
+    /// The log of a server that does not start.
+    #[track_caller]
+    pub fn refuses_to_start(self) -> String {
+        let directives = self.directives.join("\n");
+        let Err(log) = self.try_start() else { panic!("the server started with\n{directives}") };
+        log
+    }
+
+    /// `Err` holds the log of a server that did not start.
     pub fn try_start(self) -> Result<Server, String> {
         let dir = tempfile::Builder::new().prefix("ratelimit-").tempdir().expect("a directory");
         self.try_start_in(dir)
     }
 
     fn try_start_in(self, dir: TempDir) -> Result<Server, String> {
-        // Another process may take the port between the look and the start.
+        // Another process may take the port before the server does.
         for _ in 0..9 {
             let port = free_port();
             let mut process = self.spawn(port, dir.path());
@@ -128,7 +136,7 @@ impl Setup {
     }
 }
 
-/// Tried once for each server: whether it starts with such a line.
+/// Whether a server starts with such a line. Tried once for each server.
 fn knows_directive(binary: &'static Binary, directive: &str) -> bool {
     static TRIED: Mutex<Option<HashMap<(&Path, String), bool>>> = Mutex::new(None);
     let mut tried = TRIED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -138,8 +146,8 @@ fn knows_directive(binary: &'static Binary, directive: &str) -> bool {
         .or_insert_with(|| Setup::bare(binary).with(directive).try_start().is_ok())
 }
 
-/// Below the ports that the system hands out by itself, also 10000 higher: there is the bus of a
-/// cluster.
+/// A port below those that the system gives to clients. The port 10000 above it must be free too:
+/// a node of a cluster uses it.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = (std::process::id().wrapping_mul(131) % 7000) as u16;
@@ -151,7 +159,7 @@ fn free_port() -> u16 {
     candidates.into_iter().find(is_free).expect("a free port")
 }
 
-/// Whether this very process answers on the port. False when it has ended.
+/// Waits until this process answers on the port. False if the process has ended.
 fn answers(port: u16, process: &mut Child) -> bool {
     let start = Instant::now();
     while start.elapsed() < DEADLINE {
@@ -172,7 +180,7 @@ fn answers(port: u16, process: &mut Child) -> bool {
     false
 }
 
-/// Ends with its handle.
+/// A running server. It ends when this is dropped.
 pub struct Server {
     setup: Setup,
     dir: Option<TempDir>,
@@ -213,13 +221,13 @@ impl Server {
         fs::read_to_string(self.dir().join("log")).unwrap_or_default()
     }
 
-    /// Ends the process without a word, as a crash would.
+    /// Kills the process, as a crash would.
     pub fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
-    /// Stops the process where it stands: connections stay, and nobody is answered.
+    /// Pauses the process: its connections stay open, and it answers nothing.
     #[track_caller]
     pub fn pause(&self) {
         self.signal("-STOP");
@@ -236,7 +244,7 @@ impl Server {
         assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
     }
 
-    /// Starts what was killed again, on the same files and the same port.
+    /// Starts a killed server again, on the same files and the same port.
     #[track_caller]
     pub fn start_again(&mut self) {
         let dir = self.dir().to_owned();
@@ -245,14 +253,14 @@ impl Server {
         assert!(answers, "the server did not start again:\n{}", self.log());
     }
 
-    /// Crashes it and starts it again on the same files, on another port.
+    /// Kills the server and starts it again, on the same files and another port.
     #[track_caller]
     pub fn restart(self) -> Self {
         let setup = self.setup.clone();
         self.restart_as(setup)
     }
 
-    /// The same files under another setup, which may be another server's.
+    /// The same with another setup, which may be that of another server.
     #[track_caller]
     pub fn restart_as(mut self, setup: Setup) -> Self {
         self.kill();

@@ -1,10 +1,10 @@
-//! `tests/vectors.txt`, the contract in examples, as cases to run. The file's head explains its lines.
+//! Reads `tests/vectors.txt`: the contract in examples. The head of that file explains its lines.
 
 use super::{error_text, Reply, T0_MICROS};
 
 pub const VECTORS: &str = include_str!("../../vectors.txt");
 
-/// Starts with no key.
+/// A case starts with no key.
 pub struct Case {
     pub line: usize,
     pub title: &'static str,
@@ -13,33 +13,34 @@ pub struct Case {
 
 pub struct Step {
     pub line: usize,
-    /// As it stands in the file.
+    /// The line of the file.
     pub text: &'static str,
     pub now_micros: i64,
     pub action: Action,
 }
 
 pub enum Action {
-    /// Somebody else sets the key, or deletes it.
+    /// Another client sets the key, or deletes it.
     Plant(Option<Held>),
-    Ask(Ask),
+    Send(Request),
 }
 
 /// A string and its expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub value: Vec<u8>,
-    /// `None`: it never expires.
+    /// `None` if it never expires.
     pub expiry_ms: Option<i64>,
 }
 
-pub struct Ask {
+/// A call, and what must come of it.
+pub struct Request {
     /// CHECK or PEEK.
     pub verb: &'static str,
-    /// Behind the key.
+    /// The words behind the key.
     pub words: Vec<Vec<u8>>,
     pub expected: Reply,
-    /// What an allowed CHECK leaves. Whatever else is asked leaves what it found.
+    /// What an allowed CHECK stores. Any other call leaves the key as it was.
     pub leaves: Option<Held>,
 }
 
@@ -50,7 +51,7 @@ pub fn cases() -> Vec<Case> {
         if let Some(title) = text.strip_prefix("case ") {
             cases.push(Case { line, title, steps: Vec::new() });
         } else if !text.is_empty() && !text.starts_with('#') {
-            let step = step(line, text).filter(Step::is_silent_or_allowed_check);
+            let step = step(line, text).filter(Step::stores_as_it_must);
             let step = step.unwrap_or_else(|| panic!("tests/vectors.txt:{line}: no step: {text}"));
             cases.last_mut().expect("a case comes first").steps.push(step);
         }
@@ -59,11 +60,12 @@ pub fn cases() -> Vec<Case> {
 }
 
 impl Step {
-    /// Only an allowed CHECK leaves something new, and it always does.
-    fn is_silent_or_allowed_check(&self) -> bool {
-        let Action::Ask(ask) = &self.action else { return true };
-        let allowed = matches!(&ask.expected, Reply::Array(items) if items[0] == Reply::Integer(1));
-        ask.leaves.is_some() == (allowed && ask.verb == "CHECK")
+    /// An allowed CHECK must say what it stores, and no other call may.
+    fn stores_as_it_must(&self) -> bool {
+        let Action::Send(request) = &self.action else { return true };
+        let allowed =
+            matches!(&request.expected, Reply::Array(items) if items[0] == Reply::Integer(1));
+        request.leaves.is_some() == (allowed && request.verb == "CHECK")
     }
 }
 
@@ -74,7 +76,7 @@ fn step(line: usize, text: &'static str) -> Option<Step> {
     let action = match doing {
         ["DEL"] => Action::Plant(None),
         ["SET", planted @ ..] => Action::Plant(Some(held(planted)?)),
-        [verb @ ("CHECK" | "PEEK"), words @ ..] => Action::Ask(Ask {
+        [verb @ ("CHECK" | "PEEK"), words @ ..] => Action::Send(Request {
             verb,
             words: words.iter().map(|word| bytes(word.trim_matches('"'))).collect::<Option<_>>()?,
             expected: reply(columns.next()?)?,
@@ -89,7 +91,7 @@ fn step(line: usize, text: &'static str) -> Option<Step> {
     columns.next().is_none().then_some(Step { line, text, now_micros, action })
 }
 
-/// What stands between spaces, or between quotes, which stay.
+/// The parts between spaces. Quotes hold a part together and stay in it.
 fn tokens(text: &'static str) -> Option<Vec<&'static str>> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -116,7 +118,7 @@ fn held(tokens: &[&str]) -> Option<Held> {
     Some(Held { value: bytes(&words.join(" "))?, expiry_ms })
 }
 
-/// A moment is stored in the unit in which it is given.
+/// A moment inside a value becomes a number in its own unit.
 fn stored_word(word: &str) -> Option<String> {
     if !word.starts_with('@') {
         return Some(word.to_owned());
