@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 static int unchecked(const char *why) {
-    fprintf(stderr, "unchecked: %s\n", why); /* let it pass or refuse it: your choice */
+    fprintf(stderr, "unchecked: %s\n", why); /* let it pass or deny it: your choice */
     return 1;
 }
 

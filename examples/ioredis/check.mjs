@@ -16,7 +16,7 @@ try {
   else if (retryAfterMs === -1) console.log("denied, can never pass");
   else console.log(`denied, retry in ${retryAfterMs} ms`);
 } catch (error) {
-  console.error(`unchecked: ${error.message}`); // let it pass or refuse it: your choice
+  console.error(`unchecked: ${error.message}`); // let it pass or deny it: your choice
   process.exitCode = 1;
 }
 redis.disconnect();

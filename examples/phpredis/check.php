@@ -11,7 +11,7 @@ try {
     $reply = $redis->rawCommand('RATELIMIT.CHECK', $key, 5, 60, 'COST', $cost);
     if ($reply === false) throw new RedisException($redis->getLastError()); // an error reply
 } catch (RedisException $error) {
-    fwrite(STDERR, "unchecked: {$error->getMessage()}\n"); // let it pass or refuse it: your choice
+    fwrite(STDERR, "unchecked: {$error->getMessage()}\n"); // let it pass or deny it: your choice
     exit(1);
 }
 [$allowed, $limit, $remaining, $retry_after_ms, $reset_after_ms] = $reply;

@@ -15,7 +15,7 @@ key, cost = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else 1
 try:
     reply = client.execute_command("RATELIMIT.CHECK", key, 5, 60, "COST", cost)
 except redis.RedisError as error:  # unreachable, too slow, or an error reply
-    sys.exit(f"unchecked: {error}")  # let it pass or refuse it: your choice
+    sys.exit(f"unchecked: {error}")  # let it pass or deny it: your choice
 allowed, limit, remaining, retry_after_ms, reset_after_ms = reply
 if allowed:
     print(f"allowed, {remaining} remaining")

@@ -29,7 +29,7 @@ func main() {
 	}
 	reply, err := check(os.Args[1], cost)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "unchecked:", err) // let it pass or refuse it: your choice
+		fmt.Fprintln(os.Stderr, "unchecked:", err) // let it pass or deny it: your choice
 		os.Exit(1)
 	}
 	if allowed, remaining, retryAfterMs := reply[0], reply[2], reply[3]; allowed == 1 {

@@ -7,7 +7,7 @@ key, cost = ARGV
 begin
   reply = redis.call("RATELIMIT.CHECK", key, 5, 60, "COST", cost || 1)
 rescue Redis::BaseError => error # unreachable, too slow, or an error reply
-  abort "unchecked: #{error.message}" # let it pass or refuse it: your choice
+  abort "unchecked: #{error.message}" # let it pass or deny it: your choice
 end
 allowed, _limit, remaining, retry_after_ms, _reset_after_ms = reply
 if allowed == 1

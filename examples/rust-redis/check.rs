@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
         Ok([_, _, _, -1, _]) => println!("denied, can never pass"),
         Ok([_, _, _, retry_after_ms, _]) => println!("denied, retry in {retry_after_ms} ms"),
         Err(error) => {
-            eprintln!("unchecked: {error}"); // let it pass or refuse it: your choice
+            eprintln!("unchecked: {error}"); // let it pass or deny it: your choice
             return ExitCode::FAILURE;
         }
     }

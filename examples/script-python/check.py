@@ -1,4 +1,4 @@
-"""check.py key [cost]: 5 calls a minute by the Lua twin, with the Python client redis."""
+"""check.py key [cost]: 5 calls a minute by the Lua script, with the Python client redis."""
 import hashlib
 import os
 import sys
@@ -8,15 +8,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 with open(os.environ.get("RATELIMIT_LUA", "ratelimit.lua"), encoding="utf-8") as file:
-    TWIN = file.read()
-DIGEST = hashlib.sha1(TWIN.encode()).hexdigest()
+    SCRIPT = file.read()
+DIGEST = hashlib.sha1(SCRIPT.encode()).hexdigest()
 
 
-def ask_twin(client, key, *words):
+def run_script(client, key, *words):
     try:
         return client.evalsha(DIGEST, 1, key, *words)
     except redis.exceptions.NoScriptError:  # a server that is new, restarted or failed over to
-        return client.eval(TWIN, 1, key, *words)  # which keeps it for the next EVALSHA
+        return client.eval(SCRIPT, 1, key, *words)  # which keeps it for the next EVALSHA
 
 
 client = redis.Redis.from_url(
@@ -25,7 +25,7 @@ client = redis.Redis.from_url(
 )
 key, cost = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else 1
 try:
-    reply = ask_twin(client, key, "CHECK", 5, 60, "COST", cost)
+    reply = run_script(client, key, "CHECK", 5, 60, "COST", cost)
 except redis.RedisError as error:
     sys.exit(f"unchecked: {error}")
 allowed, limit, remaining, retry_after_ms, reset_after_ms = reply

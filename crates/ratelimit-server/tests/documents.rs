@@ -49,11 +49,19 @@ fn the_table_of_settings_is_that_of_the_help() {
 }
 
 #[test]
-fn the_documents_show_the_files_of_nginx_as_they_are() {
+fn the_page_of_nginx_quotes_lines_of_its_two_files() {
     let page = repository(NGINX);
-    for file in ["docker/nginx-auth-request.conf", "docker/nginx.conf"] {
-        let text = repository(file);
-        assert!(page.contains(&format!("```nginx\n{text}```")), "{NGINX} shows another {file}");
+    let files = ["docker/nginx-auth-request.conf", "docker/nginx.conf"].map(|path| {
+        assert!(page.contains(&format!("](../{path})")), "{NGINX} has no link to {path}");
+        repository(path)
+    });
+    let blocks = page.split("```nginx\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().expect("the end of the block"));
+    let quoted: Vec<_> = blocks.flat_map(str::lines).collect();
+    assert!(quoted.len() >= 4, "{quoted:?}");
+    for line in quoted {
+        let mut lines = files.iter().flat_map(|file| file.lines());
+        assert!(lines.any(|other| other.trim() == line), "{NGINX} quotes another line: {line}");
     }
 }
 
