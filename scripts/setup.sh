@@ -2,6 +2,8 @@
 # Makes sure that what the project needs is on this machine, and installs what is not.
 # usage: setup.sh NEED...
 #   build        cargo, a C compiler and libclang (bindgen reads the server's header with it)
+#   lint         clippy and rustfmt
+#   deny         cargo-deny, which checks licences, sources and known vulnerabilities of dependencies
 #   redis-tools  redis-cli and redis-benchmark; on Debian the server's binary too
 #   nginx        the tests put it before the service; it is installed without being started
 #   prometheus   the tests give it the service's metrics, rules and dashboard; it is not started either
@@ -113,6 +115,10 @@ for need in "$@"; do
       rust_is_new_enough || die "$(rustc --version) is too old; Rust $(minimum_rust) or later is needed: rustup update"
       cc_works || install "a C compiler" build-essential gcc
       libclang_is_there || install "libclang, for bindgen" libclang-dev llvm ;;
+    lint)
+      { cargo clippy --version && cargo fmt --version; } >/dev/null 2>&1 ||
+        { say "installing clippy and rustfmt …"; rustup component add clippy rustfmt; } ;;
+    deny) have cargo-deny || { say "installing cargo-deny …"; cargo install --quiet --locked cargo-deny; } ;;
     redis-tools)
       { have redis-cli && have redis-benchmark; } || { have valkey-cli && have valkey-benchmark; } ||
         install "a server's tools" redis-tools redis ;;

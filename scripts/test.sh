@@ -23,6 +23,7 @@ build_module
 say "building the module with its test hooks …"
 cargo build --release --locked --quiet --features test-hooks --target-dir "$(target_dir)/test-hooks"
 "$root/scripts/walls.sh"
+"$root/scripts/versions.sh"
 "$root/scripts/kubernetes/validate.sh"
 
 export RATELIMIT_SERVERS
