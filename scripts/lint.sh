@@ -37,7 +37,7 @@ cargo fmt --all --check # 5 s
 check_spelling # 10 s
 if_there shellcheck check_shell # 30 s
 if_there npm "$root/scripts/workflows/lint.sh" # 10 s
-if_there cargo-deny cargo deny --all-features --locked check licenses bans sources # 10 s
+if_there cargo-deny cargo deny --workspace --all-features --locked check licenses bans sources # 10 s
 cargo clippy --workspace --all-targets --all-features --locked --quiet -- -D warnings # 2 min
 check_rustdoc # 1 min
 say "lint: no problem found"
