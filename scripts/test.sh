@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs every test: the core's, and the module's on real servers.
+# Runs every test, on real servers.
 # usage: test.sh [matrix]
-# Without an argument on the servers found here (Redis is installed if there is none), with "matrix"
-# on all servers of the matrix, which it gets first. SERVER=path: only on this one.
+# It uses the servers that it finds on this machine, and installs Redis if there is none. With
+# "matrix" it downloads all servers of the matrix first. SERVER=path: only this server.
+# Time budget: ten minutes on two cores, builds aside.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
@@ -23,6 +24,7 @@ build_module
 say "building the module with its test hooks …"
 cargo build --release --locked --quiet --features test-hooks --target-dir "$(target_dir)/test-hooks"
 "$root/scripts/walls.sh"
+"$root/scripts/versions.sh"
 "$root/scripts/kubernetes/validate.sh"
 
 export RATELIMIT_SERVERS
@@ -35,9 +37,9 @@ export RATELIMIT_MODULE RATELIMIT_TEST_MODULE RATELIMIT_FAKETIME RATELIMIT_KUBER
 say "testing (cargo test) …"
 if cargo test --workspace --all-features --locked --no-fail-fast; then
   say "
-all tests passed on $names, in $SECONDS s"
+all tests passed on $names in $SECONDS s"
 else
   say "
-TESTS FAILED on $names, after $SECONDS s: the failures stand above"
+TESTS FAILED on $names after $SECONDS s; the failures stand above"
   exit 1
 fi

@@ -40,7 +40,8 @@ oldest_rust() {
   oldest=$(minimum_rust)
   crates_agree_with "$oldest"
   for document in README.md CONTRIBUTING.md; do
-    same "the Rust that $document names" "$oldest" "$(sed -nE 's/.*Rust (1\.[0-9]+).*/\1/p' $document | lines)"
+    same "the Rust that $document names" "$oldest" \
+      "$(sed -nE 's/.*Rust (1\.[0-9]+).*/\1/p' $document | lines)"
   done
   same "RUSTUP_TOOLCHAIN of the job for the oldest Rust" "$oldest.0" \
     "$(sed -nE 's/^      RUSTUP_TOOLCHAIN: //p' $workflows/*.yml | lines)"

@@ -1,31 +1,36 @@
 #!/usr/bin/env bash
-# Checks who may depend on whom among the crates: the core on nothing, the module on the core alone,
-# the client on neither, the server on the client alone.
+# Checks which crate depends on which: the core on nothing, the module on the core alone, the client
+# on the core alone, the service on the client alone.
 # usage: walls.sh
+# Time budget: 5 seconds.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 cd "$root"
 broken=0
 
-# The crates that one depends on by itself, tests aside, with every feature.
+# Prints the direct dependencies of a crate with all its features, without those of its tests.
 direct() { # crate
-  cargo tree --locked --package "$1" --all-features --edges normal,build --depth 1 --prefix none | sed 1d | cut -d' ' -f1
+  cargo tree --locked --package "$1" --all-features --edges normal,build --depth 1 --prefix none |
+    sed 1d | cut -d' ' -f1
 }
 
-wall() { # crate, why, crates it must not depend on (an extended regular expression)
-  local all through
+wall() { # crate, reason, crates it must not depend on (an extended regular expression)
+  local all forbidden
   all=$(direct "$1")
-  through=$(grep -Ex "$3" <<<"$all" || true)
-  if [ -n "$through" ]; then
-    say "$1 depends on ${through//$'\n'/, }: $2"
+  forbidden=$(grep -Ex "$3" <<<"$all" || true)
+  if [ -n "$forbidden" ]; then
+    say "$1 depends on ${forbidden//$'\n'/, }: $2"
     broken=1
   fi
 }
 
 wall ratelimit-core "the decision is pure and has no dependency" '.*'
 wall ratelimit "the module needs the core alone" 'ratelimit-(client|server)'
-wall ratelimit-client "a client must not pull in the module's world" 'ratelimit|redis-module|ratelimit-server'
-wall ratelimit-server "the service uses the client's public API alone" 'ratelimit|redis|redis-module|ratelimit-core'
-direct ratelimit | grep -qx ratelimit-core || { say "the module does not depend on ratelimit-core"; broken=1; }
+wall ratelimit-client "a client must not need the module or the service" \
+  'ratelimit|redis-module|ratelimit-server'
+wall ratelimit-server "the service uses nothing but the public API of the client" \
+  'ratelimit|redis|redis-module|ratelimit-core'
+direct ratelimit | grep -qx ratelimit-core ||
+  { say "the module does not depend on ratelimit-core"; broken=1; }
 exit $broken

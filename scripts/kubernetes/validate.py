@@ -1,4 +1,4 @@
-"""Validates rendered resources against the schemas that Kubernetes publishes, and keeps them as JSON.
+"""Validates rendered resources against the schemas of Kubernetes, and writes them as JSON.
 
 usage: validate.py DIRECTORY OVERLAY.yaml...
 """
@@ -12,12 +12,13 @@ import sys
 import yaml
 from kubernetes_validate import ValidationError, validate
 
-# The oldest version that the overlays are for (preStop.sleep), and the newest whose schemas are known.
+# The oldest version that can run the overlays (they use preStop.sleep), and the newest version
+# whose schemas the package has.
 VERSIONS = ["1.30", "1.37"]
 
 
 def problem(resource, version):
-    """What is wrong with it, or None."""
+    """What is wrong with the resource, or None."""
     try:
         validate(resource, version, strict=True)
     except ValidationError as error:
@@ -26,8 +27,8 @@ def problem(resource, version):
     return None
 
 
-def must_refuse_a_misspelt_field(deployment):
-    """A validator that accepts all would go unnoticed."""
+def must_reject_a_misspelt_field(deployment):
+    """Ends the program if the validator accepts everything, which nobody would notice."""
     for version in VERSIONS:
         for misspelt in [{"livenesProbe": {}}, {"ports": [{"containerPort": "http"}]}]:
             wrong = copy.deepcopy(deployment)
@@ -37,10 +38,12 @@ def must_refuse_a_misspelt_field(deployment):
 
 
 def readable(resource):
-    """A Secret as its author wrote it."""
+    """A Secret as its author wrote it, not encoded in base64."""
     if resource["kind"] == "Secret":
         encoded = resource.pop("data")
-        resource["stringData"] = {name: base64.b64decode(value).decode() for name, value in encoded.items()}
+        resource["stringData"] = {
+            name: base64.b64decode(value).decode() for name, value in encoded.items()
+        }
     return resource
 
 
@@ -50,13 +53,15 @@ valid = {}
 for path in map(pathlib.Path, files):
     resources = list(yaml.safe_load_all(path.read_text()))
     for version in VERSIONS:
-        for said in filter(None, (problem(resource, version) for resource in resources)):
-            print(f"error: docker/k8s/{path.stem}, Kubernetes {version}: {said}", file=sys.stderr)
+        for message in filter(None, (problem(resource, version) for resource in resources)):
+            place = f"docker/k8s/{path.stem}, Kubernetes {version}"
+            print(f"error: {place}: {message}", file=sys.stderr)
             problems += 1
-    must_refuse_a_misspelt_field(next(r for r in resources if r["kind"] == "Deployment"))
+    must_reject_a_misspelt_field(next(r for r in resources if r["kind"] == "Deployment"))
     valid[path.stem] = [readable(resource) for resource in resources]
 if problems:
     sys.exit(1)
 for overlay, resources in valid.items():
     pathlib.Path(directory, f"{overlay}.json").write_text(json.dumps(resources, indent=1))
-    print(f"docker/k8s/{overlay}: {len(resources)} resources, valid for Kubernetes {' and '.join(VERSIONS)}")
+    versions = " and ".join(VERSIONS)
+    print(f"docker/k8s/{overlay}: {len(resources)} resources, valid for Kubernetes {versions}")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Renders each overlay of docker/k8s as `kubectl apply -k` would, and validates it against the schemas that Kubernetes
-# publishes; an unknown field is an error. No cluster is asked.
+# Renders each overlay of docker/k8s as `kubectl apply -k` would, and validates it against the
+# schemas that Kubernetes publishes. An unknown field is an error. It needs no cluster.
 # usage: validate.sh
-# Leaves target/kubernetes/OVERLAY.json, a list of resources, for the tests. Each secret.env is its example. A kubectl
-# before 1.27 cannot render them; on Linux on x86_64 a newer one is then taken from a Python package, by version and
-# hash as in servers.sh.
+# Writes target/kubernetes/OVERLAY.json, a list of resources, for the tests. secret.env.example
+# stands in for secret.env. A kubectl before 1.27 cannot render the overlays; on Linux on x86_64 the
+# script then takes a newer one from a Python package that is pinned by version and hash.
 # shellcheck source=../lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
@@ -14,10 +14,13 @@ package_hash=50278fd749026e32ca14769c578d04cfd26c662a1b24bbba29f8d2517a12ac45
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-is_new_enough() { "$1" version --client 2>/dev/null | grep -qE '^Kustomize Version: v([5-9]|[1-9][0-9])'; } # kubectl
+is_new_enough() { # kubectl's path
+  "$1" version --client 2>/dev/null | grep -qE '^Kustomize Version: v([5-9]|[1-9][0-9])'
+}
 
 fetch_kubectl() {
-  [ "$(uname -sm)" = "Linux x86_64" ] || die "kubectl 1.27 or later is missing; install it (brew install kubernetes-cli, or your system's package)"
+  [ "$(uname -sm)" = "Linux x86_64" ] ||
+    die "kubectl 1.27 or later is missing; install your system's package, or kubernetes-cli by brew"
   say "downloading kubectl …"
   pip_unpack $package $package_hash "$work"
   tar -xzf "$work"/aws_cdk/*/_jsii/*.tgz -C "$work"
@@ -40,7 +43,8 @@ rendered=()
 for example in "$work"/k8s/*/secret.env.example; do
   overlay=$(basename "$(dirname "$example")")
   cp "$example" "${example%.example}"
-  "$kubectl" kustomize "$work/k8s/$overlay" >"$work/$overlay.yaml" || die "docker/k8s/$overlay cannot be rendered"
+  "$kubectl" kustomize "$work/k8s/$overlay" >"$work/$overlay.yaml" ||
+    die "kubectl could not render docker/k8s/$overlay"
   rendered+=("$work/$overlay.yaml")
 done
 PYTHONPATH=$dir/python python3 "$root/scripts/kubernetes/validate.py" "$dir" "${rendered[@]}"

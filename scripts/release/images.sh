@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Publishes the images: NAME-redis and NAME-valkey, servers with the module, and NAME-server, the service.
-# usage: images.sh login                 to the registry of GitHub, as REGISTRY_USER with REGISTRY_TOKEN
-#        images.sh push NAME VERSION     builds them for this machine's architecture and pushes them as VERSION-ARCH
-#        images.sh join NAME VERSION     makes VERSION and latest, of amd64 and arm64
-# NAME is such as ghcr.io/owner/ratelimit; VERSION may have a v in front. DRY_RUN=1 only says what it would do.
+# Publishes three images: NAME-redis and NAME-valkey, which are servers with the module, and
+# NAME-server, which is the service.
+# usage: images.sh login                 logs in at ghcr.io as REGISTRY_USER with REGISTRY_TOKEN
+#        images.sh push NAME VERSION     builds for this architecture and pushes VERSION-ARCH
+#        images.sh join NAME VERSION     joins amd64 and arm64 to the tags VERSION and latest
+# NAME is for example ghcr.io/owner/ratelimit. VERSION may begin with a v. With DRY_RUN=1 the script
+# only prints the commands.
 # shellcheck source=../lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/../lib.sh"
 help_if_asked "$@"
@@ -18,14 +20,14 @@ server server SERVER=redis
 
 run() { if [ -n "${DRY_RUN-}" ]; then echo "docker $*"; else docker "$@" </dev/null; fi; }
 
-# Names of images have no capitals, names of owners may.
+# The name of an image has no capital letters; the name of its owner may have some.
 lower() { tr '[:upper:]' '[:lower:]' <<<"$1"; }
 
 architecture() {
   case $(uname -m) in
     x86_64) echo amd64 ;;
     aarch64 | arm64) echo arm64 ;;
-    *) die "no images are made for $(uname -m)" ;;
+    *) die "there are no images for $(uname -m)" ;;
   esac
 }
 
@@ -40,8 +42,8 @@ push() { # name, version
   name=$(lower "$1")
   while read -r image target argument; do
     [ -n "$image" ] || continue
-    run buildx build --file docker/Dockerfile --target "$target" --build-arg "$argument" --platform "linux/$arch" \
-      --provenance=false --tag "$name-$image:$version-$arch" --push .
+    run buildx build --file docker/Dockerfile --target "$target" --build-arg "$argument" \
+      --platform "linux/$arch" --provenance=false --tag "$name-$image:$version-$arch" --push .
   done <<<"$images"
 }
 

