@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use redis_module::raw;
 
+use super::api::api;
 use super::{Arguments, CommandInfo, Context};
 use crate::counters;
 use crate::error::Error;
@@ -29,7 +30,7 @@ impl Context {
         let key = c_int::from(C::INFO.is_some());
         // Safety: the strings are static. The entry has the signature that the server calls.
         let created = unsafe {
-            raw::RedisModule_CreateCommand.unwrap_unchecked()(
+            (api().create_command)(
                 self.0,
                 C::NAME.as_ptr(),
                 Some(entry::<C>),
@@ -100,7 +101,7 @@ impl Context {
 
     pub(crate) fn register_info(&self) {
         // Safety: the callback has the signature that the server calls.
-        unsafe { raw::RedisModule_RegisterInfoFunc.unwrap_unchecked()(self.0, Some(info)) };
+        unsafe { (api().register_info_func)(self.0, Some(info)) };
     }
 }
 
@@ -142,17 +143,11 @@ extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: c_int) 
     // Safety: under an empty name the server opens a section of the module's own name. It copies
     // the names of the fields.
     unsafe {
-        if raw::RedisModule_InfoAddSection.unwrap_unchecked()(ctx, c"".as_ptr())
-            != raw::REDISMODULE_OK as c_int
-        {
+        if (api().info_add_section)(ctx, c"".as_ptr()) != raw::REDISMODULE_OK as c_int {
             return;
         }
         for (name, counter) in counters::ALL {
-            raw::RedisModule_InfoAddFieldULongLong.unwrap_unchecked()(
-                ctx,
-                name.as_ptr(),
-                counter.value(),
-            );
+            (api().info_add_field)(ctx, name.as_ptr(), counter.value());
         }
     }
 }

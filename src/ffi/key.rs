@@ -5,20 +5,19 @@ use std::slice;
 
 use redis_module::raw;
 
+use super::api::api;
 use super::{Context, KeyName};
 
 impl Context {
     pub(crate) fn open_key(&self, name: KeyName, access: Access) -> OpenKey {
         // Safety: the name is an argument of this call.
-        OpenKey(unsafe {
-            raw::RedisModule_OpenKey.unwrap_unchecked()(self.0, name.0, access as c_int)
-        })
+        OpenKey(unsafe { (api().open_key)(self.0, name.0, access as c_int) })
     }
 
     /// WATCHes break, and client caches are told.
     pub(crate) fn signal_modified(&self, name: KeyName) {
         // Safety: the name is an argument of this call.
-        unsafe { raw::RedisModule_SignalModifiedKey.unwrap_unchecked()(self.0, name.0) };
+        unsafe { (api().signal_modified_key)(self.0, name.0) };
     }
 }
 
@@ -48,11 +47,7 @@ impl OpenKey {
         let mut len = 0;
         // Safety: the key is open. The bytes stay until it is changed, which takes `&mut self`.
         unsafe {
-            let bytes = raw::RedisModule_StringDMA.unwrap_unchecked()(
-                self.0,
-                &mut len,
-                Access::Read as c_int,
-            );
+            let bytes = (api().string_dma)(self.0, &mut len, Access::Read as c_int);
             if bytes.is_null() {
                 return Content::Other;
             }
@@ -65,14 +60,14 @@ impl OpenKey {
 
     fn is_empty(&self) -> bool {
         // Safety: the key is open.
-        let kind = unsafe { raw::RedisModule_KeyType.unwrap_unchecked()(self.0) };
+        let kind = unsafe { (api().key_type)(self.0) };
         kind as isize == raw::REDISMODULE_KEYTYPE_EMPTY
     }
 
     /// Only of a key that exists: asked of an empty one, it ends Redis 8.2.
     fn expiry_ms(&self) -> Option<u64> {
         // Safety: the key is open and not empty.
-        let expiry = unsafe { raw::RedisModule_GetAbsExpire.unwrap_unchecked()(self.0) };
+        let expiry = unsafe { (api().get_abs_expire)(self.0) };
         u64::try_from(expiry).ok()
     }
 
@@ -82,7 +77,7 @@ impl OpenKey {
         // Safety: the key is open for writing and a string; the bytes are borrowed with it.
         unsafe {
             let access = Access::Write as c_int;
-            let bytes = raw::RedisModule_StringDMA.unwrap_unchecked()(self.0, &mut len, access);
+            let bytes = (api().string_dma)(self.0, &mut len, access);
             slice::from_raw_parts_mut(bytes.cast(), len)
         }
     }
@@ -90,18 +85,18 @@ impl OpenKey {
     /// Makes an empty key a string. New bytes are zero.
     pub(crate) fn resize(&mut self, len: usize) {
         // Safety: the key is open for writing, and a string or empty.
-        unsafe { raw::RedisModule_StringTruncate.unwrap_unchecked()(self.0, len) };
+        unsafe { (api().string_truncate)(self.0, len) };
     }
 
     pub(crate) fn set_expiry_ms(&mut self, expiry: u64) {
         // Safety: the key is open for writing and not empty.
-        unsafe { raw::RedisModule_SetAbsExpire.unwrap_unchecked()(self.0, expiry as i64) };
+        unsafe { (api().set_abs_expire)(self.0, expiry as i64) };
     }
 }
 
 impl Drop for OpenKey {
     fn drop(&mut self) {
         // Safety: nothing borrows from it any more; the server ignores null.
-        unsafe { raw::RedisModule_CloseKey.unwrap_unchecked()(self.0) };
+        unsafe { (api().close_key)(self.0) };
     }
 }

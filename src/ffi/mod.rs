@@ -1,9 +1,10 @@
 //! The server's API, made safe: every `unsafe` of the module is in this folder.
 //!
 //! What it leans on, wherever nothing else is said: a pointer that the server hands to a callback
-//! lives until the callback returns, and our types borrow it no longer; [`api_is_complete`] held at
-//! load, so the functions that are unwrapped unchecked exist; commands run on one thread, one at a time.
+//! lives until the callback returns, and our types borrow it no longer; commands run on one thread,
+//! one at a time.
 
+mod api;
 mod callbacks;
 mod command_info;
 mod key;
@@ -16,48 +17,11 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use redis_module::{raw, Context as LoadContext};
 
+use api::api;
 pub(crate) use callbacks::Command;
 pub(crate) use command_info::CommandInfo;
 pub(crate) use key::{Access, Content, OpenKey};
 pub(crate) use words::{Arguments, KeyName};
-
-/// Whether the server has every function that is called here unchecked. `Log` alone is called
-/// before this is asked, and is as old as modules are.
-pub(crate) fn api_is_complete() -> bool {
-    // Safety: the server has filled the table before the module is asked to load.
-    unsafe {
-        [
-            raw::RedisModule_Call.map(drop),
-            raw::RedisModule_CallReplyType.map(drop),
-            raw::RedisModule_CloseKey.map(drop),
-            raw::RedisModule_CreateCommand.map(drop),
-            raw::RedisModule_CreateString.map(drop),
-            raw::RedisModule_FreeCallReply.map(drop),
-            raw::RedisModule_FreeString.map(drop),
-            raw::RedisModule_GetAbsExpire.map(drop),
-            raw::RedisModule_GetApi.map(drop),
-            raw::RedisModule_GetContextFlags.map(drop),
-            raw::RedisModule_InfoAddFieldULongLong.map(drop),
-            raw::RedisModule_InfoAddSection.map(drop),
-            raw::RedisModule_KeyType.map(drop),
-            raw::RedisModule_OpenKey.map(drop),
-            raw::RedisModule_RegisterInfoFunc.map(drop),
-            raw::RedisModule_Replicate.map(drop),
-            raw::RedisModule_ReplyWithArray.map(drop),
-            raw::RedisModule_ReplyWithError.map(drop),
-            raw::RedisModule_ReplyWithLongLong.map(drop),
-            raw::RedisModule_SetAbsExpire.map(drop),
-            raw::RedisModule_SetModuleOptions.map(drop),
-            raw::RedisModule_SignalModifiedKey.map(drop),
-            raw::RedisModule_StringDMA.map(drop),
-            raw::RedisModule_StringPtrLen.map(drop),
-            raw::RedisModule_StringTruncate.map(drop),
-            raw::RedisModule_WrongArity.map(drop),
-        ]
-    }
-    .iter()
-    .all(Option::is_some)
-}
 
 /// The server's cached clock, where it has one, in microseconds since 1970.
 pub(crate) fn cached_micros() -> Option<i64> {
@@ -77,15 +41,17 @@ pub(crate) fn system_micros() -> i64 {
 pub(crate) struct Context(*mut raw::RedisModuleCtx);
 
 impl Context {
-    pub(crate) fn at_load(ctx: &LoadContext) -> Self {
-        Self(ctx.ctx)
+    /// `None` if the server lacks a function that the module needs.
+    pub(crate) fn at_load(ctx: &LoadContext) -> Option<Self> {
+        api::load()?;
+        Some(Self(ctx.ctx))
     }
 
     /// The text must hold nothing of what a client sent.
     pub(crate) fn log_warning(&self, text: &str) {
         // Safety: "%.*s" takes a length and as many bytes; no byte of the text is a directive.
         unsafe {
-            raw::RedisModule_Log.unwrap_unchecked()(
+            (api().log)(
                 self.0,
                 c"warning".as_ptr(),
                 c"%.*s".as_ptr(),
@@ -98,23 +64,16 @@ impl Context {
     /// Without automatic memory it is ours until it is freed.
     fn create_string(&self, bytes: &[u8]) -> *mut raw::RedisModuleString {
         // Safety: the server copies the bytes.
-        unsafe {
-            raw::RedisModule_CreateString.unwrap_unchecked()(
-                self.0,
-                bytes.as_ptr().cast(),
-                bytes.len(),
-            )
-        }
+        unsafe { (api().create_string)(self.0, bytes.as_ptr().cast(), bytes.len()) }
     }
 
     /// With no argument at all nothing runs: the server says EINVAL where it knows the command.
     pub(crate) fn knows_command(&self, name: &CStr) -> bool {
         // Safety: the format is empty, so nothing is read behind it. A reply would be ours to free.
         unsafe {
-            let reply =
-                raw::RedisModule_Call.unwrap_unchecked()(self.0, name.as_ptr(), c"".as_ptr());
+            let reply = (api().call)(self.0, name.as_ptr(), c"".as_ptr());
             if let Some(reply) = NonNull::new(reply) {
-                raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
+                (api().free_call_reply)(reply.as_ptr());
                 return true;
             }
         }
@@ -132,13 +91,13 @@ impl Context {
             options |= HANDLE_ATOMIC_SLOT_MIGRATION;
         }
         // Safety: a number.
-        unsafe { raw::RedisModule_SetModuleOptions.unwrap_unchecked()(self.0, options as c_int) };
+        unsafe { (api().set_module_options)(self.0, options as c_int) };
     }
 
     /// Above `maxmemory` at this very moment: what this call itself takes is counted too.
     pub(crate) fn is_above_maxmemory(&self) -> bool {
         // Safety: returns flags.
-        let flags = unsafe { raw::RedisModule_GetContextFlags.unwrap_unchecked()(self.0) };
+        let flags = unsafe { (api().get_context_flags)(self.0) };
         flags & raw::REDISMODULE_CTX_FLAGS_OOM as c_int != 0
     }
 
@@ -148,7 +107,7 @@ impl Context {
     pub(crate) fn takes_new_key(&self, name: KeyName) -> bool {
         // Safety: the format names what follows: a string, and two C strings. The reply is ours.
         unsafe {
-            let reply = raw::RedisModule_Call.unwrap_unchecked()(
+            let reply = (api().call)(
                 self.0,
                 c"SET".as_ptr(),
                 c"EMscc".as_ptr(),
@@ -157,8 +116,8 @@ impl Context {
                 c"XX".as_ptr(),
             );
             let Some(reply) = NonNull::new(reply) else { return false };
-            let kind = raw::RedisModule_CallReplyType.unwrap_unchecked()(reply.as_ptr());
-            raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
+            let kind = (api().call_reply_type)(reply.as_ptr());
+            (api().free_call_reply)(reply.as_ptr());
             kind == raw::REDISMODULE_REPLY_NULL as c_int
         }
     }
@@ -171,7 +130,7 @@ impl Context {
         // Safety: the format names what follows: a string, bytes and their length, a string
         // retained at load, bytes and their length. The server copies the bytes.
         let sent = unsafe {
-            raw::RedisModule_Replicate.unwrap_unchecked()(
+            (api().replicate)(
                 self.0,
                 effect().as_ptr(),
                 c"sbsb".as_ptr(),
@@ -190,7 +149,7 @@ impl Context {
     fn replicate_count(&self, name: KeyName, count: usize, expiry: &[u8]) -> bool {
         // Safety: as above. The server counts its references to a string and changes none.
         let sent = unsafe {
-            raw::RedisModule_Replicate.unwrap_unchecked()(
+            (api().replicate)(
                 self.0,
                 effect().as_ptr(),
                 c"sssb".as_ptr(),
@@ -206,29 +165,29 @@ impl Context {
 
     pub(crate) fn reply_array(&self, len: usize) {
         // Safety: a number. The result is OK whatever happens.
-        unsafe { raw::RedisModule_ReplyWithArray.unwrap_unchecked()(self.0, len as _) };
+        unsafe { (api().reply_with_array)(self.0, len as _) };
     }
 
     pub(crate) fn reply_integer(&self, number: i64) {
         // Safety: as above.
-        unsafe { raw::RedisModule_ReplyWithLongLong.unwrap_unchecked()(self.0, number) };
+        unsafe { (api().reply_with_long_long)(self.0, number) };
     }
 
     pub(crate) fn reply_error(&self, text: &CStr) {
         // Safety: the server copies the text.
-        unsafe { raw::RedisModule_ReplyWithError.unwrap_unchecked()(self.0, text.as_ptr()) };
+        unsafe { (api().reply_with_error)(self.0, text.as_ptr()) };
     }
 
     pub(crate) fn reply_wrong_arity(&self) {
         // Safety: writes the server's own text.
-        unsafe { raw::RedisModule_WrongArity.unwrap_unchecked()(self.0) };
+        unsafe { (api().wrong_arity)(self.0) };
     }
 
     #[cfg(feature = "test-hooks")]
     pub(crate) fn reply_ok(&self) {
         // Safety: the server copies the text.
         unsafe {
-            raw::RedisModule_ReplyWithSimpleString.unwrap_unchecked()(self.0, c"OK".as_ptr())
+            raw::RedisModule_ReplyWithSimpleString.map(|reply| reply(self.0, c"OK".as_ptr()))
         };
     }
 }
@@ -247,9 +206,7 @@ fn is_valkey() -> bool {
     let mut function: *mut c_void = ptr::null_mut();
     let name = c"ValkeyModule_OpenKey".as_ptr();
     // Safety: the server writes a pointer, or leaves it.
-    let found = unsafe {
-        raw::RedisModule_GetApi.unwrap_unchecked()(name, ptr::from_mut(&mut function).cast())
-    };
+    let found = unsafe { (api().get_api)(name, ptr::from_mut(&mut function).cast()) };
     found == raw::REDISMODULE_OK as c_int
 }
 
@@ -272,7 +229,7 @@ pub(crate) fn release_strings(ctx: &Context) {
         let string = string.swap(ptr::null_mut(), Relaxed);
         if !string.is_null() {
             // Safety: it was made by `create_string`, and nothing here holds it any more.
-            unsafe { raw::RedisModule_FreeString.unwrap_unchecked()(ctx.0, string) };
+            unsafe { (api().free_string)(ctx.0, string) };
         }
     }
 }

@@ -5,6 +5,8 @@ use std::slice;
 
 use redis_module::raw;
 
+use super::api::api;
+
 /// The words of a call. The first is the command's name, the second the key.
 pub(crate) struct Arguments<'a>(pub(super) &'a [*mut raw::RedisModuleString]);
 
@@ -39,7 +41,7 @@ fn string_bytes<'a>(string: *mut raw::RedisModuleString) -> &'a [u8] {
     let mut len = 0;
     // Safety: an argument's bytes stay where they are for the call.
     unsafe {
-        let bytes = raw::RedisModule_StringPtrLen.unwrap_unchecked()(string, &mut len);
+        let bytes = (api().string_ptr_len)(string, &mut len);
         slice::from_raw_parts(bytes.cast(), len)
     }
 }
