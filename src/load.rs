@@ -33,7 +33,7 @@ fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
     ctx.register_command::<crate::test_hooks::Test>()?;
     settings::register(ctx)?;
     ctx.register_info();
-    replicate::prepare(ctx);
+    replicate::retain_strings(ctx);
     Ok(())
 }
 
@@ -42,7 +42,7 @@ fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
 pub(crate) fn unload(ctx: &LoadContext) -> Status {
     if settings::allow_unload() {
         if let Some(ctx) = Context::at_load(ctx) {
-            replicate::end(&ctx);
+            replicate::release_strings(&ctx);
         }
         return Status::Ok;
     }

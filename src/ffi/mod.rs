@@ -8,12 +8,12 @@ mod api;
 mod callbacks;
 mod command_info;
 mod key;
+mod strings;
 mod words;
 
 use std::ffi::{c_int, c_void, CStr};
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use redis_module::{raw, Context as LoadContext};
 
@@ -21,6 +21,7 @@ use api::api;
 pub(crate) use callbacks::Command;
 pub(crate) use command_info::CommandInfo;
 pub(crate) use key::{Access, Content, OpenKey};
+pub(crate) use strings::{Retained, Value};
 pub(crate) use words::{Arguments, KeyName};
 
 /// The server's cached clock, where it has one, in microseconds since 1970.
@@ -59,12 +60,6 @@ impl Context {
                 text.as_ptr(),
             );
         }
-    }
-
-    /// Without automatic memory it is ours until it is freed.
-    fn create_string(&self, bytes: &[u8]) -> *mut raw::RedisModuleString {
-        // Safety: the server copies the bytes.
-        unsafe { (api().create_string)(self.0, bytes.as_ptr().cast(), bytes.len()) }
     }
 
     /// With no argument at all nothing runs: the server says EINVAL where it knows the command.
@@ -122,22 +117,43 @@ impl Context {
         }
     }
 
-    /// `SET name value PXAT expiry`, to replicas and the append-only file. False: nothing was sent.
-    pub(crate) fn replicate_set(&self, name: KeyName, value: &[u8], expiry: &[u8]) -> bool {
-        if let Some(count) = small_count(value) {
-            return self.replicate_count(name, count, expiry);
+    /// Sends `command name value option expiry` to replicas and the append-only file. False: nothing
+    /// was sent.
+    #[inline(always)]
+    pub(crate) fn replicate_set(
+        &self,
+        command: &CStr,
+        name: KeyName,
+        value: Value,
+        option: &Retained,
+        expiry: &[u8],
+    ) -> bool {
+        match value {
+            Value::Bytes(value) => self.replicate_bytes(command, name, value, option, expiry),
+            Value::Retained(value) => self.replicate_retained(command, name, value, option, expiry),
         }
-        // Safety: the format names what follows: a string, bytes and their length, a string
-        // retained at load, bytes and their length. The server copies the bytes.
+    }
+
+    fn replicate_bytes(
+        &self,
+        command: &CStr,
+        name: KeyName,
+        value: &[u8],
+        option: &Retained,
+        expiry: &[u8],
+    ) -> bool {
+        let Some(option) = option.get() else { return false };
+        // SAFETY: the format names what follows it: a string, bytes and their length, a string,
+        // bytes and their length. The server copies the bytes.
         let sent = unsafe {
             (api().replicate)(
                 self.0,
-                effect().as_ptr(),
+                command.as_ptr(),
                 c"sbsb".as_ptr(),
                 name.0,
                 value.as_ptr(),
                 value.len(),
-                PXAT.load(Relaxed),
+                option,
                 expiry.as_ptr(),
                 expiry.len(),
             )
@@ -145,17 +161,25 @@ impl Context {
         sent == raw::REDISMODULE_OK as c_int
     }
 
-    /// The same for a value that is a string retained at load.
-    fn replicate_count(&self, name: KeyName, count: usize, expiry: &[u8]) -> bool {
-        // Safety: as above. The server counts its references to a string and changes none.
+    fn replicate_retained(
+        &self,
+        command: &CStr,
+        name: KeyName,
+        value: &Retained,
+        option: &Retained,
+        expiry: &[u8],
+    ) -> bool {
+        let (Some(value), Some(option)) = (value.get(), option.get()) else { return false };
+        // SAFETY: the format names what follows it: three strings, bytes and their length. The server
+        // takes references of its own to the strings, and changes none.
         let sent = unsafe {
             (api().replicate)(
                 self.0,
-                effect().as_ptr(),
+                command.as_ptr(),
                 c"sssb".as_ptr(),
                 name.0,
-                COUNTS[count].load(Relaxed),
-                PXAT.load(Relaxed),
+                value,
+                option,
                 expiry.as_ptr(),
                 expiry.len(),
             )
@@ -192,15 +216,6 @@ impl Context {
     }
 }
 
-/// The command that replicas and the append-only file see.
-fn effect() -> &'static CStr {
-    #[cfg(feature = "test-hooks")]
-    if crate::test_hooks::replication_fails() {
-        return c"no.such.command";
-    }
-    c"SET"
-}
-
 /// Valkey registers its API under names of its own too.
 fn is_valkey() -> bool {
     let mut function: *mut c_void = ptr::null_mut();
@@ -208,37 +223,4 @@ fn is_valkey() -> bool {
     // Safety: the server writes a pointer, or leaves it.
     let found = unsafe { (api().get_api)(name, ptr::from_mut(&mut function).cast()) };
     found == raw::REDISMODULE_OK as c_int
-}
-
-/// The word PXAT, and the counts below 1000, as the server's own strings, made once: a tenth of the
-/// cost of making and freeing one at each call.
-static PXAT: AtomicPtr<raw::RedisModuleString> = AtomicPtr::new(ptr::null_mut());
-static COUNTS: [AtomicPtr<raw::RedisModuleString>; 1000] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; 1000];
-
-pub(crate) fn retain_strings(ctx: &Context) {
-    PXAT.store(ctx.create_string(b"PXAT"), Relaxed);
-    for (count, string) in COUNTS.iter().enumerate() {
-        string.store(ctx.create_string(count.to_string().as_bytes()), Relaxed);
-    }
-}
-
-/// Whoever still sends one of them has counted itself in.
-pub(crate) fn release_strings(ctx: &Context) {
-    for string in COUNTS.iter().chain([&PXAT]) {
-        let string = string.swap(ptr::null_mut(), Relaxed);
-        if !string.is_null() {
-            // Safety: it was made by `create_string`, and nothing here holds it any more.
-            unsafe { (api().free_string)(ctx.0, string) };
-        }
-    }
-}
-
-/// The number that a value of up to three digits is: a count, written without leading zeros. States
-/// with a tag are longer.
-fn small_count(value: &[u8]) -> Option<usize> {
-    if value.is_empty() || value.len() > 3 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(value.iter().fold(0, |count, digit| count * 10 + usize::from(digit - b'0')))
 }
