@@ -2,9 +2,8 @@
 
 use redis_module::{Context as LoadContext, RedisString, Status};
 
-use crate::commands::{check::Check, peek::Peek};
 use crate::ffi::Context;
-use crate::{replicate, settings};
+use crate::{commands, replicate, settings};
 
 pub(crate) fn load(ctx: &LoadContext, arguments: &[RedisString]) -> Status {
     match try_load(ctx, arguments.len()) {
@@ -27,10 +26,7 @@ fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
                     and the append-only file as SET: remove rename-command SET");
     }
     ctx.set_module_options();
-    ctx.register_command::<Check>()?;
-    ctx.register_command::<Peek>()?;
-    #[cfg(feature = "test-hooks")]
-    ctx.register_command::<crate::test_hooks::Test>()?;
+    commands::register(ctx)?;
     settings::register(ctx)?;
     ctx.register_info();
     replicate::retain_strings(ctx);

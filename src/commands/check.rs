@@ -7,7 +7,7 @@ use ratelimit_core::policy::MAX_PAIRS;
 use ratelimit_core::{decide, Mode};
 
 use crate::error::Error;
-use crate::ffi::{Arguments, Command, CommandInfo, Context};
+use crate::ffi::{Arguments, Command, CommandInfo, Context, KeyAccess, Keys};
 use crate::store::{Access, Key};
 use crate::{arguments, clock, counters, replicate, reply};
 
@@ -18,8 +18,12 @@ impl Command for Check {
     const FLAGS: &'static CStr = c"write fast";
     const INFO: Option<CommandInfo> = Some(CommandInfo {
         summary: c"Checks whether a call is within a rate limit, and counts it if it is",
-        writes: true,
+        complexity: super::COMPLEXITY,
+        since: c"0.1.0",
         acl_categories: c"write fast",
+        arity: -4,
+        keys: Keys { place: 1, counted: false, access: KeyAccess::Update },
+        arguments: super::ARGUMENTS,
     });
 
     fn run(ctx: &Context, words: &Arguments) -> Result<(), Error> {

@@ -27,7 +27,7 @@ pub(crate) trait Command {
 
 impl Context {
     pub(crate) fn register_command<C: Command>(&self) -> Result<(), &'static str> {
-        let key = c_int::from(C::INFO.is_some());
+        let [first_key, last_key, step] = C::INFO.map_or([0, 0, 0], |info| info.keys.range());
         // Safety: the strings are static. The entry has the signature that the server calls.
         let created = unsafe {
             (api().create_command)(
@@ -35,9 +35,9 @@ impl Context {
                 C::NAME.as_ptr(),
                 Some(entry::<C>),
                 C::FLAGS.as_ptr(),
-                key,
-                key,
-                key,
+                first_key,
+                last_key,
+                step,
             )
         };
         if created != raw::REDISMODULE_OK as c_int {
@@ -120,7 +120,12 @@ extern "C" fn entry<C: Command>(
 /// Every call passes here. An unwinding panic ends here, as an error reply: beyond lies C.
 fn answer<C: Command>(ctx: &Context, arguments: &Arguments) {
     // Unwind safe: what a call changes are the server's keys, which it writes last, and counters.
-    let outcome = catch_unwind(AssertUnwindSafe(|| C::run(ctx, arguments)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        if C::INFO.is_some_and(|info| !info.accepts(arguments.len())) {
+            return Err(Error::Arity);
+        }
+        C::run(ctx, arguments)
+    }));
     let error = match outcome {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,

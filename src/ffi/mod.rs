@@ -19,7 +19,7 @@ use redis_module::{raw, Context as LoadContext};
 
 use api::api;
 pub(crate) use callbacks::Command;
-pub(crate) use command_info::CommandInfo;
+pub(crate) use command_info::{Argument, CommandInfo, KeyAccess, Keys, Kind};
 pub(crate) use key::{Access, Content, OpenKey};
 pub(crate) use strings::{Retained, Value};
 pub(crate) use words::{Arguments, KeyName};
