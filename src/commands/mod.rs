@@ -5,7 +5,9 @@ mod peek;
 
 use std::ffi::CStr;
 
-use crate::ffi::{Argument, Context, Kind};
+use crate::arguments;
+use crate::error::Error;
+use crate::ffi::{Argument, Arguments, Context, Kind};
 
 pub(crate) fn register(ctx: &Context) -> Result<(), &'static str> {
     ctx.register_command::<check::Check>()?;
@@ -31,3 +33,28 @@ const PAIR: &[Argument] =
 
 const ALGORITHMS: &[Argument] =
     &[Argument::word("FIXED"), Argument::word("SLIDING"), Argument::word("BUCKET")];
+
+/// Runs the form of a command for one pair, which nearly every call has, or the form for several.
+#[inline(always)]
+fn by_size(
+    ctx: &Context,
+    words: &Arguments,
+    one: impl FnOnce(&Context, &Arguments) -> Result<(), Error>,
+    several: impl FnOnce(&Context, &Arguments) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if arguments::have_one_pair(words) {
+        one(ctx, words)
+    } else {
+        apart(ctx, words, several)
+    }
+}
+
+/// A function of its own, so that the path of several pairs takes no register from the path of one.
+#[inline(never)]
+fn apart(
+    ctx: &Context,
+    words: &Arguments,
+    run: impl FnOnce(&Context, &Arguments) -> Result<(), Error>,
+) -> Result<(), Error> {
+    run(ctx, words)
+}
