@@ -71,7 +71,8 @@ pub(super) fn api() -> &'static Api {
 /// Takes the functions out of the server's table. `None` if the server lacks one.
 pub(super) fn load() -> Option<()> {
     // SAFETY: the server has filled its table before it lets the module load. No other thread runs
-    // code of the module, and no reference to `API` is alive: each lasts for one call of a function.
+    // code of the module, and no reference to `API` is alive: each lasts for one call of a
+    // function.
     unsafe {
         (*(&raw mut API)).write(Api {
             call: raw::RedisModule_Call?,

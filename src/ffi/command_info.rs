@@ -1,4 +1,5 @@
-//! What the server shows of a command (`COMMAND INFO`, `COMMAND DOCS`) and needs to route it, as data.
+//! What the server shows of a command (`COMMAND INFO`, `COMMAND DOCS`) and needs to route it, as
+//! data.
 
 use std::ffi::{c_char, c_int, CStr, CString};
 use std::ptr;
@@ -23,8 +24,8 @@ pub(crate) struct CommandInfo {
 pub(crate) struct Keys {
     /// A place among the words; the command's name has place 0.
     pub(crate) place: c_int,
-    /// Whether the word at that place is the number of the keys behind it (`numkeys key [key ...]`).
-    /// If not, it is the only key.
+    /// Whether the word at that place is the number of the keys behind it (`numkeys key [key
+    /// ...]`). If not, it is the only key.
     pub(crate) counted: bool,
     pub(crate) access: KeyAccess,
 }

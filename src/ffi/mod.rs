@@ -1,8 +1,8 @@
-//! The server's API, made safe: every `unsafe` of the module is in this folder.
+//! The server's API, made safe: all `unsafe` of the module is in this folder.
 //!
-//! What it leans on, wherever nothing else is said: a pointer that the server hands to a callback
-//! lives until the callback returns, and our types borrow it no longer; commands run on one thread,
-//! one at a time.
+//! Wherever a comment says nothing else, it relies on three things. A pointer that the server hands
+//! to a callback lives until the callback returns, and no type here keeps it longer. Commands run
+//! on one thread, one at a time. A function of [`api`] is there once a [`Context`] is.
 
 mod api;
 mod callbacks;
@@ -11,7 +11,7 @@ mod key;
 mod strings;
 mod words;
 
-use std::ffi::{c_int, c_void, CStr};
+use std::ffi::{c_int, c_long, c_void, CStr};
 use std::io;
 use std::ptr::{self, NonNull};
 
@@ -24,16 +24,23 @@ pub(crate) use key::{Access, Content, OpenKey};
 pub(crate) use strings::{Retained, Value};
 pub(crate) use words::{Arguments, KeyName};
 
-/// The server's cached clock, where it has one, in microseconds since 1970.
+#[allow(clippy::cast_possible_truncation)] // it is 0
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+
+fn is_ok(status: c_int) -> bool {
+    status == OK
+}
+
+/// The server's cached clock in microseconds since 1970, if the server has one.
 pub(crate) fn cached_micros() -> Option<i64> {
-    // Safety: takes nothing, returns a number.
+    // SAFETY: takes nothing, returns a number.
     unsafe { raw::RedisModule_CachedMicroseconds.map(|cached| cached()) }
 }
 
-/// The system's clock, in microseconds since 1970; 0 where it cannot be read.
+/// The system's clock in microseconds since 1970; 0 if it cannot be read.
 pub(crate) fn system_micros() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // Safety: `time` is ours and large enough.
+    // SAFETY: the system writes to `time` alone, and `time` has the type that it writes.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
     time.tv_sec * 1_000_000 + time.tv_nsec / 1000
 }
@@ -48,23 +55,20 @@ impl Context {
         Some(Self(ctx.ctx))
     }
 
-    /// The text must hold nothing of what a client sent.
+    /// The text must hold nothing that a client sent.
     pub(crate) fn log_warning(&self, text: &str) {
-        // Safety: "%.*s" takes a length and as many bytes; no byte of the text is a directive.
+        let len = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
+        // SAFETY: "%.*s" takes a length and as many bytes. The server reads no directive in them.
         unsafe {
-            (api().log)(
-                self.0,
-                c"warning".as_ptr(),
-                c"%.*s".as_ptr(),
-                text.len() as c_int,
-                text.as_ptr(),
-            );
+            (api().log)(self.0, c"warning".as_ptr(), c"%.*s".as_ptr(), len, text.as_ptr());
         }
     }
 
-    /// With no argument at all nothing runs: the server says EINVAL where it knows the command.
+    /// Calls the command without an argument, so that nothing runs: the server answers EINVAL if it
+    /// knows the command, and ENOENT if not.
     pub(crate) fn knows_command(&self, name: &CStr) -> bool {
-        // Safety: the format is empty, so nothing is read behind it. A reply would be ours to free.
+        // SAFETY: the format is empty, so the server reads nothing behind it. A reply is ours to
+        // free.
         unsafe {
             let reply = (api().call)(self.0, name.as_ptr(), c"".as_ptr());
             if let Some(reply) = NonNull::new(reply) {
@@ -75,9 +79,12 @@ impl Context {
         io::Error::last_os_error().raw_os_error() != Some(libc::ENOENT)
     }
 
-    /// No implicit signal: a denied call must not break a WATCH. Asynchronous loading: a replica
-    /// answers from the old data meanwhile. The third, Valkey's alone: the module has nothing
-    /// that a migrating slot would leave behind; without it Valkey 9 refuses CLUSTER MIGRATESLOTS.
+    /// Three options:
+    /// - No implicit signal that a key has changed: a denied call must not break a WATCH.
+    /// - Loading of a replica's data set beside the old one: a replica answers from the old one
+    ///   meanwhile.
+    /// - Valkey alone: migration of slots. The module keeps nothing that a slot would leave behind,
+    ///   and without this option Valkey 9 refuses CLUSTER MIGRATESLOTS.
     pub(crate) fn set_module_options(&self) {
         const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
         let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
@@ -85,22 +92,27 @@ impl Context {
         if is_valkey() {
             options |= HANDLE_ATOMIC_SLOT_MIGRATION;
         }
-        // Safety: a number.
+        // SAFETY: takes a number, which has six bits.
         unsafe { (api().set_module_options)(self.0, options as c_int) };
     }
 
-    /// Above `maxmemory` at this very moment: what this call itself takes is counted too.
+    /// Whether the server uses more than `maxmemory` at this moment. The memory that this call
+    /// takes is included.
     pub(crate) fn is_above_maxmemory(&self) -> bool {
-        // Safety: returns flags.
+        // SAFETY: returns flags.
         let flags = unsafe { (api().get_context_flags)(self.0) };
         flags & raw::REDISMODULE_CTX_FLAGS_OOM as c_int != 0
     }
 
-    /// Whether the server, which has evicted what it may before this call, would take a command that
-    /// needs memory (`M`). Asked with SET, which was there at load, and with XX, so that it does nothing
-    /// to a key that is not there, and says so; an error, or no answer from a server before 7.0, is a no.
+    /// Whether the server would run a command that needs memory (`M`). Before this call, the server
+    /// has evicted what it may.
+    ///
+    /// The question is `SET name "" XX`, which load made sure of, and which does nothing to a key
+    /// that does not exist: the answer is then null. An error means no, and so does no reply at
+    /// all, which servers before 7.0 give.
     pub(crate) fn takes_new_key(&self, name: KeyName) -> bool {
-        // Safety: the format names what follows: a string, and two C strings. The reply is ours.
+        // SAFETY: the format names what follows it: a string and two C strings. The reply is ours
+        // to free.
         unsafe {
             let reply = (api().call)(
                 self.0,
@@ -113,12 +125,12 @@ impl Context {
             let Some(reply) = NonNull::new(reply) else { return false };
             let kind = (api().call_reply_type)(reply.as_ptr());
             (api().free_call_reply)(reply.as_ptr());
-            kind == raw::REDISMODULE_REPLY_NULL as c_int
+            kind as isize == raw::REDISMODULE_REPLY_NULL
         }
     }
 
-    /// Sends `command name value option expiry` to replicas and the append-only file. False: nothing
-    /// was sent.
+    /// Sends `command name value option expiry` to replicas and the append-only file. False:
+    /// nothing was sent.
     #[inline(always)]
     pub(crate) fn replicate_set(
         &self,
@@ -158,7 +170,7 @@ impl Context {
                 expiry.len(),
             )
         };
-        sent == raw::REDISMODULE_OK as c_int
+        is_ok(sent)
     }
 
     fn replicate_retained(
@@ -170,8 +182,8 @@ impl Context {
         expiry: &[u8],
     ) -> bool {
         let (Some(value), Some(option)) = (value.get(), option.get()) else { return false };
-        // SAFETY: the format names what follows it: three strings, bytes and their length. The server
-        // takes references of its own to the strings, and changes none.
+        // SAFETY: the format names what follows it: three strings, bytes and their length. The
+        // server takes references of its own to the strings, and changes none.
         let sent = unsafe {
             (api().replicate)(
                 self.0,
@@ -184,43 +196,43 @@ impl Context {
                 expiry.len(),
             )
         };
-        sent == raw::REDISMODULE_OK as c_int
+        is_ok(sent)
     }
 
     pub(crate) fn reply_array(&self, len: usize) {
-        // Safety: a number. The result is OK whatever happens.
-        unsafe { (api().reply_with_array)(self.0, len as _) };
+        // SAFETY: takes a number, which is at most eight. The server always returns OK.
+        unsafe { (api().reply_with_array)(self.0, len as c_long) };
     }
 
     pub(crate) fn reply_integer(&self, number: i64) {
-        // Safety: as above.
+        // SAFETY: takes a number. The server always returns OK.
         unsafe { (api().reply_with_long_long)(self.0, number) };
     }
 
     pub(crate) fn reply_error(&self, text: &CStr) {
-        // Safety: the server copies the text.
+        // SAFETY: the server copies the text.
         unsafe { (api().reply_with_error)(self.0, text.as_ptr()) };
     }
 
+    /// Replies with the server's own text, which names the command.
     pub(crate) fn reply_wrong_arity(&self) {
-        // Safety: writes the server's own text.
+        // SAFETY: takes nothing but the context.
         unsafe { (api().wrong_arity)(self.0) };
     }
 
     #[cfg(feature = "test-hooks")]
     pub(crate) fn reply_ok(&self) {
-        // Safety: the server copies the text.
+        // SAFETY: the server copies the text.
         unsafe {
             raw::RedisModule_ReplyWithSimpleString.map(|reply| reply(self.0, c"OK".as_ptr()))
         };
     }
 }
 
-/// Valkey registers its API under names of its own too.
+/// Valkey registers its functions under names of its own as well.
 fn is_valkey() -> bool {
     let mut function: *mut c_void = ptr::null_mut();
     let name = c"ValkeyModule_OpenKey".as_ptr();
-    // Safety: the server writes a pointer, or leaves it.
-    let found = unsafe { (api().get_api)(name, ptr::from_mut(&mut function).cast()) };
-    found == raw::REDISMODULE_OK as c_int
+    // SAFETY: the server writes a pointer to `function`, or nothing.
+    is_ok(unsafe { (api().get_api)(name, ptr::from_mut(&mut function).cast()) })
 }

@@ -1,4 +1,4 @@
-//! Strings of the server that the module keeps, and a string's place in what is replicated.
+//! Strings of the server that the module makes once and sends many times.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
