@@ -1,4 +1,4 @@
-//! From the server's strings to a call. The grammar itself is the core's.
+//! From the server's strings to a call. The grammar is in `ratelimit_core::command`.
 
 use ratelimit_core::command::opens_pair;
 use ratelimit_core::CallOf;
@@ -6,10 +6,10 @@ use ratelimit_core::CallOf;
 use crate::error::Error;
 use crate::ffi::Arguments;
 
-/// The place behind the command's name, the key, a limit and a window.
+/// The place of the word behind the command's name, the key, a limit and a window.
 const BEHIND_FIRST_PAIR: usize = 4;
 
-/// Whether room for one pair is enough.
+/// Whether the call has a single pair.
 pub(crate) fn have_one_pair(words: &Arguments) -> bool {
     !words.get(BEHIND_FIRST_PAIR).is_some_and(opens_pair)
 }

@@ -1,4 +1,4 @@
-//! What happens once, when the server loads the module or lets go of it.
+//! What happens once, when the server loads or unloads the module.
 
 use redis_module::{Context as LoadContext, RedisString, Status};
 
@@ -33,8 +33,8 @@ fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// An ACL rule that names one of the commands outlives them, and aborts Redis 8.2 when it is
-/// next shown: so a setting must say that unloading is meant.
+/// Refuses, unless a setting says that unloading is meant: an ACL rule that names one of the
+/// commands outlives them, and Redis 8.2 aborts when it next shows such a rule.
 pub(crate) fn unload(ctx: &LoadContext) -> Status {
     if settings::allow_unload() {
         if let Some(ctx) = Context::at_load(ctx) {

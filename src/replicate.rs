@@ -1,8 +1,8 @@
 //! What replicas and the append-only file see of an allowed call: its effect, never the question.
 //!
 //! `SET key state PXAT t` gives the same bytes and the same expiry wherever and whenever it is
-//! replayed, and needs no module there. INCRBY and KEEPTTL would not do: a replica that has lost the
-//! key would make one that never expires.
+//! replayed, and needs no module there. INCRBY and KEEPTTL would not do: a replica that has lost
+//! the key would make one that never expires.
 
 use std::ffi::CStr;
 
