@@ -2,17 +2,17 @@
 //!
 //! The steps of one call, each in its file:
 //!
-//! 1. The server enters in [`ffi`], whose guard turns a panic into an error reply.
-//! 2. The command runs: [`commands::check`] or [`commands::peek`].
-//! 3. [`arguments`] reads the words, [`clock`] the time, [`store`] the key.
+//! 1. The server enters in `ffi`, whose guard turns a panic into an error reply.
+//! 2. The command runs: `commands/check.rs` or `commands/peek.rs`.
+//! 3. `arguments` reads the words, `clock` the time, `store` the key.
 //! 4. `ratelimit-core` decides.
-//! 5. Allowed: [`replicate`] sends the effect to replicas, then [`store`] writes the key.
-//! 6. [`reply`] answers with the decision; [`error`] has the texts of what went wrong.
+//! 5. Allowed: `replicate` sends the effect to replicas, then `store` writes the key.
+//! 6. `reply` answers with the decision; `error` has the texts of what went wrong.
 //!
 //! Decide first, write last: whatever fails, fails before anything is changed.
 //!
-//! Imports go one way: commands, then the files beside this one, then [`ffi`], then [`error`] and
-//! [`counters`], which know nothing of the server. Only [`ffi`] has `unsafe`.
+//! Imports go one way: commands, then the files beside this one, then `ffi`, then `error` and
+//! `counters`, which know nothing of the server. Only `ffi` has `unsafe`.
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
 mod arguments;

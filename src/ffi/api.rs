@@ -1,8 +1,9 @@
-//! The server's functions that the module calls unasked.
+//! The server's functions that the module calls without a check.
 //!
 //! The crate `redis-module` holds each function as an `Option`, because an old server may lack it.
-//! Asking at every call would cost about three instructions each. So the module takes all of them
-//! at load, or does not load. A function that has no row here cannot be called without asking.
+//! A check at each call would cost about three instructions. So load takes the functions that every
+//! call needs into one struct, and fails if one is missing. A function without a field here can be
+//! called only with a check.
 
 use std::ffi::{c_char, c_int, c_long, c_longlong, c_ulonglong, c_void};
 use std::mem::MaybeUninit;
@@ -59,22 +60,22 @@ pub(super) struct Api {
 
 static mut API: MaybeUninit<Api> = MaybeUninit::uninit();
 
-/// The functions, once [`load`] has returned `Some`. Every value of this folder that reaches the
-/// server is made after that: [`super::Context::at_load`] loads them first, and callbacks are
-/// registered through a context.
+/// The functions. Call it only after [`load`] has returned `Some`. So it is wherever there is a
+/// [`super::Context`]: the first one is made by [`super::Context::at_load`], which calls `load`,
+/// and the callbacks that make the others are registered through the first.
 #[inline(always)]
 pub(super) fn api() -> &'static Api {
-    // SAFETY: filled, as said above; written by the thread that reads it, and by no one else.
-    unsafe { (*(&raw const API)).assume_init_ref() }
+    let api = &raw const API;
+    // SAFETY: `load` has filled it. Only the server's main thread reads and writes it.
+    unsafe { (*api).assume_init_ref() }
 }
 
 /// Takes the functions out of the server's table. `None` if the server lacks one.
 pub(super) fn load() -> Option<()> {
-    // SAFETY: the server has filled its table before it lets the module load. No other thread runs
-    // code of the module, and no reference to `API` is alive: each lasts for one call of a
-    // function.
+    // SAFETY: the server has filled its table before it lets the module load. Only the server's
+    // main thread reads and writes `API`, and no caller keeps a reference to it.
     unsafe {
-        (*(&raw mut API)).write(Api {
+        (&raw mut API).write(MaybeUninit::new(Api {
             call: raw::RedisModule_Call?,
             call_reply_type: raw::RedisModule_CallReplyType?,
             close_key: raw::RedisModule_CloseKey?,
@@ -102,7 +103,7 @@ pub(super) fn load() -> Option<()> {
             string_ptr_len: raw::RedisModule_StringPtrLen?,
             string_truncate: raw::RedisModule_StringTruncate?,
             wrong_arity: raw::RedisModule_WrongArity?,
-        });
+        }));
     }
     Some(())
 }

@@ -33,7 +33,7 @@ impl Retained {
     /// to give up ours.
     pub(crate) fn release(&self, ctx: &Context) {
         if let Some(string) = NonNull::new(self.0.swap(ptr::null_mut(), Relaxed)) {
-            // SAFETY: `fill` made the string, and no one finds it here any more.
+            // SAFETY: `fill` made the string, and this was the only place that held it.
             unsafe { (api().free_string)(ctx.0, string.as_ptr()) };
         }
     }
