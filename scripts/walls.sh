@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks which crate depends on which: the core on nothing, the module on the core alone, the client
 # on the core alone, the service on the client alone.
+# Inside the module: ffi imports nothing above it.
 # usage: walls.sh
 # Time budget: 5 seconds.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
@@ -33,4 +34,14 @@ wall ratelimit-server "the service uses nothing but the public API of the client
   'ratelimit|redis|redis-module|ratelimit-core'
 direct ratelimit | grep -qx ratelimit-core ||
   { say "the module does not depend on ratelimit-core"; broken=1; }
+
+# Inside the module. Both searches print what they find.
+if grep -rn unwrap_unchecked src/; then
+  say "an old server may lack that function: give it a row in src/ffi/api.rs, which load checks"
+  broken=1
+fi
+if grep -rnE 'crate::|super::super' src/ffi/ | grep -vE 'crate::(counters|error)\b'; then
+  say "src/ffi/ imports counters.rs and error.rs alone"
+  broken=1
+fi
 exit $broken

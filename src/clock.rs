@@ -5,9 +5,9 @@ use ratelimit_core::Now;
 use crate::error::Error;
 use crate::ffi;
 
-/// The server's cached clock where it offers one (Redis 7.2, Valkey): it agrees with its expiries and
-/// stands still inside scripts and transactions. Redis 7.0 offers milliseconds only, and expires
-/// by the system's clock: so that is read.
+/// The server's cached clock, if the server has one (Redis 7.2, Valkey): it agrees with the expiry
+/// of keys, and stands still inside scripts and transactions. Redis 7.0 gives the module
+/// milliseconds only, and expires keys by the system's clock, so there the system's clock is read.
 pub(crate) fn now() -> Result<Now, Error> {
     #[cfg(feature = "test-hooks")]
     if let Some(frozen) = crate::test_hooks::frozen_clock() {

@@ -27,7 +27,8 @@ pub(crate) static DENIED: Counter = Counter::new();
 /// Error replies of every command of the module. The server answers most calls of a wrong arity
 /// itself: those are not counted.
 pub(crate) static ERRORS: Counter = Counter::new();
-/// Calls that were allowed, but answered with an error, because their effect could not be replicated.
+/// Calls that were allowed, but answered with an error, because their effect could not be
+/// replicated.
 pub(crate) static REPLICATION_FAILURES: Counter = Counter::new();
 /// Panics that the guard caught.
 pub(crate) static CAUGHT_PANICS: Counter = Counter::new();

@@ -6,7 +6,7 @@ use ratelimit_core::{ArgumentError, StateError};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Error {
-    /// The server has the text for it.
+    /// The reply is the server's own text, which names the command.
     Arity,
     Argument(ArgumentError),
     WrongType,
@@ -18,7 +18,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// The code, a space, the text. Nothing of what a client sent.
+    /// The code, a space and the text. Holds nothing that a client sent.
     pub(crate) fn text(self) -> &'static CStr {
         match self {
             Self::Arity => c"ERR wrong number of arguments",

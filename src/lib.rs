@@ -1,18 +1,26 @@
 //! RATELIMIT.CHECK and RATELIMIT.PEEK as a module for Redis and Valkey.
 //!
-//! The path of one call: the server calls the entry in [`ffi`], which hands over to the guard in
-//! [`commands`]; the command ([`commands::check`], [`commands::peek`]) has its words judged
-//! ([`arguments`]), reads the time ([`clock`]) and the key ([`store`]), lets `ratelimit-core`
-//! decide, replicates the effect ([`replicate`]) before it writes it ([`store`]), and tells the
-//! decision ([`reply`]) or what was wrong ([`error`]).
+//! The steps of one call, each in its file:
+//!
+//! 1. The server enters in `ffi`, whose guard turns a panic into an error reply.
+//! 2. The command runs: `commands/check.rs` or `commands/peek.rs`.
+//! 3. `arguments` reads the words, `clock` the time, `store` the key.
+//! 4. `ratelimit-core` decides.
+//! 5. Allowed: `replicate` sends the effect to replicas, then `store` writes the key.
+//! 6. `reply` answers with the decision; `error` has the texts of what went wrong.
 //!
 //! Decide first, write last: whatever fails, fails before anything is changed.
+//!
+//! Imports go one way: commands, then the files beside this one, then `ffi`, then `error` and
+//! `counters`, which know nothing of the server. Only `ffi` has `unsafe`.
+#![deny(unsafe_code, unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
 mod arguments;
 mod clock;
 mod commands;
 mod counters;
 mod error;
+#[allow(unsafe_code)]
 mod ffi;
 mod load;
 mod replicate;

@@ -1,14 +1,12 @@
-//! What happens once, when the server loads the module or lets go of it.
+//! What happens once, when the server loads or unloads the module.
 
 use redis_module::{Context as LoadContext, RedisString, Status};
 
-use crate::commands::{check::Check, peek::Peek};
 use crate::ffi::Context;
-use crate::{ffi, replicate, settings};
+use crate::{commands, replicate, settings};
 
 pub(crate) fn load(ctx: &LoadContext, arguments: &[RedisString]) -> Status {
-    let ctx = Context::at_load(ctx);
-    match try_load(&ctx, arguments.len()) {
+    match try_load(ctx, arguments.len()) {
         Ok(()) => Status::Ok,
         Err(why) => {
             ctx.log_warning(why);
@@ -17,34 +15,31 @@ pub(crate) fn load(ctx: &LoadContext, arguments: &[RedisString]) -> Status {
     }
 }
 
-fn try_load(ctx: &Context, arguments: usize) -> Result<(), &'static str> {
+fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
     if arguments > 0 {
         return Err("the module takes no arguments; settings go by CONFIG SET or redis.conf");
     }
-    if !ffi::api_is_complete() {
-        return Err("this server is too old: Redis 6.2 or later, or Valkey, is needed");
-    }
+    let ctx = &Context::at_load(ctx)
+        .ok_or("this server is too old: Redis 6.2 or later, or Valkey, is needed")?;
     if !ctx.knows_command(c"SET") {
         return Err("the command SET is renamed or disabled, but allowed calls reach replicas \
                     and the append-only file as SET: remove rename-command SET");
     }
     ctx.set_module_options();
-    ctx.register_command::<Check>()?;
-    ctx.register_command::<Peek>()?;
-    #[cfg(feature = "test-hooks")]
-    ctx.register_command::<crate::test_hooks::Test>()?;
+    commands::register(ctx)?;
     settings::register(ctx)?;
     ctx.register_info();
-    replicate::prepare(ctx);
+    replicate::retain_strings(ctx);
     Ok(())
 }
 
-/// An ACL rule that names one of the commands outlives them, and aborts Redis 8.2 when it is
-/// next shown: so a setting must say that unloading is meant.
+/// Refuses, unless a setting says that unloading is meant: an ACL rule that names one of the
+/// commands outlives them, and Redis 8.2 aborts when it next shows such a rule.
 pub(crate) fn unload(ctx: &LoadContext) -> Status {
-    let ctx = Context::at_load(ctx);
     if settings::allow_unload() {
-        replicate::end(&ctx);
+        if let Some(ctx) = Context::at_load(ctx) {
+            replicate::release_strings(&ctx);
+        }
         return Status::Ok;
     }
     ctx.log_warning("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");

@@ -1,24 +1,36 @@
 //! What replicas and the append-only file see of an allowed call: its effect, never the question.
 //!
 //! `SET key state PXAT t` gives the same bytes and the same expiry wherever and whenever it is
-//! replayed, and needs no module there. Not INCRBY, and not KEEPTTL: a replica that has lost the
-//! key would make one that never expires.
+//! replayed, and needs no module there. INCRBY and KEEPTTL would not do: a replica that has lost
+//! the key would make one that never expires.
+
+use std::ffi::CStr;
 
 use ratelimit_core::decimal::{decimal_len, write_decimal};
 use ratelimit_core::NextOf;
 
 use crate::counters;
 use crate::error::Error;
-use crate::ffi::{self, Context, KeyName};
+use crate::ffi::{Context, KeyName, Retained, Value};
 
-/// Once, at load.
-pub(crate) fn prepare(ctx: &Context) {
-    ffi::retain_strings(ctx);
+/// The option of SET, and the counts below 1000, as strings of the server. To send one that is kept
+/// costs a tenth of making and freeing it at each call.
+static PXAT: Retained = Retained::empty();
+static COUNTS: [Retained; 1000] = [const { Retained::empty() }; 1000];
+
+/// At load.
+pub(crate) fn retain_strings(ctx: &Context) {
+    PXAT.fill(ctx, b"PXAT");
+    for (count, string) in COUNTS.iter().enumerate() {
+        string.fill(ctx, count.to_string().as_bytes());
+    }
 }
 
-/// When the module is unloaded.
-pub(crate) fn end(ctx: &Context) {
-    ffi::release_strings(ctx);
+/// At unload.
+pub(crate) fn release_strings(ctx: &Context) {
+    for string in COUNTS.iter().chain([&PXAT]) {
+        string.release(ctx);
+    }
 }
 
 /// Comes before the change itself: if it fails, nothing was changed.
@@ -30,9 +42,30 @@ pub(crate) fn set<const N: usize>(
     let mut digits = [0; 20];
     let expiry = &mut digits[..decimal_len(next.expiry_ms)];
     write_decimal(next.expiry_ms, expiry);
-    if ctx.replicate_set(key, next.value(), expiry) {
+    if ctx.replicate_set(command(), key, value(next.value()), &PXAT, expiry) {
         return Ok(());
     }
     counters::REPLICATION_FAILURES.count();
     Err(Error::Replication)
+}
+
+fn command() -> &'static CStr {
+    #[cfg(feature = "test-hooks")]
+    if crate::test_hooks::replication_fails() {
+        return c"no.such.command";
+    }
+    c"SET"
+}
+
+fn value(value: &[u8]) -> Value<'_> {
+    small_count(value).map_or(Value::Bytes(value), |count| Value::Retained(&COUNTS[count]))
+}
+
+/// The number that a value of up to three digits is: a count, written without leading zeros. States
+/// with a tag are longer.
+fn small_count(value: &[u8]) -> Option<usize> {
+    if value.is_empty() || value.len() > 3 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(value.iter().fold(0, |count, digit| count * 10 + usize::from(digit - b'0')))
 }

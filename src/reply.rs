@@ -1,5 +1,5 @@
-//! What goes back to the client: `allowed limit remaining retry_after_ms reset_after_ms`, and
-//! for several pairs an array of each one's last four.
+//! The reply to a decision: `allowed limit remaining retry_after_ms reset_after_ms`, and for
+//! several pairs an array with the last four of each pair.
 
 use ratelimit_core::{OutcomeOf, RetryAfter, Standing};
 
@@ -20,12 +20,17 @@ pub(crate) fn outcome<const N: usize>(ctx: &Context, outcome: &OutcomeOf<N>) {
 }
 
 fn standing(ctx: &Context, standing: &Standing) {
-    ctx.reply_integer(standing.limit as i64);
-    ctx.reply_integer(standing.remaining as i64);
+    ctx.reply_integer(wire(standing.limit));
+    ctx.reply_integer(wire(standing.remaining));
     ctx.reply_integer(match standing.retry_after {
         RetryAfter::Now => 0,
-        RetryAfter::Millis(millis) => millis as i64,
+        RetryAfter::Millis(millis) => wire(millis),
         RetryAfter::Never => -1,
     });
-    ctx.reply_integer(standing.reset_after_ms as i64);
+    ctx.reply_integer(wire(standing.reset_after_ms));
+}
+
+/// Every number of a decision stays below 2^53, because the bounds of a policy keep it there.
+fn wire(number: u64) -> i64 {
+    number as i64
 }

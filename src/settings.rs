@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::ffi::Context;
 
-/// Whether MODULE UNLOAD is obeyed. Default: no.
-pub(crate) static ALLOW_UNLOAD: AtomicBool = AtomicBool::new(false);
+/// Whether MODULE UNLOAD works. Default: no.
+static ALLOW_UNLOAD: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn allow_unload() -> bool {
     ALLOW_UNLOAD.load(Relaxed)
 }
 
-/// Redis 6.2 has no settings of modules: there unloading stays refused.
+/// Redis 6.2 has no settings for modules, so the module can never be unloaded there.
 pub(crate) fn register(ctx: &Context) -> Result<(), &'static str> {
     ctx.register_switch(c"allow-unload", &ALLOW_UNLOAD)
 }

@@ -1,4 +1,4 @@
-//! The key: what it holds, and the change in place.
+//! The key: what it holds, and how it is changed in place.
 
 use ratelimit_core::{NextOf, Stored};
 
@@ -6,12 +6,12 @@ use crate::error::Error;
 pub(crate) use crate::ffi::Access;
 use crate::ffi::{Content, Context, KeyName, OpenKey};
 
-/// A key, and what of it was seen.
+/// An open key, with what was read of it.
 pub(crate) struct Key<'a> {
     ctx: &'a Context,
     name: KeyName<'a>,
     open: OpenKey,
-    /// Of the string that was seen.
+    /// The length of the string that was read; `None` if there was none.
     len: Option<usize>,
     expiry_ms: Option<u64>,
 }
@@ -22,7 +22,7 @@ impl<'a> Key<'a> {
         Self { ctx, name, open: ctx.open_key(name, access), len: None, expiry_ms: None }
     }
 
-    /// What the server shows under the name.
+    /// Reads the key.
     #[inline(always)]
     pub(crate) fn stored(&mut self) -> Result<Option<Stored<'_>>, Error> {
         match self.open.content() {
@@ -35,8 +35,9 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// A living key goes on limiting when memory is full; only a new one is refused, where the server
-    /// would refuse it itself. The second question costs more, and is asked above `maxmemory` alone.
+    /// When memory is full, a key that exists goes on limiting; only a new one is an error, and
+    /// only where the server itself would not make it. That last question costs a command, so it is
+    /// asked above `maxmemory` alone.
     #[inline(always)]
     pub(crate) fn make_room(&self) -> Result<(), Error> {
         let is_new = self.len.is_none();
@@ -46,8 +47,8 @@ impl<'a> Key<'a> {
         Ok(())
     }
 
-    /// Cannot fail: the key is a string or nothing, open for writing, and the value is short.
-    /// The bytes come last, because setting the expiry may move them.
+    /// Cannot fail: the key is a string or nothing, it is open for writing, and the value is short.
+    /// The bytes are written last, because setting the expiry may move them.
     #[inline(always)]
     pub(crate) fn write<const N: usize>(&mut self, next: &NextOf<N>) {
         if self.len != Some(next.value().len()) {

@@ -1,5 +1,6 @@
-//! `RATELIMIT.TEST CLOCK <us>|REAL`, `PANIC`, `FAIL-REPLICATION`: a clock that stands still, and
-//! faults. Compiled only with the feature `test-hooks`.
+//! `RATELIMIT.TEST CLOCK <us>|REAL`, `RATELIMIT.TEST PANIC` and `RATELIMIT.TEST FAIL-REPLICATION`:
+//! a clock that stands still, and faults for the next call. Compiled only with the feature
+//! `test-hooks`.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};

@@ -6,8 +6,9 @@ use std::ffi::CStr;
 use ratelimit_core::policy::MAX_PAIRS;
 use ratelimit_core::{decide, Mode};
 
+use super::{by_size, ARGUMENTS, COMPLEXITY};
 use crate::error::Error;
-use crate::ffi::{Arguments, Command, CommandInfo, Context};
+use crate::ffi::{Arguments, Command, CommandInfo, Context, KeyAccess, Keys};
 use crate::store::{Access, Key};
 use crate::{arguments, clock, counters, replicate, reply};
 
@@ -18,23 +19,17 @@ impl Command for Check {
     const FLAGS: &'static CStr = c"write fast";
     const INFO: Option<CommandInfo> = Some(CommandInfo {
         summary: c"Checks whether a call is within a rate limit, and counts it if it is",
-        writes: true,
+        complexity: COMPLEXITY,
+        since: c"0.1.0",
         acl_categories: c"write fast",
+        arity: -4,
+        keys: Keys { place: 1, counted: false, access: KeyAccess::Update },
+        arguments: ARGUMENTS,
     });
 
     fn run(ctx: &Context, words: &Arguments) -> Result<(), Error> {
-        if arguments::have_one_pair(words) {
-            check::<1>(ctx, words)
-        } else {
-            check_several(ctx, words)
-        }
+        by_size(ctx, words, check::<1>, check::<MAX_PAIRS>)
     }
-}
-
-/// Apart, so that it takes no register from the path of one pair.
-#[inline(never)]
-fn check_several(ctx: &Context, words: &Arguments) -> Result<(), Error> {
-    check::<MAX_PAIRS>(ctx, words)
 }
 
 #[inline(always)]

@@ -1,4 +1,60 @@
-//! One command a file.
+//! The commands, one a file, and the words that both take.
 
-pub(crate) mod check;
-pub(crate) mod peek;
+mod check;
+mod peek;
+
+use std::ffi::CStr;
+
+use crate::arguments;
+use crate::error::Error;
+use crate::ffi::{Argument, Arguments, Context, Kind};
+
+pub(crate) fn register(ctx: &Context) -> Result<(), &'static str> {
+    ctx.register_command::<check::Check>()?;
+    ctx.register_command::<peek::Peek>()?;
+    #[cfg(feature = "test-hooks")]
+    ctx.register_command::<crate::test_hooks::Test>()?;
+    Ok(())
+}
+
+const COMPLEXITY: &CStr = c"O(N) where N is the number of limit and window pairs";
+
+/// The words of `ratelimit_core::command::SYNTAX`; a test compares them.
+const ARGUMENTS: &[Argument] = &[
+    Argument::new("key", Kind::Key),
+    Argument::new("pair", Kind::Block(PAIR)).repeated(),
+    Argument::new("algorithm", Kind::OneOf(ALGORITHMS)).behind("ALGORITHM").optional(),
+    Argument::new("burst", Kind::Integer).behind("BURST").optional(),
+    Argument::new("cost", Kind::Integer).behind("COST").optional(),
+];
+
+const PAIR: &[Argument] =
+    &[Argument::new("limit", Kind::Integer), Argument::new("window", Kind::String)];
+
+const ALGORITHMS: &[Argument] =
+    &[Argument::word("FIXED"), Argument::word("SLIDING"), Argument::word("BUCKET")];
+
+/// Runs the form of a command for one pair, which nearly every call has, or the form for several.
+#[inline(always)]
+fn by_size(
+    ctx: &Context,
+    words: &Arguments,
+    one: impl FnOnce(&Context, &Arguments) -> Result<(), Error>,
+    several: impl FnOnce(&Context, &Arguments) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if arguments::have_one_pair(words) {
+        one(ctx, words)
+    } else {
+        apart(ctx, words, several)
+    }
+}
+
+/// A function of its own, so that the path of several pairs takes no register from the path of one.
+#[inline(never)]
+fn apart(
+    ctx: &Context,
+    words: &Arguments,
+    run: impl FnOnce(&Context, &Arguments) -> Result<(), Error>,
+) -> Result<(), Error> {
+    run(ctx, words)
+}

@@ -6,8 +6,9 @@ use std::ffi::CStr;
 use ratelimit_core::policy::MAX_PAIRS;
 use ratelimit_core::{decide, Mode};
 
+use super::{by_size, ARGUMENTS, COMPLEXITY};
 use crate::error::Error;
-use crate::ffi::{Arguments, Command, CommandInfo, Context};
+use crate::ffi::{Arguments, Command, CommandInfo, Context, KeyAccess, Keys};
 use crate::store::{Access, Key};
 use crate::{arguments, clock, reply};
 
@@ -18,23 +19,17 @@ impl Command for Peek {
     const FLAGS: &'static CStr = c"readonly fast";
     const INFO: Option<CommandInfo> = Some(CommandInfo {
         summary: c"Tells what RATELIMIT.CHECK would decide, and counts nothing",
-        writes: false,
+        complexity: COMPLEXITY,
+        since: c"0.1.0",
         acl_categories: c"read fast",
+        arity: -4,
+        keys: Keys { place: 1, counted: false, access: KeyAccess::Read },
+        arguments: ARGUMENTS,
     });
 
     fn run(ctx: &Context, words: &Arguments) -> Result<(), Error> {
-        if arguments::have_one_pair(words) {
-            peek::<1>(ctx, words)
-        } else {
-            peek_several(ctx, words)
-        }
+        by_size(ctx, words, peek::<1>, peek::<MAX_PAIRS>)
     }
-}
-
-/// Apart, so that it takes no register from the path of one pair.
-#[inline(never)]
-fn peek_several(ctx: &Context, words: &Arguments) -> Result<(), Error> {
-    peek::<MAX_PAIRS>(ctx, words)
 }
 
 #[inline(always)]

@@ -1,58 +1,57 @@
-//! A key while it is open.
+//! A key of the server, while the module has it open.
 
 use std::ffi::c_int;
 use std::slice;
 
 use redis_module::raw;
 
+use super::api::api;
 use super::{Context, KeyName};
 
-impl Context {
-    pub(crate) fn open_key(&self, name: KeyName, access: Access) -> OpenKey {
-        // Safety: the name is an argument of this call.
-        OpenKey(unsafe {
-            raw::RedisModule_OpenKey.unwrap_unchecked()(self.0, name.0, access as c_int)
-        })
-    }
-
-    /// WATCHes break, and client caches are told.
-    pub(crate) fn signal_modified(&self, name: KeyName) {
-        // Safety: the name is an argument of this call.
-        unsafe { raw::RedisModule_SignalModifiedKey.unwrap_unchecked()(self.0, name.0) };
-    }
-}
-
+/// What a key is opened for.
 #[derive(Clone, Copy)]
+#[repr(i32)]
 pub(crate) enum Access {
-    Read = raw::REDISMODULE_READ as isize,
-    Write = (raw::REDISMODULE_READ | raw::REDISMODULE_WRITE) as isize,
+    Read = raw::REDISMODULE_READ as c_int,
+    Write = (raw::REDISMODULE_READ | raw::REDISMODULE_WRITE) as c_int,
 }
 
-/// A key while it is open. Null where it was opened to be read and is not there.
+/// An open key. Null if it was opened for reading and does not exist.
 pub(crate) struct OpenKey(*mut raw::RedisModuleKey);
 
+/// What a key holds.
 pub(crate) enum Content<'a> {
     Nothing,
-    /// Its bytes, and its expiry in milliseconds since 1970; `None`: it never expires.
+    /// The bytes, and the expiry in milliseconds since 1970; `None` if the key never expires.
     String(&'a [u8], Option<u64>),
     Other,
 }
 
+impl Context {
+    pub(crate) fn open_key(&self, name: KeyName, access: Access) -> OpenKey {
+        // SAFETY: the name is an argument of this call.
+        OpenKey(unsafe { (api().open_key)(self.0, name.0, access as c_int) })
+    }
+
+    /// Tells the server of a change: it breaks WATCHes, and informs client-side caches.
+    pub(crate) fn signal_modified(&self, name: KeyName) {
+        // SAFETY: the name is an argument of this call.
+        unsafe { (api().signal_modified_key)(self.0, name.0) };
+    }
+}
+
 impl OpenKey {
-    /// The server is asked for the bytes first, because that answers nearly every call: it has
-    /// none for another type, and an empty string stands for nothing at all too.
+    /// Asks for the bytes before it asks for the type, because the bytes answer nearly every call:
+    /// the server returns null for another type, and an empty string for a key without a value.
     pub(crate) fn content(&self) -> Content<'_> {
         if self.0.is_null() {
             return Content::Nothing;
         }
         let mut len = 0;
-        // Safety: the key is open. The bytes stay until it is changed, which takes `&mut self`.
+        // SAFETY: the key is open. The bytes stay until the key is changed, which takes `&mut
+        // self`.
         unsafe {
-            let bytes = raw::RedisModule_StringDMA.unwrap_unchecked()(
-                self.0,
-                &mut len,
-                Access::Read as c_int,
-            );
+            let bytes = (api().string_dma)(self.0, &mut len, Access::Read as c_int);
             if bytes.is_null() {
                 return Content::Other;
             }
@@ -64,44 +63,49 @@ impl OpenKey {
     }
 
     fn is_empty(&self) -> bool {
-        // Safety: the key is open.
-        let kind = unsafe { raw::RedisModule_KeyType.unwrap_unchecked()(self.0) };
+        // SAFETY: the key is open.
+        let kind = unsafe { (api().key_type)(self.0) };
         kind as isize == raw::REDISMODULE_KEYTYPE_EMPTY
     }
 
-    /// Only of a key that exists: asked of an empty one, it ends Redis 8.2.
+    /// Call it only for a key that exists: for an empty one, Redis 8.2 crashes.
     fn expiry_ms(&self) -> Option<u64> {
-        // Safety: the key is open and not empty.
-        let expiry = unsafe { raw::RedisModule_GetAbsExpire.unwrap_unchecked()(self.0) };
+        // SAFETY: the key is open and not empty.
+        let expiry = unsafe { (api().get_abs_expire)(self.0) };
         u64::try_from(expiry).ok()
     }
 
-    /// Only of a string that was opened for writing. The server unshares it.
+    /// Call it only for a string that was opened for writing. If other keys share the bytes, the
+    /// server gives this key a copy first.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         let mut len = 0;
-        // Safety: the key is open for writing and a string; the bytes are borrowed with it.
+        // SAFETY: the key is open for writing and a string. The bytes are borrowed as long as the
+        // key.
         unsafe {
-            let access = Access::Write as c_int;
-            let bytes = raw::RedisModule_StringDMA.unwrap_unchecked()(self.0, &mut len, access);
+            let bytes = (api().string_dma)(self.0, &mut len, Access::Write as c_int);
             slice::from_raw_parts_mut(bytes.cast(), len)
         }
     }
 
-    /// Makes an empty key a string. New bytes are zero.
+    /// Call it only for a string, or for nothing, that was opened for writing. Nothing becomes a
+    /// string. New bytes are zero.
     pub(crate) fn resize(&mut self, len: usize) {
-        // Safety: the key is open for writing, and a string or empty.
-        unsafe { raw::RedisModule_StringTruncate.unwrap_unchecked()(self.0, len) };
+        // SAFETY: the key is open for writing, and a string or empty.
+        unsafe { (api().string_truncate)(self.0, len) };
     }
 
-    pub(crate) fn set_expiry_ms(&mut self, expiry: u64) {
-        // Safety: the key is open for writing and not empty.
-        unsafe { raw::RedisModule_SetAbsExpire.unwrap_unchecked()(self.0, expiry as i64) };
+    /// Call it only for a key with a value that was opened for writing.
+    pub(crate) fn set_expiry_ms(&mut self, expiry_ms: u64) {
+        // A valid expiry is far below 2^63: the clock and every window are bounded.
+        let expiry_ms = expiry_ms as raw::mstime_t;
+        // SAFETY: the key is open for writing and not empty.
+        unsafe { (api().set_abs_expire)(self.0, expiry_ms) };
     }
 }
 
 impl Drop for OpenKey {
     fn drop(&mut self) {
-        // Safety: nothing borrows from it any more; the server ignores null.
-        unsafe { raw::RedisModule_CloseKey.unwrap_unchecked()(self.0) };
+        // SAFETY: nothing borrows from the key any more. The server ignores null.
+        unsafe { (api().close_key)(self.0) };
     }
 }

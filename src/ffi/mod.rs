@@ -1,74 +1,46 @@
-//! The server's API, made safe: every `unsafe` of the module is in this folder.
+//! The server's API, made safe: all `unsafe` of the module is in this folder.
 //!
-//! What it leans on, wherever nothing else is said: a pointer that the server hands to a callback
-//! lives until the callback returns, and our types borrow it no longer; [`api_is_complete`] held at
-//! load, so the functions that are unwrapped unchecked exist; commands run on one thread, one at a time.
+//! Wherever a comment says nothing else, it relies on three things. A pointer that the server hands
+//! to a callback lives until the callback returns, and no type here keeps it longer. Commands run
+//! on one thread, one at a time. A function of [`api::Api`] is there once a [`Context`] is.
 
+mod api;
 mod callbacks;
 mod command_info;
 mod key;
+mod strings;
 mod words;
 
-use std::ffi::{c_int, c_void, CStr};
+use std::ffi::{c_int, c_long, c_void, CStr};
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use redis_module::{raw, Context as LoadContext};
 
+use api::api;
 pub(crate) use callbacks::Command;
-pub(crate) use command_info::CommandInfo;
+pub(crate) use command_info::{Argument, CommandInfo, KeyAccess, Keys, Kind};
 pub(crate) use key::{Access, Content, OpenKey};
+pub(crate) use strings::{Retained, Value};
 pub(crate) use words::{Arguments, KeyName};
 
-/// Whether the server has every function that is called here unchecked. `Log` alone is called
-/// before this is asked, and is as old as modules are.
-pub(crate) fn api_is_complete() -> bool {
-    // Safety: the server has filled the table before the module is asked to load.
-    unsafe {
-        [
-            raw::RedisModule_Call.map(drop),
-            raw::RedisModule_CallReplyType.map(drop),
-            raw::RedisModule_CloseKey.map(drop),
-            raw::RedisModule_CreateCommand.map(drop),
-            raw::RedisModule_CreateString.map(drop),
-            raw::RedisModule_FreeCallReply.map(drop),
-            raw::RedisModule_FreeString.map(drop),
-            raw::RedisModule_GetAbsExpire.map(drop),
-            raw::RedisModule_GetApi.map(drop),
-            raw::RedisModule_GetContextFlags.map(drop),
-            raw::RedisModule_InfoAddFieldULongLong.map(drop),
-            raw::RedisModule_InfoAddSection.map(drop),
-            raw::RedisModule_KeyType.map(drop),
-            raw::RedisModule_OpenKey.map(drop),
-            raw::RedisModule_RegisterInfoFunc.map(drop),
-            raw::RedisModule_Replicate.map(drop),
-            raw::RedisModule_ReplyWithArray.map(drop),
-            raw::RedisModule_ReplyWithError.map(drop),
-            raw::RedisModule_ReplyWithLongLong.map(drop),
-            raw::RedisModule_SetAbsExpire.map(drop),
-            raw::RedisModule_SetModuleOptions.map(drop),
-            raw::RedisModule_SignalModifiedKey.map(drop),
-            raw::RedisModule_StringDMA.map(drop),
-            raw::RedisModule_StringPtrLen.map(drop),
-            raw::RedisModule_StringTruncate.map(drop),
-            raw::RedisModule_WrongArity.map(drop),
-        ]
-    }
-    .iter()
-    .all(Option::is_some)
+#[allow(clippy::cast_possible_truncation)] // it is 0
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+
+fn is_ok(status: c_int) -> bool {
+    status == OK
 }
 
-/// The server's cached clock, where it has one, in microseconds since 1970.
+/// The server's cached clock in microseconds since 1970, if the server has one.
 pub(crate) fn cached_micros() -> Option<i64> {
-    // Safety: takes nothing, returns a number.
+    // SAFETY: takes nothing, returns a number.
     unsafe { raw::RedisModule_CachedMicroseconds.map(|cached| cached()) }
 }
 
-/// The system's clock, in microseconds since 1970; 0 where it cannot be read.
+/// The system's clock in microseconds since 1970; 0 if it cannot be read.
 pub(crate) fn system_micros() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // Safety: `time` is ours and large enough.
+    // SAFETY: the system writes to `time` alone, and `time` has the type that it writes.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
     time.tv_sec * 1_000_000 + time.tv_nsec / 1000
 }
@@ -77,53 +49,42 @@ pub(crate) fn system_micros() -> i64 {
 pub(crate) struct Context(*mut raw::RedisModuleCtx);
 
 impl Context {
-    pub(crate) fn at_load(ctx: &LoadContext) -> Self {
-        Self(ctx.ctx)
+    /// `None` if the server lacks a function that the module needs.
+    pub(crate) fn at_load(ctx: &LoadContext) -> Option<Self> {
+        api::load()?;
+        Some(Self(ctx.ctx))
     }
 
-    /// The text must hold nothing of what a client sent.
+    /// The text must hold nothing that a client sent.
     pub(crate) fn log_warning(&self, text: &str) {
-        // Safety: "%.*s" takes a length and as many bytes; no byte of the text is a directive.
+        let len = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
+        // SAFETY: "%.*s" takes a length and as many bytes. The server reads no directive in them.
         unsafe {
-            raw::RedisModule_Log.unwrap_unchecked()(
-                self.0,
-                c"warning".as_ptr(),
-                c"%.*s".as_ptr(),
-                text.len() as c_int,
-                text.as_ptr(),
-            );
+            (api().log)(self.0, c"warning".as_ptr(), c"%.*s".as_ptr(), len, text.as_ptr());
         }
     }
 
-    /// Without automatic memory it is ours until it is freed.
-    fn create_string(&self, bytes: &[u8]) -> *mut raw::RedisModuleString {
-        // Safety: the server copies the bytes.
-        unsafe {
-            raw::RedisModule_CreateString.unwrap_unchecked()(
-                self.0,
-                bytes.as_ptr().cast(),
-                bytes.len(),
-            )
-        }
-    }
-
-    /// With no argument at all nothing runs: the server says EINVAL where it knows the command.
+    /// Calls the command without an argument, so that nothing runs: the server answers EINVAL if it
+    /// knows the command, and ENOENT if not.
     pub(crate) fn knows_command(&self, name: &CStr) -> bool {
-        // Safety: the format is empty, so nothing is read behind it. A reply would be ours to free.
+        // SAFETY: the format is empty, so the server reads nothing behind it. A reply is ours to
+        // free.
         unsafe {
-            let reply =
-                raw::RedisModule_Call.unwrap_unchecked()(self.0, name.as_ptr(), c"".as_ptr());
+            let reply = (api().call)(self.0, name.as_ptr(), c"".as_ptr());
             if let Some(reply) = NonNull::new(reply) {
-                raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
+                (api().free_call_reply)(reply.as_ptr());
                 return true;
             }
         }
         io::Error::last_os_error().raw_os_error() != Some(libc::ENOENT)
     }
 
-    /// No implicit signal: a denied call must not break a WATCH. Asynchronous loading: a replica
-    /// answers from the old data meanwhile. The third, Valkey's alone: the module has nothing
-    /// that a migrating slot would leave behind; without it Valkey 9 refuses CLUSTER MIGRATESLOTS.
+    /// Three options:
+    /// - No implicit signal that a key has changed: a denied call must not break a WATCH.
+    /// - Loading of a replica's data set beside the old one: a replica answers from the old one
+    ///   meanwhile.
+    /// - Valkey alone: migration of slots. The module keeps nothing that a slot would leave behind,
+    ///   and without this option Valkey 9 refuses CLUSTER MIGRATESLOTS.
     pub(crate) fn set_module_options(&self) {
         const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
         let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
@@ -131,24 +92,29 @@ impl Context {
         if is_valkey() {
             options |= HANDLE_ATOMIC_SLOT_MIGRATION;
         }
-        // Safety: a number.
-        unsafe { raw::RedisModule_SetModuleOptions.unwrap_unchecked()(self.0, options as c_int) };
+        // SAFETY: takes a number, which has six bits.
+        unsafe { (api().set_module_options)(self.0, options as c_int) };
     }
 
-    /// Above `maxmemory` at this very moment: what this call itself takes is counted too.
+    /// Whether the server uses more than `maxmemory` at this moment. The memory that this call
+    /// takes is included.
     pub(crate) fn is_above_maxmemory(&self) -> bool {
-        // Safety: returns flags.
-        let flags = unsafe { raw::RedisModule_GetContextFlags.unwrap_unchecked()(self.0) };
+        // SAFETY: returns flags.
+        let flags = unsafe { (api().get_context_flags)(self.0) };
         flags & raw::REDISMODULE_CTX_FLAGS_OOM as c_int != 0
     }
 
-    /// Whether the server, which has evicted what it may before this call, would take a command that
-    /// needs memory (`M`). Asked with SET, which was there at load, and with XX, so that it does nothing
-    /// to a key that is not there, and says so; an error, or no answer from a server before 7.0, is a no.
+    /// Whether the server would run a command that needs memory (`M`). Before this call, the server
+    /// has evicted what it may.
+    ///
+    /// The question is `SET name "" XX`, which load made sure of, and which does nothing to a key
+    /// that does not exist: the answer is then null. An error means no, and so does no reply at
+    /// all, which servers before 7.0 give.
     pub(crate) fn takes_new_key(&self, name: KeyName) -> bool {
-        // Safety: the format names what follows: a string, and two C strings. The reply is ours.
+        // SAFETY: the format names what follows it: a string and two C strings. The reply is ours
+        // to free.
         unsafe {
-            let reply = raw::RedisModule_Call.unwrap_unchecked()(
+            let reply = (api().call)(
                 self.0,
                 c"SET".as_ptr(),
                 c"EMscc".as_ptr(),
@@ -157,131 +123,116 @@ impl Context {
                 c"XX".as_ptr(),
             );
             let Some(reply) = NonNull::new(reply) else { return false };
-            let kind = raw::RedisModule_CallReplyType.unwrap_unchecked()(reply.as_ptr());
-            raw::RedisModule_FreeCallReply.unwrap_unchecked()(reply.as_ptr());
-            kind == raw::REDISMODULE_REPLY_NULL as c_int
+            let kind = (api().call_reply_type)(reply.as_ptr());
+            (api().free_call_reply)(reply.as_ptr());
+            kind as isize == raw::REDISMODULE_REPLY_NULL
         }
     }
 
-    /// `SET name value PXAT expiry`, to replicas and the append-only file. False: nothing was sent.
-    pub(crate) fn replicate_set(&self, name: KeyName, value: &[u8], expiry: &[u8]) -> bool {
-        if let Some(count) = small_count(value) {
-            return self.replicate_count(name, count, expiry);
+    /// Sends `command name value option expiry` to replicas and the append-only file. False:
+    /// nothing was sent.
+    #[inline(always)]
+    pub(crate) fn replicate_set(
+        &self,
+        command: &CStr,
+        name: KeyName,
+        value: Value,
+        option: &Retained,
+        expiry: &[u8],
+    ) -> bool {
+        match value {
+            Value::Bytes(value) => self.replicate_bytes(command, name, value, option, expiry),
+            Value::Retained(value) => self.replicate_retained(command, name, value, option, expiry),
         }
-        // Safety: the format names what follows: a string, bytes and their length, a string
-        // retained at load, bytes and their length. The server copies the bytes.
+    }
+
+    fn replicate_bytes(
+        &self,
+        command: &CStr,
+        name: KeyName,
+        value: &[u8],
+        option: &Retained,
+        expiry: &[u8],
+    ) -> bool {
+        let Some(option) = option.get() else { return false };
+        // SAFETY: the format names what follows it: a string, bytes and their length, a string,
+        // bytes and their length. The server copies the bytes.
         let sent = unsafe {
-            raw::RedisModule_Replicate.unwrap_unchecked()(
+            (api().replicate)(
                 self.0,
-                effect().as_ptr(),
+                command.as_ptr(),
                 c"sbsb".as_ptr(),
                 name.0,
                 value.as_ptr(),
                 value.len(),
-                PXAT.load(Relaxed),
+                option,
                 expiry.as_ptr(),
                 expiry.len(),
             )
         };
-        sent == raw::REDISMODULE_OK as c_int
+        is_ok(sent)
     }
 
-    /// The same for a value that is a string retained at load.
-    fn replicate_count(&self, name: KeyName, count: usize, expiry: &[u8]) -> bool {
-        // Safety: as above. The server counts its references to a string and changes none.
+    fn replicate_retained(
+        &self,
+        command: &CStr,
+        name: KeyName,
+        value: &Retained,
+        option: &Retained,
+        expiry: &[u8],
+    ) -> bool {
+        let (Some(value), Some(option)) = (value.get(), option.get()) else { return false };
+        // SAFETY: the format names what follows it: three strings, bytes and their length. The
+        // server takes references of its own to the strings, and changes none.
         let sent = unsafe {
-            raw::RedisModule_Replicate.unwrap_unchecked()(
+            (api().replicate)(
                 self.0,
-                effect().as_ptr(),
+                command.as_ptr(),
                 c"sssb".as_ptr(),
                 name.0,
-                COUNTS[count].load(Relaxed),
-                PXAT.load(Relaxed),
+                value,
+                option,
                 expiry.as_ptr(),
                 expiry.len(),
             )
         };
-        sent == raw::REDISMODULE_OK as c_int
+        is_ok(sent)
     }
 
     pub(crate) fn reply_array(&self, len: usize) {
-        // Safety: a number. The result is OK whatever happens.
-        unsafe { raw::RedisModule_ReplyWithArray.unwrap_unchecked()(self.0, len as _) };
+        // SAFETY: takes a number, which is at most eight. The server always returns OK.
+        unsafe { (api().reply_with_array)(self.0, len as c_long) };
     }
 
     pub(crate) fn reply_integer(&self, number: i64) {
-        // Safety: as above.
-        unsafe { raw::RedisModule_ReplyWithLongLong.unwrap_unchecked()(self.0, number) };
+        // SAFETY: takes a number. The server always returns OK.
+        unsafe { (api().reply_with_long_long)(self.0, number) };
     }
 
     pub(crate) fn reply_error(&self, text: &CStr) {
-        // Safety: the server copies the text.
-        unsafe { raw::RedisModule_ReplyWithError.unwrap_unchecked()(self.0, text.as_ptr()) };
+        // SAFETY: the server copies the text.
+        unsafe { (api().reply_with_error)(self.0, text.as_ptr()) };
     }
 
+    /// Replies with the server's own text, which names the command.
     pub(crate) fn reply_wrong_arity(&self) {
-        // Safety: writes the server's own text.
-        unsafe { raw::RedisModule_WrongArity.unwrap_unchecked()(self.0) };
+        // SAFETY: takes nothing but the context.
+        unsafe { (api().wrong_arity)(self.0) };
     }
 
     #[cfg(feature = "test-hooks")]
     pub(crate) fn reply_ok(&self) {
-        // Safety: the server copies the text.
+        // SAFETY: the server copies the text.
         unsafe {
-            raw::RedisModule_ReplyWithSimpleString.unwrap_unchecked()(self.0, c"OK".as_ptr())
+            raw::RedisModule_ReplyWithSimpleString.map(|reply| reply(self.0, c"OK".as_ptr()))
         };
     }
 }
 
-/// The command that replicas and the append-only file see.
-fn effect() -> &'static CStr {
-    #[cfg(feature = "test-hooks")]
-    if crate::test_hooks::replication_fails() {
-        return c"no.such.command";
-    }
-    c"SET"
-}
-
-/// Valkey registers its API under names of its own too.
+/// Valkey registers its functions under names of its own as well.
 fn is_valkey() -> bool {
     let mut function: *mut c_void = ptr::null_mut();
     let name = c"ValkeyModule_OpenKey".as_ptr();
-    // Safety: the server writes a pointer, or leaves it.
-    let found = unsafe {
-        raw::RedisModule_GetApi.unwrap_unchecked()(name, ptr::from_mut(&mut function).cast())
-    };
-    found == raw::REDISMODULE_OK as c_int
-}
-
-/// The word PXAT, and the counts below 1000, as the server's own strings, made once: a tenth of the
-/// cost of making and freeing one at each call.
-static PXAT: AtomicPtr<raw::RedisModuleString> = AtomicPtr::new(ptr::null_mut());
-static COUNTS: [AtomicPtr<raw::RedisModuleString>; 1000] =
-    [const { AtomicPtr::new(ptr::null_mut()) }; 1000];
-
-pub(crate) fn retain_strings(ctx: &Context) {
-    PXAT.store(ctx.create_string(b"PXAT"), Relaxed);
-    for (count, string) in COUNTS.iter().enumerate() {
-        string.store(ctx.create_string(count.to_string().as_bytes()), Relaxed);
-    }
-}
-
-/// Whoever still sends one of them has counted itself in.
-pub(crate) fn release_strings(ctx: &Context) {
-    for string in COUNTS.iter().chain([&PXAT]) {
-        let string = string.swap(ptr::null_mut(), Relaxed);
-        if !string.is_null() {
-            // Safety: it was made by `create_string`, and nothing here holds it any more.
-            unsafe { raw::RedisModule_FreeString.unwrap_unchecked()(ctx.0, string) };
-        }
-    }
-}
-
-/// The number that a value of up to three digits is: a count, written without leading zeros. States
-/// with a tag are longer.
-fn small_count(value: &[u8]) -> Option<usize> {
-    if value.is_empty() || value.len() > 3 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(value.iter().fold(0, |count, digit| count * 10 + usize::from(digit - b'0')))
+    // SAFETY: the server writes a pointer to `function`, or nothing.
+    is_ok(unsafe { (api().get_api)(name, ptr::from_mut(&mut function).cast()) })
 }

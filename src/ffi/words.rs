@@ -1,14 +1,16 @@
-//! The words of a call.
+//! The words of a call, as the server holds them.
 
 use std::marker::PhantomData;
 use std::slice;
 
 use redis_module::raw;
 
+use super::api::api;
+
 /// The words of a call. The first is the command's name, the second the key.
 pub(crate) struct Arguments<'a>(pub(super) &'a [*mut raw::RedisModuleString]);
 
-/// The key's name, as the server holds it.
+/// The name of a key.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyName<'a>(pub(super) *mut raw::RedisModuleString, PhantomData<&'a ()>);
 
@@ -21,8 +23,8 @@ impl<'a> Arguments<'a> {
         KeyName(self.0[1], PhantomData)
     }
 
-    pub(crate) fn get(&self, i: usize) -> Option<&'a [u8]> {
-        self.0.get(i).map(|&word| string_bytes(word))
+    pub(crate) fn get(&self, place: usize) -> Option<&'a [u8]> {
+        self.0.get(place).map(|&word| string_bytes(word))
     }
 
     pub(crate) fn behind_key(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -37,9 +39,9 @@ impl<'a> Arguments<'a> {
 
 fn string_bytes<'a>(string: *mut raw::RedisModuleString) -> &'a [u8] {
     let mut len = 0;
-    // Safety: an argument's bytes stay where they are for the call.
+    // SAFETY: the bytes of an argument stay in place for the length of the call.
     unsafe {
-        let bytes = raw::RedisModule_StringPtrLen.unwrap_unchecked()(string, &mut len);
+        let bytes = (api().string_ptr_len)(string, &mut len);
         slice::from_raw_parts(bytes.cast(), len)
     }
 }
