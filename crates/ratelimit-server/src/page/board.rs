@@ -12,61 +12,61 @@ const MAX_DENIALS: usize = 20;
 
 /// One simulated request to one algorithm.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
-    pub series: usize,
-    pub client: usize,
-    pub sent_at_ms: u64,
+pub(crate) struct Call {
+    pub(crate) series: usize,
+    pub(crate) client: usize,
+    pub(crate) sent_at_ms: u64,
 }
 
 /// Since the tick before, but for what its field says.
 #[derive(Debug, Default, Serialize)]
-pub struct Tick {
+pub(crate) struct Tick {
     /// Since the start.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
     /// One for each algorithm.
-    pub series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
     /// Answers by the instance that gave them.
-    pub instances: BTreeMap<String, u64>,
+    pub(crate) instances: BTreeMap<String, u64>,
     /// Answers by who decided: the module, the script, an instance alone …
-    pub sources: BTreeMap<String, u64>,
+    pub(crate) sources: BTreeMap<String, u64>,
     /// Requests without an answer.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct Series {
-    pub allowed: u64,
-    pub denied: u64,
-    pub denials: Vec<Denial>,
-    pub denials_left_out: u64,
-    pub clients: Vec<Client>,
+pub(crate) struct Series {
+    pub(crate) allowed: u64,
+    pub(crate) denied: u64,
+    pub(crate) denials: Vec<Denial>,
+    pub(crate) denials_left_out: u64,
+    pub(crate) clients: Vec<Client>,
 }
 
 /// One denied request.
 #[derive(Debug, Serialize)]
-pub struct Denial {
-    pub at_ms: u64,
-    pub client: usize,
+pub(crate) struct Denial {
+    pub(crate) at_ms: u64,
+    pub(crate) client: usize,
     /// -1: for ever.
-    pub retry_after_ms: i64,
-    pub instance: String,
+    pub(crate) retry_after_ms: i64,
+    pub(crate) instance: String,
 }
 
 /// How a client stands, since the start.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Client {
+pub(crate) struct Client {
     /// As last answered; `None` before the first answer.
-    pub remaining: Option<u64>,
+    pub(crate) remaining: Option<u64>,
     /// Counted down from the last answer.
-    pub reset_after_ms: u64,
+    pub(crate) reset_after_ms: u64,
     /// Allowed within the last window.
-    pub in_window: usize,
+    pub(crate) in_window: usize,
     /// The most that was ever allowed within one length of the window.
-    pub most_in_window: usize,
-    pub instance: String,
+    pub(crate) most_in_window: usize,
+    pub(crate) instance: String,
 }
 
-pub struct Board {
+pub(crate) struct Board {
     window_ms: u64,
     /// By algorithm, then by client.
     clients: Vec<Vec<History>>,
@@ -85,12 +85,12 @@ struct History {
 }
 
 impl Board {
-    pub fn new(algorithms: usize, clients: usize, window: Duration) -> Self {
+    pub(crate) fn new(algorithms: usize, clients: usize, window: Duration) -> Self {
         let clients = vec![vec![History::default(); clients]; algorithms];
         Self { window_ms: window.as_millis() as u64, tick: empty_tick(algorithms), clients }
     }
 
-    pub fn record(&mut self, at_ms: u64, call: Call, verdict: Option<Verdict>) {
+    pub(crate) fn record(&mut self, at_ms: u64, call: Call, verdict: Option<Verdict>) {
         let Some(verdict) = verdict else {
             self.tick.failed += 1;
             return;
@@ -118,7 +118,7 @@ impl Board {
     }
 
     /// Everything since the last tick; begins the next one.
-    pub fn take_tick(&mut self, at_ms: u64) -> Tick {
+    pub(crate) fn take_tick(&mut self, at_ms: u64) -> Tick {
         let empty = empty_tick(self.clients.len());
         let mut tick = std::mem::replace(&mut self.tick, empty);
         tick.at_ms = at_ms;

@@ -37,7 +37,7 @@ const EVENTS: usize = 4;
 
 /// The page, and what it needs: cloned cheaply.
 #[derive(Clone)]
-pub struct Page {
+pub(crate) struct Page {
     peers: Peers,
     free: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
@@ -46,18 +46,18 @@ pub struct Page {
 impl Page {
     /// Sends its requests to these instances in turn, by addresses such as `http://127.0.0.1:3000`,
     /// until `stopping` becomes true.
-    pub fn new(peers: &[Uri], stopping: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(peers: &[Uri], stopping: watch::Receiver<bool>) -> Self {
         let free = Arc::new(Semaphore::new(MAX_SIMULATIONS));
         Self { peers: Peers::new(peers), free, stopping }
     }
 
     /// How many simulations run now.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         MAX_SIMULATIONS - self.free.available_permits()
     }
 
     /// `/dashboard` and everything below it.
-    pub fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/dashboard", get(|| file(HTML, include_str!("static/index.html"))))
             .route("/dashboard/page.css", get(|| file(CSS, include_str!("static/page.css"))))

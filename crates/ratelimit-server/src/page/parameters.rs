@@ -9,21 +9,21 @@ use crate::policies::window;
 use crate::policies::words::{self, Wrong};
 
 /// At most so many simulated requests a second are sent, by a simulation as a whole.
-pub const MAX_RATE: u64 = 1_000;
-pub const MAX_CLIENTS: u64 = 20;
-pub const MAX_SECONDS: u64 = 120;
+pub(crate) const MAX_RATE: u64 = 1_000;
+pub(crate) const MAX_CLIENTS: u64 = 20;
+pub(crate) const MAX_SECONDS: u64 = 120;
 
 /// A simulation that may run.
 #[derive(Clone, Debug)]
-pub struct Parameters {
+pub(crate) struct Parameters {
     /// From one to three, all different.
-    pub algorithms: Vec<Algorithm>,
-    pub limit: u64,
-    pub window: Duration,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) limit: u64,
+    pub(crate) window: Duration,
     /// For the bucket alone.
-    pub burst: Option<u64>,
-    pub traffic: Traffic,
-    pub length: Duration,
+    pub(crate) burst: Option<u64>,
+    pub(crate) traffic: Traffic,
+    pub(crate) length: Duration,
 }
 
 const FIELDS: [&str; 8] =
@@ -31,7 +31,7 @@ const FIELDS: [&str; 8] =
 
 impl Parameters {
     /// Reads the pairs of a query; `Err` is the first rule that is broken.
-    pub fn read(query: &[(String, String)]) -> Result<Self, Wrong> {
+    pub(crate) fn read(query: &[(String, String)]) -> Result<Self, Wrong> {
         refuse_strange_fields(query)?;
         let field = |name: &str| {
             let found = query.iter().find(|(field, _)| field == name);

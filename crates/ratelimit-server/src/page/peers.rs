@@ -17,26 +17,26 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// Which instances there are; cloned cheaply.
 #[derive(Clone)]
-pub struct Peers {
+pub(crate) struct Peers {
     client: Client<HttpConnector, Full<Bytes>>,
     checks: Vec<Uri>,
 }
 
 /// What an instance answered.
 #[derive(Debug, Deserialize)]
-pub struct Verdict {
-    pub allowed: bool,
-    pub remaining: u64,
+pub(crate) struct Verdict {
+    pub(crate) allowed: bool,
+    pub(crate) remaining: u64,
     /// -1: waiting does not help.
-    pub retry_after_ms: i64,
-    pub reset_after_ms: u64,
-    pub source: String,
-    pub instance: String,
+    pub(crate) retry_after_ms: i64,
+    pub(crate) reset_after_ms: u64,
+    pub(crate) source: String,
+    pub(crate) instance: String,
 }
 
 impl Peers {
     /// Of base addresses such as `http://127.0.0.1:3000`, which the settings have judged.
-    pub fn new(bases: &[Uri]) -> Self {
+    pub(crate) fn new(bases: &[Uri]) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
@@ -44,7 +44,7 @@ impl Peers {
     }
 
     /// Asks one of them, the numbers going round. `None` where there is no decision in time.
-    pub async fn check(&self, turn: u64, body: Bytes) -> Option<Verdict> {
+    pub(crate) async fn check(&self, turn: u64, body: Bytes) -> Option<Verdict> {
         let peer = (turn % self.checks.len() as u64) as usize;
         let request = Request::post(&self.checks[peer])
             .header(CONTENT_TYPE, "application/json")

@@ -25,7 +25,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 /// What the page is told.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Event {
+pub(crate) enum Event {
     Start {
         algorithms: Vec<&'static str>,
         clients: u32,
@@ -40,7 +40,7 @@ pub enum Event {
 }
 
 impl Event {
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
             Self::Tick(_) => "tick",
@@ -52,19 +52,19 @@ impl Event {
 /// Where a simulation is: its name, which its keys bear, and the time since its start. A page whose
 /// connection broke hands it in again and goes on from there, on the same keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    pub run: String,
-    pub at: Duration,
+pub(crate) struct Position {
+    pub(crate) run: String,
+    pub(crate) at: Duration,
 }
 
 impl Position {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let run = format!("{:016x}", RandomState::new().hash_one(0));
         Self { run, at: Duration::ZERO }
     }
 
     /// `<16 hexadecimal digits>-<milliseconds>`, as [`Position::id`] writes it.
-    pub fn parse(id: &str) -> Option<Self> {
+    pub(crate) fn parse(id: &str) -> Option<Self> {
         let (run, at_ms) = id.split_once('-')?;
         let is_run = run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit());
         let is_number = at_ms.len() <= 6 && at_ms.bytes().all(|b| b.is_ascii_digit());
@@ -72,13 +72,13 @@ impl Position {
         (is_run && is_number).then(|| Self { run: run.to_owned(), at })
     }
 
-    pub fn id(&self, at_ms: u64) -> String {
+    pub(crate) fn id(&self, at_ms: u64) -> String {
         format!("{}-{at_ms}", self.run)
     }
 }
 
 /// Runs until its time is over, or until nobody receives its events.
-pub async fn run(
+pub(crate) async fn run(
     parameters: Parameters,
     position: Position,
     peers: Peers,

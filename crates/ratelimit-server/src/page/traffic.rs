@@ -13,7 +13,7 @@ const MAX_MARGIN: Duration = Duration::from_millis(250);
 
 /// The form of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Calls at even distances.
     Steady,
     /// The same number of calls, all within the first 200 ms of every two seconds.
@@ -24,18 +24,18 @@ pub enum Shape {
 
 /// A shape, and the numbers it is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    pub shape: Shape,
-    pub clients: u32,
+pub(crate) struct Traffic {
+    pub(crate) shape: Shape,
+    pub(crate) clients: u32,
     /// Calls of each client a second; not for `Boundary`, whose number is the limit.
-    pub rate: u32,
-    pub limit: u32,
-    pub window: Duration,
+    pub(crate) rate: u32,
+    pub(crate) limit: u32,
+    pub(crate) window: Duration,
 }
 
 impl Traffic {
     /// When a client makes its call number `n`, counted from 0; never before its call `n - 1`.
-    pub fn arrival(&self, client: u32, n: u64) -> Duration {
+    pub(crate) fn arrival(&self, client: u32, n: u64) -> Duration {
         match self.shape {
             Shape::Steady => self.steady(client, n),
             Shape::Bursty => bursty(self.rate, n),
