@@ -19,6 +19,7 @@ mod page;
 mod policies;
 mod settings;
 mod signals;
+mod sync;
 mod telemetry;
 
 use std::sync::Arc;

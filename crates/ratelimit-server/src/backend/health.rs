@@ -1,13 +1,14 @@
 //! Whether the process lives, and whether it can decide.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ratelimit_client::{Policy, Source};
 
 use crate::app::App;
 use crate::settings::OnRedisFailure;
+use crate::sync::lock;
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE: Policy = Policy::fixed(1, Duration::from_secs(1));
@@ -33,7 +34,7 @@ impl Health {
     fn set(&self, state: Result<(), String>) -> bool {
         self.is_up.store(state.is_ok().into(), Relaxed);
         self.has_been_up.fetch_or(state.is_ok(), Relaxed);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let was_ok = last.as_ref().map(Result::is_ok);
         let changed = was_ok != Some(state.is_ok());
         *last = Some(state);
@@ -45,7 +46,7 @@ impl Health {
     }
 
     pub(crate) fn why_not(&self) -> Option<String> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = lock(&self.last);
         match &*last {
             None => Some("not asked yet".to_owned()),
             Some(state) => state.as_ref().err().cloned(),

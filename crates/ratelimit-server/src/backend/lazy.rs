@@ -1,13 +1,15 @@
 //! A connection that is made in the background.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ratelimit_client::redis::aio::ConnectionLike;
 use ratelimit_client::redis::{
     Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
 };
+
+use crate::sync::lock;
 
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -49,14 +51,14 @@ impl<C: Clone + Send + Sync + 'static> Late<C> {
     }
 
     fn connection(&self) -> RedisResult<C> {
-        let why_not = || self.0.why_not.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let why_not = || lock(&self.0.why_not).clone();
         self.0.connection.get().cloned().ok_or_else(why_not)
     }
 }
 
 impl<C> Slot<C> {
     fn fails(&self, error: RedisError) {
-        *self.why_not.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        *lock(&self.why_not) = error;
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ratelimit_client::Retry;
 
+use crate::sync::lock;
 use crate::telemetry::sampler::Sampler;
 
 /// Keys that are counted; a new one takes the place of the least.
@@ -84,7 +85,7 @@ impl Denied {
     /// The keys denied most, as they may be shown. A count is at most too high, by what the key
     /// before it in its place had (the algorithm is Space-Saving, Metwally et al. 2005).
     pub(crate) fn top(&self) -> Vec<(String, u64)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.counts);
         let mut top: Vec<_> = counts.iter().map(|(key, count)| (&**key, *count)).collect();
         top.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         top.into_iter().take(TOP_KEYS).map(|(key, count)| (self.shown(key), count)).collect()
@@ -92,7 +93,7 @@ impl Denied {
 
     fn count(&self, key: &str) {
         let key = &key[..cut(key)];
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.counts);
         if let Some(count) = counts.get_mut(key) {
             *count += 1;
             return;
