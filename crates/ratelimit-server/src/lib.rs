@@ -3,7 +3,7 @@
 //!
 //! | path | file |
 //! | --- | --- |
-//! | `GET /` | `http/welcome.rs`: the rate-limited API; `guard.rs` and `policies/` decide |
+//! | `GET /` | `http/welcome.rs`: the rate-limited API; `policies/` and `app.rs` decide |
 //! | `POST /v1/check`, `/v1/peek`, `/v1/check/batch` | `http/check.rs` |
 //! | `/v1/auth` | `http/auth.rs`, for nginx |
 //! | `GET /metrics` | `telemetry/metrics.rs` |
@@ -13,7 +13,6 @@
 
 mod app;
 mod backend;
-mod guard;
 mod http;
 mod page;
 mod policies;
@@ -22,16 +21,20 @@ mod signals;
 mod sync;
 mod telemetry;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Uri;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
 use app::App;
-use backend::{health, start, Backend};
+use backend::{start, Backend};
 pub use http::healthcheck::ask as ask_whether_healthy;
 use http::serve;
+use page::Page;
+use settings::from_here;
 pub use settings::{Log, Settings, Task};
 use signals::{Ends, Signals};
 pub use telemetry::log::start as start_log;
@@ -44,7 +47,8 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let address = socket.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopping) = watch::channel(false);
     let Backend { limiter, ping } = backend::open(&settings)?;
-    let app = Arc::new(App::new(settings, address, limiter, stopping)?);
+    let page = Page::new(&instances(&settings, address), stopping.clone());
+    let app = Arc::new(App::new(settings, address.port(), limiter, stopping)?);
     // From here on: a signal that nobody listens for would end the process at once.
     let mut ends = Ends::listen();
     let hangup = match &app.settings.policies {
@@ -72,7 +76,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         ends.next().await;
         std::process::exit(1);
     });
-    let router = http::router(&app);
+    let router = http::router(&app).merge(page.router());
     if !serve::serve(listener, Arc::clone(&app), router).await {
         return Err("ended by the deadline, with requests unanswered".to_owned());
     }
@@ -88,6 +92,15 @@ async fn keep_house(app: Arc<App>, hangup: Signals) {
             app.denied.tell_left_out();
         }
     };
-    let policies = app.policies.keep_current(&app.settings, &app.metrics, hangup);
-    tokio::join!(health::keep_looking(&app), policies, denials);
+    let policies = app.policies.keep_current(&app.metrics, hangup);
+    tokio::join!(app.health.keep_looking(&app.limiter, &app.settings), policies, denials);
+}
+
+/// The instances that the page sends its requests to; this one if the settings name none.
+fn instances(settings: &Settings, address: SocketAddr) -> Vec<Uri> {
+    if !settings.peers.is_empty() {
+        return settings.peers.clone();
+    }
+    let own = format!("http://{}", from_here(address));
+    vec![own.parse().expect("an address and a port are an authority")]
 }

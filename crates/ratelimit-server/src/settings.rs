@@ -250,7 +250,7 @@ impl Words {
             ),
             policy: self.policy()?,
             key_by: KeyBy::parse(&self.key_by)
-                .ok_or_else(|| said("KEY_BY", KeyBy::RULE, &self.key_by))?,
+                .ok_or_else(|| said("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
             addresses: addresses(self.trusted_proxies.as_deref().unwrap_or(""))?,
             policies: self.policies.map(PathBuf::from),
             instance: self.instance.map(|name| instance("INSTANCE", name)).transpose()?,

@@ -115,7 +115,7 @@ fn a_head_is_counted_and_other_methods_and_paths_are_not() {
     assert_eq!(head.status(), 200);
     let delete = crate::service::agent().delete(&url).call().expect("an answer");
     assert_eq!(delete.status(), 405);
-    assert_eq!(delete.headers()["allow"], "GET, HEAD");
+    assert_eq!(delete.headers()["allow"], "GET,HEAD");
     assert_eq!(service.get("/nothing").status, 404);
     assert_eq!(service.knock(2), [200, 429]);
 }

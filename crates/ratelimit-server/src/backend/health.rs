@@ -1,13 +1,12 @@
-//! Whether the process lives, and whether it can decide.
+//! Whether the backend can decide, asked once a second.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ratelimit_client::{Policy, Source};
+use ratelimit_client::{Limiter, Policy, Source};
 
-use crate::app::App;
-use crate::settings::OnRedisFailure;
+use crate::settings::{OnRedisFailure, Settings};
 use crate::sync::lock;
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -52,33 +51,36 @@ impl Health {
             Some(state) => state.as_ref().err().cloned(),
         }
     }
-}
 
-/// Asks the backend each second for what it must be able to do: a decision.
-pub(crate) async fn keep_looking(app: &App) {
-    loop {
-        look(app).await;
-        tokio::time::sleep(PROBE_EVERY).await;
+    /// Asks the backend each second for a decision, which counts nothing.
+    pub(crate) async fn keep_looking(&self, limiter: &Limiter, settings: &Settings) {
+        loop {
+            let state = probe(limiter).await;
+            let why = state.as_ref().err().cloned();
+            if self.set(state) {
+                report(settings, why);
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
     }
 }
 
-async fn look(app: &App) {
-    let state = match app.limiter.peek(PROBE_KEY, &PROBE).await {
+async fn probe(limiter: &Limiter) -> Result<(), String> {
+    match limiter.peek(PROBE_KEY, &PROBE).await {
         Ok(answer) => match answer.source {
             Source::Local(failure) | Source::FailedOpen(failure) => Err(failure.to_string()),
             _ => Ok(()),
         },
         Err(error) => Err(error.to_string()),
-    };
-    let why = state.as_ref().err().cloned();
-    if !app.health.set(state) {
-        return;
     }
-    let backend = app.settings.target.name();
+}
+
+fn report(settings: &Settings, why: Option<String>) {
+    let backend = settings.target.name();
     match why {
         None => tracing::info!(backend, "the backend answers"),
         Some(why) => {
-            let meanwhile = meanwhile(app.settings.on_failure);
+            let meanwhile = meanwhile(settings.on_failure);
             tracing::warn!(backend, why, meanwhile, "the backend does not answer");
         }
     }

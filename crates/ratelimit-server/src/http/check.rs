@@ -21,7 +21,7 @@ use crate::settings::MAX_LIMIT;
 use crate::telemetry::metrics::source_name;
 
 const MOST_CHECKS: usize = 100;
-const MOST_KEY_BYTES: usize = 1024;
+pub(super) const MAX_KEY_BYTES: usize = 1024;
 
 /// A call, judged.
 #[derive(Debug)]
@@ -216,11 +216,15 @@ fn unknown_algorithm() -> Wrong {
     Wrong::new("algorithm", ALGORITHM_RULE)
 }
 
+pub(super) fn has_good_length(key: &str) -> bool {
+    (1..=MAX_KEY_BYTES).contains(&key.len())
+}
+
 fn key(key: Option<Json>) -> Result<String, Wrong> {
     match key {
-        Some(Json::Text(key)) if (1..=MOST_KEY_BYTES).contains(&key.len()) => Ok(key),
+        Some(Json::Text(key)) if has_good_length(&key) => Ok(key),
         _ => {
-            let rule = format!("key must be a text of 1 to {MOST_KEY_BYTES} bytes");
+            let rule = format!("key must be a text of 1 to {MAX_KEY_BYTES} bytes");
             Err(Wrong::new("key", rule))
         }
     }

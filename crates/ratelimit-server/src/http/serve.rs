@@ -213,7 +213,7 @@ async fn answer(
         request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if is_welcome {
         let (parts, _) = request.into_parts();
-        welcome::welcome(app, &parts, peer).await
+        welcome::answer(app, &parts, peer).await
     } else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());

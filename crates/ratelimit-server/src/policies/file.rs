@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use ratelimit_client::{Algorithm, Policy};
 use serde::Deserialize;
 
-use super::{Policies, Route, Rule, DEFAULT, V1};
+use super::{Defaults, Policies, Route, Rule, DEFAULT, V1};
 use crate::policies::key_by::{Finder, KeyBy};
 use crate::policies::window;
 use crate::policies::words::{self, Wrong, ALGORITHM_RULE};
-use crate::settings::{Settings, MAX_LIMIT};
+use crate::settings::MAX_LIMIT;
 use crate::signals::Signals;
 use crate::telemetry::metrics::Metrics;
 
@@ -63,12 +63,11 @@ enum TimeWords {
 }
 
 impl RuleWords {
-    fn judge(self, settings: &Settings, metrics: &Metrics) -> Result<Rule, Wrong> {
+    fn validate(self, defaults: &Defaults, metrics: &Metrics) -> Result<Rule, Wrong> {
         let by = match &self.by {
-            None => settings.key_by.clone(),
-            Some(by) => {
-                KeyBy::parse(by).ok_or_else(|| Wrong::new("by", format!("by {}", KeyBy::RULE)))?
-            }
+            None => defaults.key_by.clone(),
+            Some(by) => KeyBy::parse(by)
+                .ok_or_else(|| Wrong::new("by", format!("by {}", KeyBy::MESSAGE)))?,
         };
         let route_rule =
             "route must be a path such as /login, a path with all below it such as /api/*, or *";
@@ -135,7 +134,7 @@ fn integer(field: &str, number: i64, least: u64) -> Result<u64, Wrong> {
     number.ok_or_else(|| Wrong::new(field, rule()))
 }
 
-fn parse(text: &str, settings: &Settings, metrics: &Metrics) -> Result<Policies, String> {
+fn parse(text: &str, defaults: &Defaults, metrics: &Metrics) -> Result<Policies, String> {
     let words: FileWords = toml::from_str(text).map_err(|error| error.to_string())?;
     if words.policy.len() > MOST_POLICIES {
         return Err(format!("a file must have at most {MOST_POLICIES} policies"));
@@ -144,78 +143,78 @@ fn parse(text: &str, settings: &Settings, metrics: &Metrics) -> Result<Policies,
     let mut rules = Vec::with_capacity(words.policy.len() + 1);
     for (i, words) in words.policy.into_iter().enumerate() {
         let at = format!("policy[{i}] {:?}", words.name);
-        let rule = words.judge(settings, metrics).map_err(|wrong| wrong.inside(&at).to_string())?;
+        let rule =
+            words.validate(defaults, metrics).map_err(|wrong| wrong.inside(&at).to_string())?;
         if !names.insert(rule.name.clone()) {
             return Err(format!("{at}.name: names must all be different"));
         }
         rules.push(Arc::new(rule));
     }
-    rules.push(Arc::new(default_rule(settings, metrics)));
+    rules.push(Arc::new(default_rule(defaults, metrics)));
     Ok(Policies { rules })
 }
 
-fn default_rule(settings: &Settings, metrics: &Metrics) -> Rule {
+fn default_rule(defaults: &Defaults, metrics: &Metrics) -> Rule {
     Rule {
         name: DEFAULT.to_owned(),
-        policy: settings.policy,
+        policy: defaults.policy,
         decisions: metrics.of_policy(DEFAULT),
         route: Route::Below(String::new()),
         methods: Vec::new(),
-        finder: Finder::new(&settings.key_by),
-        by: settings.key_by.clone(),
+        finder: Finder::new(&defaults.key_by),
+        by: defaults.key_by.clone(),
     }
 }
 
-/// The policies as they stand, and where they come from.
-pub(crate) struct Source {
-    file: Option<PathBuf>,
-    /// The file's, taken before it was first read.
+/// The policies as they stand, and the file that they come from.
+pub(crate) struct PolicyFile {
+    /// `None`: only the policy of the settings.
+    path: Option<PathBuf>,
+    defaults: Defaults,
+    /// Of the file, taken before it was first read.
     stamp: Option<Stamp>,
     current: RwLock<Arc<Policies>>,
 }
 
-impl Source {
+impl PolicyFile {
     /// `Err`: the file cannot be used.
-    pub(crate) fn open(settings: &Settings, metrics: &Metrics) -> Result<Self, String> {
-        let file = settings.policies.clone();
-        let stamp = file.as_deref().and_then(stamp);
-        let policies = match &file {
-            Some(file) => read(file, settings, metrics)
-                .map_err(|why| format!("POLICIES {}: {why}", file.display()))?,
-            None => parse("", settings, metrics)?,
+    pub(crate) fn open(
+        path: Option<PathBuf>,
+        defaults: Defaults,
+        metrics: &Metrics,
+    ) -> Result<Self, String> {
+        let stamp = path.as_deref().and_then(stamp);
+        let policies = match &path {
+            Some(path) => read(path, &defaults, metrics)
+                .map_err(|why| format!("POLICIES {}: {why}", path.display()))?,
+            None => parse("", &defaults, metrics)?,
         };
-        Ok(Self { file, stamp, current: RwLock::new(Arc::new(policies)) })
+        Ok(Self { path, defaults, stamp, current: RwLock::new(Arc::new(policies)) })
     }
 
     pub(crate) fn current(&self) -> Arc<Policies> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the file again whenever it has changed, or at SIGHUP. A bad file changes nothing.
-    pub(crate) async fn keep_current(
-        &self,
-        settings: &Settings,
-        metrics: &Metrics,
-        mut hangup: Signals,
-    ) {
-        let Some(file) = &self.file else { return };
-        let mut seen = self.stamp;
+    /// Reads the file again when it has changed, and at SIGHUP. A bad file changes nothing.
+    pub(crate) async fn keep_current(&self, metrics: &Metrics, mut hangup: Signals) {
+        let Some(path) = &self.path else { return };
+        let mut last = self.stamp;
         loop {
-            let asked = tokio::select! {
+            let is_asked = tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => false,
                 () = hangup.next() => true,
             };
-            let now = stamp(file);
-            if !asked && now == seen {
-                continue;
+            let now = stamp(path);
+            if is_asked || now != last {
+                last = now;
+                self.reload(path, metrics);
             }
-            seen = now;
-            self.reload(file, settings, metrics);
         }
     }
 
-    fn reload(&self, file: &Path, settings: &Settings, metrics: &Metrics) {
-        match read(file, settings, metrics) {
+    fn reload(&self, path: &Path, metrics: &Metrics) {
+        match read(path, &self.defaults, metrics) {
             Ok(policies) => {
                 let number = policies.rules.len() - 1;
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policies);
@@ -226,16 +225,16 @@ impl Source {
     }
 }
 
-fn read(file: &Path, settings: &Settings, metrics: &Metrics) -> Result<Policies, String> {
-    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
-    parse(&text, settings, metrics)
+fn read(path: &Path, defaults: &Defaults, metrics: &Metrics) -> Result<Policies, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    parse(&text, defaults, metrics)
 }
 
-/// A change of the file changes one of these.
+/// A change of the file changes one of these: its time of modification, its length.
 type Stamp = (SystemTime, u64);
 
-/// A file that is gone has none.
-fn stamp(file: &Path) -> Option<Stamp> {
-    let facts = fs::metadata(file).ok()?;
-    Some((facts.modified().ok()?, facts.len()))
+/// `None`: the file is gone.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }

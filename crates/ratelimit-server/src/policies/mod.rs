@@ -10,10 +10,16 @@ use std::sync::Arc;
 
 use ratelimit_client::Policy;
 
-use crate::policies::key_by::{Finder, From, KeyBy};
 use crate::telemetry::metrics::Decisions;
+use key_by::{Caller, Finder, KeyBy};
 
-pub(crate) use file::Source;
+pub(crate) use file::PolicyFile;
+
+/// The policy of the settings, and what a policy of the file counts against if it does not say so.
+pub(crate) struct Defaults {
+    pub(crate) policy: Policy,
+    pub(crate) key_by: KeyBy,
+}
 
 /// One policy: for which requests, whose limit, and what limit.
 #[derive(Debug)]
@@ -59,9 +65,9 @@ impl Route {
 }
 
 impl Rule {
-    /// The value that a request counts against, if it has one of the policy's kind.
-    pub(crate) fn find(&self, from: &From) -> Option<String> {
-        self.finder.find(from)
+    /// What a request counts against; its address if it has no value of the policy's kind.
+    pub(crate) fn key_or_address(&self, caller: &Caller) -> String {
+        key(self, &self.finder.find(caller).unwrap_or_else(|| caller.address()))
     }
 
     fn covers(&self, method: &str, path: &str) -> bool {
@@ -83,23 +89,21 @@ pub(crate) struct Applied {
 }
 
 impl Policies {
-    /// The path may be spelled as its sender likes.
-    ///
-    /// Of each kind of key that the request has, the first policy for its method and path. If that is
-    /// none at all, the settings' policy by the client's address.
-    pub(crate) fn applied(&self, method: &str, path: &str, from: &From) -> Vec<Applied> {
-        let path = path::normal(path);
+    /// Of each kind of key that the request has, the first policy for its method and path. Without
+    /// any, the policy of the settings by the client's address.
+    pub(crate) fn applied(&self, caller: &Caller) -> Vec<Applied> {
+        let (method, path) = (caller.method(), path::normal(caller.path()));
         let mut applied: Vec<Applied> = Vec::with_capacity(1);
         for rule in self.rules.iter().filter(|rule| rule.covers(method, &path)) {
             if applied.iter().any(|earlier| earlier.rule.by == rule.by) {
                 continue;
             }
-            if let Some(value) = rule.find(from) {
+            if let Some(value) = rule.finder.find(caller) {
                 applied.push(Applied { rule: Arc::clone(rule), key: key(rule, &value) });
             }
         }
         if applied.is_empty() {
-            applied.push(self.fallback(&from.address_key()));
+            applied.push(self.fallback(&caller.address()));
         }
         applied
     }
