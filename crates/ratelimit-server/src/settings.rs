@@ -11,8 +11,7 @@ use ratelimit_client::Policy;
 
 use crate::backend::target::Target;
 use crate::policies::key_by::KeyBy;
-use crate::policies::window;
-use crate::policies::words::{self, ALGORITHM_RULE};
+use crate::policies::words::{digits, in_range, parse_window, PolicyWords, Word, WINDOW_MESSAGE};
 
 /// A rate-limited API, decisions for any program, and metrics.
 ///
@@ -245,12 +244,14 @@ impl Words {
             memory_keys: number("MEMORY_KEYS", &self.memory_keys, 1, 1_000_000_000)? as usize,
             remember_denials: time_or_none("REMEMBER_DENIALS", &self.remember_denials)?,
             listen: SocketAddr::new(
-                self.bind.parse().map_err(|_| said("BIND", "must be an IP address", &self.bind))?,
+                self.bind
+                    .parse()
+                    .map_err(|_| message("BIND", "must be an IP address", &self.bind))?,
                 port,
             ),
             policy: self.policy()?,
             key_by: KeyBy::parse(&self.key_by)
-                .ok_or_else(|| said("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
+                .ok_or_else(|| message("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
             addresses: addresses(self.trusted_proxies.as_deref().unwrap_or(""))?,
             policies: self.policies.map(PathBuf::from),
             instance: self.instance.map(|name| instance("INSTANCE", name)).transpose()?,
@@ -286,24 +287,30 @@ impl Words {
     }
 
     fn policy(&self) -> Result<Policy, String> {
-        let algorithm = words::algorithm(&self.algorithm).ok_or_else(|| {
-            said("ALGORITHM", ALGORITHM_RULE.trim_start_matches("algorithm "), &self.algorithm)
-        })?;
-        let limit = number("RATE_LIMIT", &self.rate_limit, 0, MAX_LIMIT)?;
-        let window = time("TIME_WINDOW", &self.time_window)?;
-        let burst = self.burst.as_deref().map(|burst| number("BURST", burst, 1, MAX_LIMIT));
-        words::policy(algorithm, &[(limit, window)], burst.transpose()?).map_err(|wrong| {
-            let variable = match wrong.field.as_str() {
-                "limit" => "RATE_LIMIT",
-                "window" => "TIME_WINDOW",
-                _ => "BURST",
+        let words = PolicyWords {
+            limit: Word::of_digits(&self.rate_limit),
+            window: Word::Text(self.time_window.clone()),
+            windows: None,
+            algorithm: Word::Text(self.algorithm.clone()),
+            burst: self.burst.as_deref().map_or(Word::Missing, Word::of_digits),
+        };
+        words.validate().map_err(|wrong| {
+            let (variable, value) = match wrong.field.as_str() {
+                "limit" => ("RATE_LIMIT", Some(&self.rate_limit)),
+                "window" => ("TIME_WINDOW", Some(&self.time_window)),
+                "algorithm" => ("ALGORITHM", Some(&self.algorithm)),
+                _ => ("BURST", self.burst.as_ref()),
             };
-            format!("error: {variable}: {}", wrong.rule)
+            let rule = wrong.message.strip_prefix(&format!("{} ", wrong.field));
+            match (rule, value) {
+                (Some(rule), Some(value)) if rule.starts_with("must be") => {
+                    message(variable, rule, value)
+                }
+                _ => format!("error: {variable}: {}", wrong.message),
+            }
         })
     }
 }
-
-pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
 
 const ON_FAILURE: [(&str, OnRedisFailure); 3] = [
     ("local", OnRedisFailure::Local),
@@ -318,19 +325,16 @@ const LEVELS: [(&str, tracing::Level); 4] = [
     ("debug", tracing::Level::DEBUG),
 ];
 
-fn said(variable: &str, rule: &str, value: &str) -> String {
+fn message(variable: &str, rule: &str, value: &str) -> String {
     format!("error: {variable} {rule}, not {value:?}")
 }
 
 fn number(variable: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|n| is_plain && (least..=most).contains(n));
-    let rule = || format!("must be an integer between {least} and {most}");
-    number.ok_or_else(|| said(variable, &rule(), text))
+    in_range(digits(text), least..=most).map_err(|rule| message(variable, &rule, text))
 }
 
 fn time(variable: &str, text: &str) -> Result<Duration, String> {
-    window::parse(text).ok_or_else(|| said(variable, window::RULE, text))
+    parse_window(text).ok_or_else(|| message(variable, WINDOW_MESSAGE, text))
 }
 
 /// 0 is none.
@@ -342,7 +346,7 @@ fn one_of<T: Copy>(variable: &str, text: &str, known: &[(&str, T)]) -> Result<T,
     let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
     let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
     let rule = || format!("must be {}", names.join(" or "));
-    found.map(|(_, value)| *value).ok_or_else(|| said(variable, &rule(), text))
+    found.map(|(_, value)| *value).ok_or_else(|| message(variable, &rule(), text))
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -356,7 +360,7 @@ fn addresses(text: &str) -> Result<Addresses, String> {
         Err(_) => item.to_owned(),
     };
     let rule = "must be a list of addresses and networks such as 10.0.0.0/8,127.0.0.1";
-    let judge = |item| network(item).parse().map_err(|_| said("TRUSTED_PROXIES", rule, item));
+    let judge = |item| network(item).parse().map_err(|_| message("TRUSTED_PROXIES", rule, item));
     Ok(Addresses::behind(list(text).map(judge).collect::<Result<Vec<_>, _>>()?))
 }
 
@@ -366,14 +370,14 @@ fn peers(text: &str) -> Result<Vec<Uri>, String> {
     };
     let rule = "must be a list of base URLs such as http://127.0.0.1:3000";
     let judge =
-        |item: &str| item.parse().ok().filter(is_base).ok_or_else(|| said("PEERS", rule, item));
+        |item: &str| item.parse().ok().filter(is_base).ok_or_else(|| message("PEERS", rule, item));
     list(text).map(judge).collect()
 }
 
 fn instance(variable: &str, name: String) -> Result<String, String> {
     let is_valid = name.len() <= 64 && name.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
     if !is_valid {
-        return Err(said(variable, "must be at most 64 printable ASCII characters", &name));
+        return Err(message(variable, "must be at most 64 printable ASCII characters", &name));
     }
     Ok(name)
 }

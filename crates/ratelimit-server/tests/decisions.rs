@@ -130,9 +130,20 @@ fn a_wrong_request_is_answered_by_its_field_and_the_rule_in_the_words_of_the_ser
         (
             json!({"key": "k", "limit": 1, "window": 1, "lmit": 1}),
             "lmit",
-            "unknown field; known are key, limit, window, windows, algorithm, burst, cost"
-                .to_owned(),
+            format!("unknown field; expected one of {KNOWN}"),
         ),
+        (
+            json!({"key": "k", "windows": [{"limit": 1, "window": 1}, {"window": 2, "lmit": 1}]}),
+            "windows[1].lmit",
+            "unknown field; expected `limit` or `window`".to_owned(),
+        ),
+        (
+            json!({"key": "k", "windows": [{"limit": 1, "window": 1}, [2, 2]]}),
+            "windows[1]",
+            "expected an object".to_owned(),
+        ),
+        (json!({"key": "k", "windows": null}), "windows", "expected a list".to_owned()),
+        (json!({"key": "k", "windows": "hush"}), "windows", "expected a list".to_owned()),
     ];
     for (body, field, rule) in cases {
         for path in ["/v1/check", "/v1/peek"] {
@@ -144,6 +155,8 @@ fn a_wrong_request_is_answered_by_its_field_and_the_rule_in_the_words_of_the_ser
     let decided = service.check(r#"{"key":"k","limit":1,"window":1}"#);
     assert_eq!(decided["allowed"], true, "nothing of a refused batch was counted");
 }
+
+const KNOWN: &str = "`key`, `limit`, `window`, `windows`, `algorithm`, `burst`, `cost`";
 
 #[track_caller]
 fn assert_refused(service: &Service, path: &str, body: &str, field: &str, rule: &str) {
@@ -164,8 +177,25 @@ fn what_is_no_json_object_of_known_fields_is_refused() {
         assert_eq!(answer.status, 400, "{body:.20}: {}", answer.body);
         assert!(answer.body.len() < 500, "{}", answer.body);
     }
-    let twice = r#"{"key":"a","key":"b","limit":1,"window":1}"#;
-    assert_refused(&service, "/v1/check", twice, "key", "key is given twice");
+    for (body, field) in [
+        (r#"{"key":"a","key":"b","limit":1,"window":1}"#, "key"),
+        (r#"{"key":"a","windows":[{"limit":1,"limit":1,"window":1}]}"#, "windows[0].limit"),
+    ] {
+        let name = field.rsplit('.').next().expect("a name");
+        let rule = format!("{name} is given twice");
+        assert_refused(&service, "/v1/check", body, field, &rule);
+        let batch = format!(r#"{{"checks":[{{"key":"k","limit":1,"window":1}},{body}]}}"#);
+        let field = format!("checks[1].{field}");
+        assert_refused(&service, "/v1/check/batch", &batch, &field, &rule);
+    }
+    let long = "x".repeat(1000);
+    let unknown = format!(r#"{{"{long}":1}}"#);
+    let rule = format!("unknown field; expected one of {KNOWN}");
+    assert_refused(&service, "/v1/check", &unknown, &long[..100], &rule);
+    let list = r#"["k",1,1]"#;
+    assert!(service.post("/v1/check", list).json()["detail"] == "expected an object");
+    let batch = format!(r#"{{"checks":[{list}]}}"#);
+    assert_refused(&service, "/v1/check/batch", &batch, "checks[0]", "expected an object");
     let request =
         crate::service::agent().post(format!("http://127.0.0.1:{}/v1/check", service.port()));
     let answer = request.content_type("text/plain").send("{}").expect("an answer");

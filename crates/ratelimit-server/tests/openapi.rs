@@ -194,10 +194,11 @@ fn the_bounds_of_requests_are_those_of_the_server() {
     let service = Settings::memory().start();
     let document = service.get("/openapi.json").json();
     let check = &document["components"]["schemas"]["Check"]["properties"];
-    let names: Vec<_> = check.as_object().expect("properties").keys().map(String::as_str).collect();
+    let names: Vec<_> =
+        check.as_object().expect("properties").keys().map(|name| format!("`{name}`")).collect();
     let refused = service.post("/v1/check", r#"{"unknown":1}"#).json();
     let detail = refused["detail"].as_str().expect("text");
-    let mut known: Vec<_> = detail.rsplit_once("are ").expect("names").1.split(", ").collect();
+    let mut known: Vec<_> = detail.rsplit_once("one of ").expect("names").1.split(", ").collect();
     known.sort_unstable();
     assert_eq!(names, known);
 

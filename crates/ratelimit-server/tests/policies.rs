@@ -70,7 +70,7 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
         ),
         ("[[policy]]\nname = \"a\"\nlimit = 1\nwindow = 1\nlmit = 2\n", "unknown field"),
         ("[[policy]]\nname = \"default\"\nlimit = 1\nwindow = 1\n", "name must be"),
-        ("[[policy]]\nname = \"a\"\nlimit = 1\n", "either limit and window, or windows"),
+        ("[[policy]]\nname = \"a\"\nlimit = 1\n", "window must be an integer with"),
         ("[[policy]]\nname = \"a\"\nroute = \"login\"\nlimit = 1\nwindow = 1\n", "route must be"),
         ("[[policy]]\nname = \"a\"\nby = \"x\"\nlimit = 1\nwindow = 1\n", "by must be"),
         (

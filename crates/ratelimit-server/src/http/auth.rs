@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
-use super::check::{has_good_length, MAX_KEY_BYTES};
+use super::check::valid_key;
 use super::problem::Problem;
 use super::{fields, is_allowed};
 use crate::app::App;
@@ -39,7 +39,7 @@ pub(super) async fn auth(
     let Ok(Query(chosen)) = query else {
         return bad_request("the query may have policy and key");
     };
-    let applied = match applied(&app, &chosen, &parts, &peer) {
+    let applied = match applied(&app, chosen, &parts, &peer) {
         Ok(applied) => applied,
         Err(message) => return bad_request(message),
     };
@@ -53,7 +53,7 @@ pub(super) async fn auth(
     }
 }
 
-fn applied(app: &App, chosen: &Chosen, parts: &Parts, peer: &Peer) -> Result<Vec<Applied>, String> {
+fn applied(app: &App, chosen: Chosen, parts: &Parts, peer: &Peer) -> Result<Vec<Applied>, String> {
     let caller = Caller::of_request(parts, peer, &app.settings.addresses);
     let policies = app.policies.current();
     let Some(name) = &chosen.policy else {
@@ -66,11 +66,11 @@ fn applied(app: &App, chosen: &Chosen, parts: &Parts, peer: &Peer) -> Result<Vec
         return Ok(policies.applied(&caller.asking_for(&method, path)));
     };
     let rule = policies.named(name).ok_or("there is no policy of that name")?;
-    let key = match &chosen.key {
-        Some(key) if !has_good_length(key) => {
-            return Err(format!("key must be a text of 1 to {MAX_KEY_BYTES} bytes"));
+    let key = match chosen.key {
+        Some(key) => {
+            let key = valid_key(key).map_err(|wrong| wrong.message)?;
+            policies::key(rule, &format!("key:{key}"))
         }
-        Some(key) => policies::key(rule, &format!("key:{key}")),
         None => rule.key_or_address(&caller),
     };
     Ok(vec![Applied { rule: Arc::clone(rule), key }])

@@ -35,9 +35,9 @@ impl Problem {
 }
 
 impl From<Wrong> for Problem {
-    fn from(Wrong { field, rule }: Wrong) -> Self {
+    fn from(Wrong { field, message }: Wrong) -> Self {
         let field = Some(field).filter(|field| !field.is_empty());
-        Self { field, ..Self::new(StatusCode::BAD_REQUEST, rule) }
+        Self { field, ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, PolicyError};
+use ratelimit_client::{Algorithm, Pair, PolicyError};
 
 use super::traffic::{Shape, Traffic};
-use crate::policies::window;
-use crate::policies::words::{self, Wrong};
+use crate::policies::words::{algorithm, algorithm_name, PolicyWords, Word, Wrong, MAX_LIMIT};
 
 /// At most so many simulated requests a second are sent, by a simulation as a whole.
 pub(crate) const MAX_RATE: u64 = 1_000;
@@ -38,20 +37,21 @@ impl Parameters {
             found.map_or("", |(_, value)| value.as_str())
         };
         let algorithms = algorithms(field("algorithms"))?;
-        let limit = number(field("limit"), 0, u64::MAX)
-            .ok_or_else(|| Wrong::new("limit", PolicyError::Limit.rule()))?;
-        let window = window::parse(field("window"))
-            .ok_or_else(|| Wrong::new("window", words::window_rule()))?;
         let burst = burst(field("burst"), &algorithms)?;
-        for &algorithm in &algorithms {
-            let burst = burst.filter(|_| algorithm == Algorithm::Bucket);
-            words::policy(algorithm, &[(limit, window)], burst)?;
-        }
-        let bounded = |name: &str, max| {
-            let rule =
-                || Wrong::new(name, format!("{name} must be an integer between 1 and {max}"));
-            number(field(name), 1, max).ok_or_else(rule)
+        let words = |algorithm| PolicyWords {
+            limit: integer_word(field("limit")),
+            window: Word::Text(field("window").to_owned()),
+            windows: None,
+            algorithm: Word::Text(algorithm_name(algorithm).to_owned()),
+            burst: burst
+                .filter(|_| algorithm == Algorithm::Bucket)
+                .map_or(Word::Missing, Word::Number),
         };
+        let policies = algorithms.iter().map(|algorithm| words(*algorithm).validate());
+        let policies = policies.collect::<Result<Vec<_>, _>>()?;
+        let Pair { limit, window, .. } = policies[0].windows()[0];
+        let window = Duration::from_millis(window.millis());
+        let bounded = |name, most| integer_word(field(name)).integer(name, 1..=most);
         let clients = bounded("clients", MAX_CLIENTS)?;
         let shape = shape(field("traffic"))?;
         let rate = bounded("rate", MAX_RATE)?;
@@ -93,7 +93,7 @@ fn algorithms(words: &str) -> Result<Vec<Algorithm>, Wrong> {
     };
     let mut algorithms = Vec::new();
     for word in words.split(',') {
-        let algorithm = words::algorithm(word).ok_or_else(rule)?;
+        let algorithm = algorithm(word).ok_or_else(rule)?;
         if algorithms.contains(&algorithm) {
             return Err(rule());
         }
@@ -102,15 +102,15 @@ fn algorithms(words: &str) -> Result<Vec<Algorithm>, Wrong> {
     Ok(algorithms)
 }
 
-fn burst(word: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
-    if word.is_empty() {
+/// `None`: not given.
+fn burst(text: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
+    if text.is_empty() {
         return Ok(None);
     }
     if !algorithms.contains(&Algorithm::Bucket) {
-        return Err(Wrong::new("burst", PolicyError::BurstAlgorithm.rule()));
+        return Err(PolicyError::BurstAlgorithm.into());
     }
-    let rule = || Wrong::new("burst", PolicyError::Burst.rule());
-    number(word, 1, u64::MAX).map(Some).ok_or_else(rule)
+    integer_word(text).integer("burst", 1..=MAX_LIMIT).map(Some)
 }
 
 fn shape(word: &str) -> Result<Shape, Wrong> {
@@ -151,11 +151,12 @@ fn fits_boundary(limit: u64, window: Duration, keys: u64, length: Duration) -> R
     Ok(())
 }
 
-/// `0|[1-9][0-9]*` within bounds.
-fn number(word: &str, min: u64, max: u64) -> Option<u64> {
-    let is_plain =
-        word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
-    word.parse().ok().filter(|n| is_plain && (min..=max).contains(n))
+/// An integer as JSON has it: no leading zero.
+fn integer_word(text: &str) -> Word {
+    match text.strip_prefix('0') {
+        Some("") | None => Word::of_digits(text),
+        Some(_) => Word::Text(text.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -291,6 +292,6 @@ mod tests {
     fn burst_is_for_the_bucket_and_must_refill() {
         assert_eq!(read(&[("algorithms", "fixed")]).unwrap_err().field, "burst");
         let slow = [("limit", "1"), ("window", "366d"), ("burst", "11")];
-        assert!(read(&slow).unwrap_err().rule.contains("must refill within"));
+        assert!(read(&slow).unwrap_err().message.contains("must refill within"));
     }
 }

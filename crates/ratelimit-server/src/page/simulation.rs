@@ -15,6 +15,7 @@ use tokio::time::{interval, sleep_until, timeout, Instant, MissedTickBehavior};
 use super::board::{Board, Call, Tick};
 use super::parameters::Parameters;
 use super::peers::{Peers, Verdict};
+use crate::policies::words::algorithm_name;
 
 const TICK: Duration = Duration::from_millis(100);
 /// A request that is due while so many have no answer yet waits for one of them.
@@ -165,7 +166,7 @@ impl Simulation {
 
     fn start(&self) -> Event {
         Event::Start {
-            algorithms: self.parameters.algorithms.iter().map(|a| name(*a)).collect(),
+            algorithms: self.parameters.algorithms.iter().map(|a| algorithm_name(*a)).collect(),
             clients: self.parameters.traffic.clients,
             limit: self.parameters.limit,
             burst: self.parameters.burst.unwrap_or(self.parameters.limit),
@@ -216,7 +217,7 @@ impl Simulation {
 
 /// What each client sends to one algorithm; its key is its own.
 fn bodies(parameters: &Parameters, algorithm: Algorithm, run: &str) -> Vec<Bytes> {
-    let name = name(algorithm);
+    let name = algorithm_name(algorithm);
     let body = |client| {
         let mut body = json!({
             "key": format!("dashboard:{run}:{name}:{client}"),
@@ -230,14 +231,6 @@ fn bodies(parameters: &Parameters, algorithm: Algorithm, run: &str) -> Vec<Bytes
         Bytes::from(body.to_string())
     };
     (0..parameters.traffic.clients).map(body).collect()
-}
-
-fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Fixed => "fixed",
-        Algorithm::Sliding => "sliding",
-        Algorithm::Bucket => "bucket",
-    }
 }
 
 #[cfg(test)]

@@ -6,18 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use ratelimit_client::{Algorithm, Policy};
 use serde::Deserialize;
 
+use super::key_by::{Finder, KeyBy};
+use super::words::{present, Object, PairWords, PolicyWords, Word, Wrong};
 use super::{Defaults, Policies, Route, Rule, DEFAULT, V1};
-use crate::policies::key_by::{Finder, KeyBy};
-use crate::policies::window;
-use crate::policies::words::{self, Wrong, ALGORITHM_RULE};
-use crate::settings::MAX_LIMIT;
 use crate::signals::Signals;
 use crate::telemetry::metrics::Metrics;
 
-const MOST_POLICIES: usize = 1000;
+const MAX_POLICIES: usize = 1000;
 /// A file is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -37,33 +34,25 @@ struct RuleWords {
     #[serde(default)]
     methods: Vec<String>,
     by: Option<String>,
-    algorithm: Option<String>,
-    limit: Option<i64>,
-    window: Option<TimeWords>,
-    burst: Option<i64>,
-    windows: Option<Vec<PairWords>>,
+    #[serde(default)]
+    limit: Word,
+    #[serde(default)]
+    window: Word,
+    #[serde(default, deserialize_with = "present")]
+    windows: Option<Vec<Object<PairWords>>>,
+    #[serde(default)]
+    algorithm: Word,
+    #[serde(default)]
+    burst: Word,
 }
 
 fn everything() -> String {
     "*".to_owned()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PairWords {
-    limit: i64,
-    window: TimeWords,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TimeWords {
-    Seconds(u64),
-    Text(String),
-}
-
 impl RuleWords {
     fn validate(self, defaults: &Defaults, metrics: &Metrics) -> Result<Rule, Wrong> {
+        let Self { limit, window, windows, algorithm, burst, .. } = self;
         let by = match &self.by {
             None => defaults.key_by.clone(),
             Some(by) => KeyBy::parse(by)
@@ -78,7 +67,7 @@ impl RuleWords {
             return Err(Wrong::new("methods", "methods must be names such as GET, in upper case"));
         }
         Ok(Rule {
-            policy: self.policy()?,
+            policy: PolicyWords { limit, window, windows, algorithm, burst }.validate()?,
             decisions: metrics.of_policy(name(&self.name)?),
             route: Route::parse(&self.route).ok_or_else(|| Wrong::new("route", route_rule))?,
             finder: Finder::new(&by),
@@ -86,28 +75,6 @@ impl RuleWords {
             name: self.name,
             methods: self.methods,
         })
-    }
-
-    fn policy(&self) -> Result<Policy, Wrong> {
-        let algorithm = match &self.algorithm {
-            None => Algorithm::Fixed,
-            Some(name) => {
-                words::algorithm(name).ok_or_else(|| Wrong::new("algorithm", ALGORITHM_RULE))?
-            }
-        };
-        let burst = self.burst.map(|burst| integer("burst", burst, 1)).transpose()?;
-        let pairs = match (&self.limit, &self.window, &self.windows) {
-            (Some(limit), Some(window), None) => vec![pair(*limit, window)?],
-            (None, None, Some(windows)) => {
-                let at = |(i, words): (usize, &PairWords)| {
-                    pair(words.limit, &words.window)
-                        .map_err(|wrong| wrong.inside(&format!("windows[{i}]")))
-                };
-                windows.iter().enumerate().map(at).collect::<Result<_, _>>()?
-            }
-            _ => return Err(Wrong::new("", "a policy has either limit and window, or windows")),
-        };
-        words::policy(algorithm, &pairs, burst)
     }
 }
 
@@ -119,25 +86,10 @@ fn name(name: &str) -> Result<&str, Wrong> {
     (is_good && is_free).then_some(name).ok_or_else(|| Wrong::new("name", rule))
 }
 
-fn pair(limit: i64, window: &TimeWords) -> Result<(u64, Duration), Wrong> {
-    let limit = integer("limit", limit, 0)?;
-    let window = match window {
-        TimeWords::Seconds(seconds) => window::from_seconds(*seconds),
-        TimeWords::Text(text) => window::parse(text),
-    };
-    Ok((limit, window.ok_or_else(|| Wrong::new("window", words::window_rule()))?))
-}
-
-fn integer(field: &str, number: i64, least: u64) -> Result<u64, Wrong> {
-    let number = u64::try_from(number).ok().filter(|n| (least..=MAX_LIMIT).contains(n));
-    let rule = || format!("{field} must be an integer between {least} and {MAX_LIMIT}");
-    number.ok_or_else(|| Wrong::new(field, rule()))
-}
-
 fn parse(text: &str, defaults: &Defaults, metrics: &Metrics) -> Result<Policies, String> {
     let words: FileWords = toml::from_str(text).map_err(|error| error.to_string())?;
-    if words.policy.len() > MOST_POLICIES {
-        return Err(format!("a file must have at most {MOST_POLICIES} policies"));
+    if words.policy.len() > MAX_POLICIES {
+        return Err(format!("a file must have at most {MAX_POLICIES} policies"));
     }
     let mut names = HashSet::new();
     let mut rules = Vec::with_capacity(words.policy.len() + 1);

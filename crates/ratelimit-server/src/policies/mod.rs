@@ -3,7 +3,6 @@
 mod file;
 pub(crate) mod key_by;
 mod path;
-pub(crate) mod window;
 pub(crate) mod words;
 
 use std::sync::Arc;

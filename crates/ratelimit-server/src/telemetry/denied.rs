@@ -7,8 +7,9 @@ use std::sync::Mutex;
 
 use ratelimit_client::Retry;
 
+use super::retry_after_ms;
+use super::sampler::Sampler;
 use crate::sync::lock;
-use crate::telemetry::sampler::Sampler;
 
 /// Keys that are counted; a new one takes the place of the least.
 const COUNTED_KEYS: usize = 200;
@@ -52,18 +53,7 @@ impl Denied {
             0 => None,
             number => Some(number),
         };
-        match retry {
-            Retry::After(wait) => {
-                tracing::info!(
-                    key,
-                    policy,
-                    retry_after_ms = wait.as_millis() as u64,
-                    left_out,
-                    "denied"
-                );
-            }
-            _ => tracing::info!(key, policy, retry_after_ms = -1, left_out, "denied"),
-        }
+        tracing::info!(key, policy, retry_after_ms = retry_after_ms(retry), left_out, "denied");
     }
 
     /// To be called each second: a flood that has ended leaves no next line to tell it.
