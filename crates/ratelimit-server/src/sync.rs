@@ -1,4 +1,4 @@
-//! Locks that stay usable after a panic: each guarded value is whole between any two steps.
+//! A lock that ignores a panic of an earlier holder: no holder here leaves a value half changed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -153,9 +153,9 @@ fn the_page_says_when_the_server_is_gone_and_when_it_is_back() {
     browser.shows("#instances", "api-2");
     assert_eq!(browser.text("#trouble"), "");
     stage.server.kill();
-    browser.shows("#trouble", "Redis is gone");
+    browser.shows("#trouble", "Redis does not answer");
     let server = stage.server.restart();
-    browser.shows("#state", "Redis is back");
+    browser.shows("#state", "Redis answers again");
     assert_eq!(browser.text("#trouble"), "");
     drop(server);
 }
@@ -261,7 +261,7 @@ fn a_wrong_value_is_named_on_the_page() {
     browser.type_over("2");
     browser.press(ENTER);
     browser.shows("#state", "Running");
-    browser.shows("#trouble", "No Redis by choice");
+    browser.shows("#trouble", "No Redis (BACKEND=memory)");
     assert_eq!(browser.text("#error"), "");
 }
 

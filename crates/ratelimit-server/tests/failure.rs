@@ -97,5 +97,5 @@ fn with_closed_a_lost_server_makes_the_instance_not_ready() {
     readiness(&service, 503);
     assert_eq!(service.get("/").status, 503);
     let why = service.get("/readyz").json();
-    assert_eq!(why["meanwhile"], "none is allowed");
+    assert_eq!(why["meanwhile"], "no request is allowed");
 }

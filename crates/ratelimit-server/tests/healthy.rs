@@ -88,7 +88,7 @@ fn another_status_silence_and_noise_are_not_healthy() {
 
 #[test]
 fn the_port_must_be_known_and_the_settings_right() {
-    refuses(Settings::memory(), "PORT must say which instance is asked");
+    refuses(Settings::memory(), "PORT must be the port of the instance");
     let output = ask(Settings::memory().set("PORT", "many"));
     assert_eq!(output.status.code(), Some(2));
 }

@@ -51,7 +51,7 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
     assert_eq!(service.knock(3), [200, 200, 429]);
     let file = service.path("p.toml");
     fs::write(&file, ROOT.replace("limit = 2", "limit = 4")).expect("a file");
-    eventually("it is read", || service.log("policies read again").len() == 1);
+    eventually("it is read", || service.log("policies reloaded").len() == 1);
     assert_eq!(service.knock(3), [200, 200, 429], "the usage stays");
 
     for (bad, why) in [
@@ -79,17 +79,20 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
         ),
         (&format!("{ROOT}{ROOT}"), "names must all be different"),
     ] {
-        let before = service.log("policies not read, the old ones stay").len();
+        let before = service.log("policies not reloaded; keeping the previous ones").len();
         fs::write(&file, bad).expect("a file");
-        eventually(why, || service.log("policies not read, the old ones stay").len() > before);
-        let said = service.log("policies not read, the old ones stay").pop().expect("a line");
+        eventually(why, || {
+            service.log("policies not reloaded; keeping the previous ones").len() > before
+        });
+        let said =
+            service.log("policies not reloaded; keeping the previous ones").pop().expect("a line");
         assert!(said["why"].as_str().expect("text").contains(why), "{said}");
         assert_eq!(service.get("/").field("ratelimit-policy"), r#""root";q=4;w=3600"#);
     }
     fs::remove_file(&file).expect("it is there");
-    let before = service.log("policies not read, the old ones stay").len();
+    let before = service.log("policies not reloaded; keeping the previous ones").len();
     eventually("it is missed", || {
-        service.log("policies not read, the old ones stay").len() > before
+        service.log("policies not reloaded; keeping the previous ones").len() > before
     });
 }
 
@@ -97,7 +100,7 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
 fn a_hangup_reads_the_file_again_at_once() {
     let service = service(ROOT);
     service.signal("-HUP");
-    eventually("it is read", || service.log("policies read again").len() == 1);
+    eventually("it is read", || service.log("policies reloaded").len() == 1);
     assert_eq!(service.get("/").status, 200);
 }
 
@@ -107,7 +110,7 @@ fn a_change_of_the_algorithm_is_no_error_on_a_used_key() {
     assert_eq!(service.knock(3), [200, 200, 429]);
     let sliding = format!("{ROOT}algorithm = \"sliding\"\n");
     fs::write(service.path("p.toml"), sliding).expect("a file");
-    eventually("it is read", || service.log("policies read again").len() == 1);
+    eventually("it is read", || service.log("policies reloaded").len() == 1);
     assert_eq!(service.knock(3), [200, 200, 429]);
 }
 

@@ -115,7 +115,7 @@ fn a_server_that_wants_another_password_ends_the_start_at_once() {
     ] {
         let (code, said) = Settings::at(&url).set("START_DEADLINE", "10m").refusal();
         assert_eq!(code, 1, "{url}");
-        assert!(said.contains("refuses this service (REDIS_URL has user and password)"), "{said}");
+        assert!(said.contains("rejects the user or the password of REDIS_URL"), "{said}");
         assert!(!said.contains("hush"), "{said}");
     }
     let right = Settings::at(&format!("redis://:right-hush@127.0.0.1:{port}")).start();

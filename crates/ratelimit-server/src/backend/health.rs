@@ -1,6 +1,6 @@
 //! Whether the backend can decide, asked once a second.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::sync::lock;
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE: Policy = Policy::fixed(1, Duration::from_secs(1));
-/// Behind the prefix; only looked at, never written.
+/// Comes after the prefix. It is only read, never written.
 const PROBE_KEY: &str = "probe";
 
-/// What the last look at the backend said.
+/// The result of the last probe.
 #[derive(Default)]
 pub(crate) struct Health {
-    /// 1 or 0, for the metrics.
-    is_up: Arc<AtomicU64>,
+    /// Shared with the metrics.
+    is_up: Arc<AtomicBool>,
     has_been_up: AtomicBool,
-    /// `None` before the first look.
+    /// `None` before the first probe.
     last: Mutex<Option<Result<(), String>>>,
 }
 
 impl Health {
-    pub(crate) fn is_up(&self) -> Arc<AtomicU64> {
+    pub(crate) fn is_up(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_up)
     }
 
-    /// Whether it is another state than the last.
+    /// Returns whether the state has changed.
     fn set(&self, state: Result<(), String>) -> bool {
-        self.is_up.store(state.is_ok().into(), Relaxed);
+        self.is_up.store(state.is_ok(), Relaxed);
         self.has_been_up.fetch_or(state.is_ok(), Relaxed);
         let mut last = lock(&self.last);
         let was_ok = last.as_ref().map(Result::is_ok);
@@ -88,8 +88,8 @@ fn report(settings: &Settings, why: Option<String>) {
 
 pub(crate) fn meanwhile(on_failure: OnRedisFailure) -> &'static str {
     match on_failure {
-        OnRedisFailure::Local => "this instance's share of each limit",
-        OnRedisFailure::Open => "all are allowed",
-        OnRedisFailure::Closed => "none is allowed",
+        OnRedisFailure::Local => "each instance allows its share of each limit",
+        OnRedisFailure::Open => "every request is allowed",
+        OnRedisFailure::Closed => "no request is allowed",
     }
 }

@@ -54,7 +54,7 @@ pub(super) async fn auth(
 }
 
 fn applied(app: &App, chosen: Chosen, parts: &Parts, peer: &Peer) -> Result<Vec<Applied>, String> {
-    let caller = Caller::of_request(parts, peer, &app.settings.addresses);
+    let caller = Caller::of_request(parts, peer, &app.settings.trusted_proxies);
     let policies = app.policies.current();
     let Some(name) = &chosen.policy else {
         if chosen.key.is_some() {

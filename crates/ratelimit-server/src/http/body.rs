@@ -12,9 +12,10 @@ use serde_json::error::Category;
 use super::problem::Problem;
 use crate::policies::words::{Object, Wrong};
 
-/// A hundred checks with the longest keys, and some.
+/// Room for a hundred checks with the longest keys.
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
+/// Of a body that is too long, as much as this is read and discarded.
 const MAX_DISCARDED: u64 = 8 * 1024 * 1024;
 /// The name of an unknown field may be as long as the body.
 const MAX_PATH_CHARS: usize = 100;
@@ -23,23 +24,26 @@ const MAX_PATH_CHARS: usize = 100;
 pub(crate) async fn read<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Body,
-    within: Duration,
+    deadline: Duration,
 ) -> Result<T, Problem> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.and_then(|text| text.split(';').next()).unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        let rule = "content-type must be application/json";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, rule));
+        let message = "content-type must be application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     if body.size_hint().lower() > MAX_DISCARDED {
         return Err(too_long());
     }
     let mut bytes = Vec::new();
-    match tokio::time::timeout(within, collect(body, &mut bytes)).await {
+    match tokio::time::timeout(deadline, collect(body, &mut bytes)).await {
         _ if bytes.len() > MAX_BYTES => return Err(too_long()),
         Ok(Ok(())) => {}
         Ok(Err(_)) => {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "the body did not arrive whole"));
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "the body did not arrive completely",
+            ));
         }
         Err(_) => {
             return Err(Problem::new(
@@ -65,7 +69,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Which field is wrong, and why, with no byte of the body but the name of an unknown field, cut.
+/// Which field is wrong, and why. Of the body it repeats only the name of an unknown field, cut.
 fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Wrong {
     let path = match error.path().to_string() {
         path if path == "." => String::new(),
@@ -85,8 +89,8 @@ fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Wrong {
     Wrong::new(path, format!("{what}expected {expected}"))
 }
 
-/// At most a chunk more than [`MAX_BYTES`]; what comes then is discarded, because a client that is
-/// still sending may not see an answer before which the connection ends.
+/// Keeps at most a chunk more than [`MAX_BYTES`]. Reads and discards what follows, because a client
+/// that is still sending may miss an answer that comes with the end of the connection.
 async fn collect(mut body: Body, bytes: &mut Vec<u8>) -> Result<(), axum::Error> {
     let mut discarded = 0;
     while let Some(frame) = body.frame().await {
@@ -104,6 +108,6 @@ async fn collect(mut body: Body, bytes: &mut Vec<u8>) -> Result<(), axum::Error>
 }
 
 fn too_long() -> Problem {
-    let rule = format!("the body must have at most {MAX_BYTES} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, rule)
+    let message = format!("the body must have at most {MAX_BYTES} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }

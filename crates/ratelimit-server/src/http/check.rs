@@ -18,6 +18,7 @@ use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wron
 use crate::policies::V1;
 use crate::telemetry::metrics::source_name;
 use crate::telemetry::retry_after_ms;
+use crate::units::millis;
 
 const MAX_CHECKS: usize = 100;
 const MAX_KEY_BYTES: usize = 1024;
@@ -128,7 +129,7 @@ fn respond(decided: Result<impl Serialize, Problem>) -> Response<Body> {
     response
 }
 
-/// The decision as it is written.
+/// A decision in JSON.
 #[derive(Serialize)]
 struct Decided<'a> {
     allowed: bool,
@@ -142,7 +143,7 @@ struct Decided<'a> {
     windows: Vec<Standing>,
 }
 
-/// As in the reply of the command: a wait of −1 where waiting does not help.
+/// The numbers of the command's reply.
 #[derive(Serialize)]
 struct Standing {
     limit: u64,
@@ -175,7 +176,7 @@ impl Standing {
             limit: quota.limit,
             remaining: quota.remaining,
             retry_after_ms: retry_after_ms(retry),
-            reset_after_ms: quota.reset_after.as_millis() as u64,
+            reset_after_ms: millis(quota.reset_after),
         }
     }
 }
@@ -185,7 +186,7 @@ struct Results<'a> {
     results: Vec<BatchResult<'a>>,
 }
 
-/// Of one check in a batch.
+/// The result of one check in a batch.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum BatchResult<'a> {

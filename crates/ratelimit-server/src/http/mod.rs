@@ -1,4 +1,4 @@
-//! The service's HTTP side: connections, endpoints, bodies and errors.
+//! The HTTP side of the service: connections, endpoints, bodies and errors.
 
 mod auth;
 mod body;
@@ -48,12 +48,12 @@ async fn metrics_text(State(app): State<Arc<App>>) -> impl IntoResponse {
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 async fn wrong_method() -> Response<Body> {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods, see Allow")
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed; see the Allow header")
         .response()
 }
 
 async fn no_such_path() -> Response<Body> {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json").response()
+    Problem::new(StatusCode::NOT_FOUND, "not found; see /openapi.json").response()
 }
 
 /// Each policy that was asked has allowed; only the last answer can be a denial.

@@ -27,7 +27,7 @@ pub(super) async fn welcome(
 
 /// The hottest path: `serve` calls it without the router, and all its texts are static.
 pub(super) async fn answer(app: &App, parts: &Parts, peer: &Peer) -> Response<Body> {
-    let caller = Caller::of_request(parts, peer, &app.settings.addresses);
+    let caller = Caller::of_request(parts, peer, &app.settings.trusted_proxies);
     let applied = app.policies.current().applied(&caller);
     match app.decide(applied).await {
         Ok(rulings) if is_allowed(&rulings) => {

@@ -1,4 +1,4 @@
-//! The file of policies: its words, judged; and read again when it changes.
+//! The file of policies: read and validated, and read again when it changes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,8 +15,8 @@ use crate::signals::Signals;
 use crate::telemetry::metrics::Metrics;
 
 const MAX_POLICIES: usize = 1000;
-/// A file is looked at so often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the file is checked for a change.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,7 +58,7 @@ impl RuleWords {
             Some(by) => KeyBy::parse(by)
                 .ok_or_else(|| Wrong::new("by", format!("by {}", KeyBy::MESSAGE)))?,
         };
-        let route_rule =
+        let route_message =
             "route must be a path such as /login, a path with all below it such as /api/*, or *";
         let is_method = |method: &String| {
             !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase())
@@ -69,7 +69,7 @@ impl RuleWords {
         Ok(Rule {
             policy: PolicyWords { limit, window, windows, algorithm, burst }.validate()?,
             decisions: metrics.of_policy(name(&self.name)?),
-            route: Route::parse(&self.route).ok_or_else(|| Wrong::new("route", route_rule))?,
+            route: Route::parse(&self.route).ok_or_else(|| Wrong::new("route", route_message))?,
             finder: Finder::new(&by),
             by,
             name: self.name,
@@ -81,9 +81,9 @@ impl RuleWords {
 fn name(name: &str) -> Result<&str, Wrong> {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_/".contains(&b);
     let is_good = (1..=40).contains(&name.len()) && name.bytes().all(is_plain);
-    let rule = "name must be 1 to 40 of a to z, 0 to 9, -, _ and /, and not default or v1";
+    let message = "name must be 1 to 40 of a to z, 0 to 9, -, _ and /, and not default or v1";
     let is_free = name != DEFAULT && name != V1;
-    (is_good && is_free).then_some(name).ok_or_else(|| Wrong::new("name", rule))
+    (is_good && is_free).then_some(name).ok_or_else(|| Wrong::new("name", message))
 }
 
 fn parse(text: &str, defaults: &Defaults, metrics: &Metrics) -> Result<Policies, String> {
@@ -154,7 +154,7 @@ impl PolicyFile {
         let mut last = self.stamp;
         loop {
             let is_asked = tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = tokio::time::sleep(CHECK_EVERY) => false,
                 () = hangup.next() => true,
             };
             let now = stamp(path);
@@ -170,9 +170,9 @@ impl PolicyFile {
             Ok(policies) => {
                 let number = policies.rules.len() - 1;
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policies);
-                tracing::info!(number, "policies read again");
+                tracing::info!(number, "policies reloaded");
             }
-            Err(why) => tracing::error!(why, "policies not read, the old ones stay"),
+            Err(why) => tracing::error!(why, "policies not reloaded; keeping the previous ones"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The policies: which apply to a request, and what it counts against.
+//! The policies: which of them apply to a request, and the keys that it counts against.
 
 mod file;
 pub(crate) mod key_by;
@@ -20,7 +20,7 @@ pub(crate) struct Defaults {
     pub(crate) key_by: KeyBy,
 }
 
-/// One policy: for which requests, whose limit, and what limit.
+/// One policy: which requests it applies to, what they count against, and the limit.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) name: String,
@@ -32,7 +32,7 @@ pub(crate) struct Rule {
     finder: Finder,
 }
 
-/// A path, or all that begin with one.
+/// One path, or all paths that begin with one.
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
     Exactly(String),
@@ -75,7 +75,7 @@ impl Rule {
     }
 }
 
-/// All policies, in order; the last is that of the settings, for everything.
+/// All policies in order. The last is the policy of the settings, which applies to every request.
 #[derive(Debug)]
 pub(crate) struct Policies {
     rules: Vec<Arc<Rule>>,
@@ -107,18 +107,18 @@ impl Policies {
         applied
     }
 
-    /// By its name, for a key that the caller knows.
+    /// The policy of this name.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Rule>> {
         self.rules.iter().find(|rule| rule.name == name)
     }
 
     fn fallback(&self, value: &str) -> Applied {
-        let rule = self.rules.last().expect("the policy of the settings is always there");
+        let rule = self.rules.last().expect("the policy of the settings is always the last");
         Applied { rule: Arc::clone(rule), key: key(rule, value) }
     }
 }
 
-/// Each policy counts for itself: `api:ip:203.0.113.7`.
+/// A key that no other policy shares: `api:ip:203.0.113.7`.
 pub(crate) fn key(rule: &Rule, value: &str) -> String {
     [&rule.name, ":", value].concat()
 }

@@ -1,10 +1,17 @@
-//! The log: lines on standard output, for people or for machines.
+//! The log: lines on standard output, as text or JSON.
 
 use tracing_subscriber::fmt;
 
-use crate::settings::Log;
+/// The format and the level of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// JSON, not text.
+    pub json: bool,
+    /// The lowest level that is logged.
+    pub level: tracing::Level,
+}
 
-/// Once in a process.
+/// To be called once.
 pub fn start(log: Log) {
     let lines = fmt().with_max_level(log.level).with_target(false);
     match log.json {
