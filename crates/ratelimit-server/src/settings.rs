@@ -43,8 +43,8 @@ struct Arguments {
     /// How long to wait for an answer of Redis; after that ON_REDIS_FAILURE decides
     #[arg(long, env, default_value = "200ms", value_name = "TIME")]
     redis_deadline: String,
-    /// How long to wait for Redis at the start; after that the process ends with 1. 0: start at
-    /// once, and let ON_REDIS_FAILURE decide until Redis answers
+    /// How long to wait for Redis at the start before the process ends with 1; 0: start at once, and
+    /// let ON_REDIS_FAILURE decide until Redis answers
     #[arg(long, env, default_value = "30s", value_name = "TIME")]
     start_deadline: String,
     /// What decides while Redis fails: local (this instance allows its share of each limit), open
