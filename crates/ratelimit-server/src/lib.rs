@@ -48,7 +48,10 @@ pub use settings::{Settings, Task};
 use signals::{Shutdown, Signals};
 pub use telemetry::log::{start as start_log, Log};
 
-/// Serves until a signal ends the process. `Err`: why it could not start, or not end in time.
+/// Serves until a signal ends the process.
+///
+/// # Errors
+/// Why it could not start, or not end in time.
 pub async fn run(settings: Settings) -> Result<(), String> {
     // Fails only if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();

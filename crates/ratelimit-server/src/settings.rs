@@ -175,9 +175,12 @@ fn command() -> clap::Command {
 
 impl Settings {
     /// Reads the arguments of the process, its environment, and `.env`. For `--help` and `--version` it
-    /// prints them and ends the process. `Err`: the message to print.
+    /// prints them and ends the process.
     ///
     /// To be called before any thread starts, because it changes the environment.
+    ///
+    /// # Errors
+    /// The message to print.
     pub fn of_process() -> Result<Self, String> {
         match dotenvy::from_path(".env") {
             Err(error) if !error.not_found() => return Err(dotenv_error(&error)),

@@ -1,4 +1,4 @@
-//! The file of policies: by route, by kind of key, read again while the service runs.
+//! The file of policies: by route, by kind of key, reloaded while the service runs.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn service(policies: &str) -> Service {
 const ROOT: &str = "[[policy]]\nname = \"root\"\nroute = \"/\"\nlimit = 2\nwindow = \"1h\"\n";
 
 #[test]
-fn a_policy_of_the_route_stands_before_that_of_the_settings() {
+fn a_policy_of_the_route_precedes_that_of_the_settings() {
     let service = service(ROOT);
     assert_eq!(service.knock(3), [200, 200, 429]);
     let answer = service.get("/");
@@ -31,7 +31,7 @@ fn a_user_has_a_limit_besides_that_of_the_address() {
     assert_eq!(
         [knock("c"), knock("c")],
         [200, 429],
-        "the fifth of the address passed, the sixth not"
+        "the address: its fifth request is allowed, its sixth denied"
     );
 }
 
@@ -46,7 +46,7 @@ fn several_windows_must_all_allow() {
 }
 
 #[test]
-fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_why() {
+fn a_changed_file_is_reloaded_and_a_bad_one_is_not() {
     let service = service(ROOT);
     assert_eq!(service.knock(3), [200, 200, 429]);
     let file = service.path("p.toml");
@@ -84,9 +84,9 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
         eventually(why, || {
             service.log("policies not reloaded; keeping the previous ones").len() > before
         });
-        let said =
+        let message =
             service.log("policies not reloaded; keeping the previous ones").pop().expect("a line");
-        assert!(said["why"].as_str().expect("text").contains(why), "{said}");
+        assert!(message["why"].as_str().expect("text").contains(why), "{message}");
         assert_eq!(service.get("/").field("ratelimit-policy"), r#""root";q=4;w=3600"#);
     }
     fs::remove_file(&file).expect("it is there");
@@ -97,7 +97,7 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
 }
 
 #[test]
-fn a_hangup_reads_the_file_again_at_once() {
+fn sighup_reloads_the_file_at_once() {
     let service = service(ROOT);
     service.signal("-HUP");
     eventually("it is read", || service.log("policies reloaded").len() == 1);
@@ -105,7 +105,7 @@ fn a_hangup_reads_the_file_again_at_once() {
 }
 
 #[test]
-fn a_change_of_the_algorithm_is_no_error_on_a_used_key() {
+fn the_algorithm_of_a_used_key_can_change() {
     let service = service(ROOT);
     assert_eq!(service.knock(3), [200, 200, 429]);
     let sliding = format!("{ROOT}algorithm = \"sliding\"\n");
@@ -115,15 +115,15 @@ fn a_change_of_the_algorithm_is_no_error_on_a_used_key() {
 }
 
 #[test]
-fn a_bad_file_at_the_start_stops_it() {
+fn a_bad_file_stops_the_start() {
     let settings =
         Settings::memory().file("p.toml", "[[policy]]\nname = \"a\"\nlimit = -1\nwindow = 1\n");
-    let (code, said) = settings.set("POLICIES", "p.toml").refusal();
+    let (code, message) = settings.set("POLICIES", "p.toml").refusal();
     assert_eq!(code, 1);
     assert!(
-        said.contains("POLICIES p.toml: policy[0] \"a\".limit: limit must be an integer"),
-        "{said}"
+        message.contains("POLICIES p.toml: policy[0] \"a\".limit: limit must be an integer"),
+        "{message}"
     );
-    let (_, said) = Settings::memory().set("POLICIES", "none.toml").refusal();
-    assert!(said.contains("POLICIES none.toml: No such file"), "{said}");
+    let (_, message) = Settings::memory().set("POLICIES", "none.toml").refusal();
+    assert!(message.contains("POLICIES none.toml: No such file"), "{message}");
 }

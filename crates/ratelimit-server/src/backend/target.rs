@@ -1,4 +1,4 @@
-//! Where the counts are kept, by REDIS_URL. No error repeats any of it: it may hold a password.
+//! Where the counts are kept, by `REDIS_URL`. No error repeats any of it: it may hold a password.
 
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ pub(crate) async fn read<T: DeserializeOwned>(
                 "the body took too long to arrive",
             ));
         }
-    };
+    }
     parse(&bytes)
 }
 

@@ -10,7 +10,10 @@ use crate::settings::{from_here, Settings};
 const TIMEOUT: Duration = Duration::from_secs(2);
 const HEALTHY: &[u8] = b"HTTP/1.1 200 ";
 
-/// `Err`: why it is not healthy.
+/// Asks the instance that listens at this address of the settings.
+///
+/// # Errors
+/// Why it is not healthy.
 pub fn check_health(settings: &Settings) -> Result<(), String> {
     let address = from_here(settings.listen);
     if address.port() == 0 {

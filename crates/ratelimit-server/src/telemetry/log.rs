@@ -1,5 +1,7 @@
 //! The log: lines on standard output, as text or JSON.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::fmt;
 
 /// The format and the level of the log.
@@ -14,8 +16,9 @@ pub struct Log {
 /// To be called once.
 pub fn start(log: Log) {
     let lines = fmt().with_max_level(log.level).with_target(false);
-    match log.json {
-        true => lines.json().flatten_event(true).with_current_span(false).init(),
-        false => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout())).init(),
+    if log.json {
+        lines.json().flatten_event(true).with_current_span(false).init();
+    } else {
+        lines.with_ansi(std::io::stdout().is_terminal()).init();
     }
 }
