@@ -1,57 +1,58 @@
-//! What every request needs, made once.
+//! The service without HTTP: it decides, counts what it decided, and notes denials and errors.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::http::Uri;
 use ratelimit_client::{Answer, Call, Error, Limiter};
 use tokio::sync::watch;
 
 use crate::backend::health::Health;
-use crate::page::Page;
-use crate::policies;
-use crate::policies::Source;
-use crate::settings::{from_here, Settings};
+use crate::policies::{self, Applied, Defaults, PolicyFile, Rule};
+use crate::settings::Settings;
 use crate::telemetry::denied::Denied;
 use crate::telemetry::metrics::{Decisions, Metrics};
 use crate::telemetry::sampler::Sampler;
 
-/// The service.
+/// What every request needs, made once.
 pub(crate) struct App {
     pub(crate) settings: Settings,
-    /// What this instance is called.
+    /// The name of this instance in answers.
     pub(crate) instance: String,
     pub(crate) limiter: Limiter,
-    pub(crate) policies: Source,
+    pub(crate) policies: PolicyFile,
     pub(crate) metrics: Metrics,
     pub(crate) denied: Arc<Denied>,
     pub(crate) health: Health,
-    pub(crate) page: Page,
     /// Which errors are logged.
     errors: Sampler,
-    /// The counters of POST /v1/check.
+    /// The counters of `/v1/check`.
     pub(crate) v1: Decisions,
     /// Becomes true when the process is to end.
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
+/// The answer to a request by one policy.
+pub(crate) struct Ruling {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) answer: Answer,
+}
+
 impl App {
-    /// `Err`: the settings cannot be used.
+    /// `port` is the one that this instance listens on. `Err`: the settings cannot be used.
     pub(crate) fn new(
         settings: Settings,
-        address: SocketAddr,
+        port: u16,
         limiter: Limiter,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, String> {
         let denied = Arc::new(Denied::new(settings.hash_keys, settings.hash_secret.clone()));
         let health = Health::default();
         let metrics = Metrics::new(limiter.clone(), Arc::clone(&denied), health.is_up());
-        let policies = policies::Source::open(&settings, &metrics)?;
-        let page = Page::new(&peers(&settings, address), stopping.clone());
+        let defaults = Defaults { policy: settings.policy, key_by: settings.key_by.clone() };
+        let policies = PolicyFile::open(settings.policies.clone(), defaults, &metrics)?;
         let instance = settings.instance.clone();
         Ok(Self {
-            instance: instance.unwrap_or_else(|| format!("ratelimit-{}", address.port())),
+            instance: instance.unwrap_or_else(|| format!("ratelimit-{port}")),
             v1: metrics.of_policy(policies::V1),
             errors: Sampler::default(),
             settings,
@@ -60,12 +61,29 @@ impl App {
             metrics,
             denied,
             health,
-            page,
             stopping,
         })
     }
 
-    /// Checks, and counts and notes what came of it.
+    /// Asks the policies in their order, up to the first denial: the request is allowed if the last
+    /// answer allows it. What the policies before a denial have counted stays counted.
+    ///
+    /// `Err`: a policy could not be decided, and `ON_REDIS_FAILURE` is `closed`.
+    pub(crate) async fn decide(&self, applied: Vec<Applied>) -> Result<Vec<Ruling>, Error> {
+        let mut rulings = Vec::with_capacity(applied.len());
+        for Applied { rule, key } in applied {
+            let call = Call::new(&key, &rule.policy);
+            let answer = self.check(call, &key, &rule.name, &rule.decisions).await?;
+            let is_allowed = answer.is_allowed();
+            rulings.push(Ruling { rule, answer });
+            if !is_allowed {
+                break;
+            }
+        }
+        Ok(rulings)
+    }
+
+    /// Checks, counts the result in the metrics, and notes a denial or an error in the log.
     pub(crate) async fn check(
         &self,
         call: Call<'_>,
@@ -84,20 +102,11 @@ impl App {
         result
     }
 
-    /// What the caller or a lost Redis is to blame for is seen elsewhere.
+    /// Caller errors and an unreachable Redis are counted in metrics, not logged here.
     pub(crate) fn note_error(&self, error: &Error, policy: &str) {
-        let is_known = matches!(error, Error::Cost | Error::Unavailable(_));
-        if !is_known && self.errors.permits() {
+        let is_counted = matches!(error, Error::Cost | Error::Unavailable(_));
+        if !is_counted && self.errors.permits() {
             tracing::error!(%error, policy, "not decided");
         }
     }
-}
-
-/// The instances that the page sends its requests to; this one where none is named.
-fn peers(settings: &Settings, address: SocketAddr) -> Vec<Uri> {
-    if !settings.peers.is_empty() {
-        return settings.peers.clone();
-    }
-    let own = format!("http://{}", from_here(address));
-    vec![own.parse().expect("an address and its port")]
 }

@@ -1,6 +1,9 @@
-//! Reads the settings and does what they ask for; ends with 2 where they are wrong.
+//! Reads the settings and does what they ask for. Exit codes: 2 for wrong settings, 1 for any other
+//! error.
 
-use ratelimit_server::{ask_whether_healthy, run, start_log, Settings, Task};
+#![forbid(unsafe_code)]
+
+use ratelimit_server::{check_health, run, start_log, Settings, Task};
 
 fn main() {
     let settings = Settings::of_process().unwrap_or_else(|why| {
@@ -8,7 +11,7 @@ fn main() {
         std::process::exit(2);
     });
     let result = match settings.task {
-        Some(Task::Healthy) => ask_whether_healthy(&settings),
+        Some(Task::Healthy) => check_health(&settings),
         None => serve(settings),
     };
     if let Err(why) = result {
@@ -20,5 +23,5 @@ fn main() {
 fn serve(settings: Settings) -> Result<(), String> {
     start_log(settings.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| format!("no threads: {error}"))?.block_on(run(settings))
+    runtime.map_err(|error| format!("cannot start the runtime: {error}"))?.block_on(run(settings))
 }

@@ -1,6 +1,7 @@
-//! What the service is told when it starts: flags, environment and `.env`, in one table.
+//! The settings: arguments as text from flags, environment and `.env`, and the same validated.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,17 +12,17 @@ use ratelimit_client::Policy;
 
 use crate::backend::target::Target;
 use crate::policies::key_by::KeyBy;
-use crate::policies::window;
-use crate::policies::words::{self, ALGORITHM_RULE};
+use crate::policies::words::{digits, in_range, parse_window, PolicyWords, Word, WINDOW_MESSAGE};
+use crate::telemetry::log::Log;
 
-/// A rate-limited API, decisions for any program, and metrics.
+/// A rate-limited API, rate limit decisions for any program, and metrics.
 ///
-/// Every setting is a flag or an environment variable; a file .env in the working directory stands
-/// in for variables that are not set. A flag goes before the environment, the environment before
-/// .env. An empty variable counts as not set.
+/// Every setting is a flag or an environment variable. A file .env in the working directory sets
+/// variables that the environment does not set. A flag overrides the environment, and the environment
+/// overrides .env. An empty variable counts as not set.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ratelimit-server", version, max_term_width = 100, disable_help_subcommand = true)]
-struct Words {
+struct Arguments {
     #[command(subcommand)]
     task: Option<Task>,
 
@@ -39,27 +40,27 @@ struct Words {
     /// (rediss-sentinel://, rediss-cluster:// with TLS)
     #[arg(long, env, value_name = "URL")]
     redis_url: Option<String>,
-    /// If Redis has not answered by then, ON_REDIS_FAILURE decides
+    /// How long to wait for an answer of Redis; after that ON_REDIS_FAILURE decides
     #[arg(long, env, default_value = "200ms", value_name = "TIME")]
     redis_deadline: String,
-    /// How long to wait for Redis at the start; then the process ends with 1. 0: start at once, with
-    /// ON_REDIS_FAILURE deciding until Redis answers
+    /// How long to wait for Redis at the start before the process ends with 1; 0: start at once, and
+    /// let ON_REDIS_FAILURE decide until Redis answers
     #[arg(long, env, default_value = "30s", value_name = "TIME")]
     start_deadline: String,
-    /// While Redis fails: local (this instance's share of each limit), open (all is allowed), closed
-    /// (nothing is: 503)
+    /// What decides while Redis fails: local (this instance allows its share of each limit), open
+    /// (every request is allowed), closed (no request is allowed: 503)
     #[arg(long, env, default_value = "local", value_name = "local|open|closed")]
     on_redis_failure: String,
-    /// How many instances share a limit, so that each knows its share
+    /// How many instances share each limit; this sets the share of each while Redis fails
     #[arg(long, env, default_value = "1", value_name = "N")]
     instances: String,
-    /// The most keys in the memory of this process
+    /// The maximum number of keys in the memory of this process
     #[arg(long, env, default_value = "1000000", value_name = "N")]
     memory_keys: String,
-    /// How long at most a denied key is denied again without asking Redis; 0: always ask
+    /// How long at most a denied key is denied again without asking Redis; 0: always ask Redis
     #[arg(long, env, default_value = "1s", value_name = "TIME")]
     remember_denials: String,
-    /// Stands before every key in Redis
+    /// Prefix of every key in Redis
     #[arg(long, env, default_value = "ratelimit:", value_name = "TEXT")]
     key_prefix: String,
 
@@ -72,72 +73,72 @@ struct Words {
     /// The limit of GET /, and of every request that no policy matches
     #[arg(long, env, default_value = "5", value_name = "N")]
     rate_limit: String,
-    /// Its window: seconds, or a number with the unit ms, s, m, h or d
+    /// The window of RATE_LIMIT: seconds, or a number with the unit ms, s, m, h or d
     #[arg(long, env, default_value = "60", value_name = "TIME")]
     time_window: String,
-    /// How it is decided
+    /// The algorithm of RATE_LIMIT
     #[arg(long, env, default_value = "fixed", value_name = "fixed|sliding|bucket")]
     algorithm: String,
-    /// The most at once, with ALGORITHM=bucket; RATE_LIMIT if not set
+    /// The size of the bucket, with ALGORITHM=bucket; RATE_LIMIT if not set
     #[arg(long, env, value_name = "N")]
     burst: Option<String>,
-    /// Whose limit it is: address, bearer (the token, kept as a digest), api-key (X-API-Key, kept as
-    /// a digest), header:NAME
+    /// What a request counts against: address, bearer (the token, kept as a digest), api-key
+    /// (X-API-Key, kept as a digest), header:NAME
     #[arg(long, env, default_value = "address", value_name = "KIND")]
     key_by: String,
-    /// Addresses and networks of proxies whose X-Forwarded-For is believed: 10.0.0.0/8,127.0.0.1
+    /// Addresses and networks of the proxies whose X-Forwarded-For is trusted: 10.0.0.0/8,127.0.0.1
     #[arg(long, env, value_name = "LIST")]
     trusted_proxies: Option<String>,
     /// A file of policies by route and kind of key; read again when it changes, and at SIGHUP
     #[arg(long, env, value_name = "FILE")]
     policies: Option<String>,
 
-    /// What this instance is called in answers; ratelimit-PORT if not set
+    /// The name of this instance in answers; ratelimit-PORT if not set
     #[arg(long, env, value_name = "NAME")]
     instance: Option<String>,
-    /// The instances that the live page sends its traffic to, as base URLs; this one if not set
+    /// The instances that the live page sends its requests to, as base URLs; this one if not set
     #[arg(long, env, value_name = "LIST")]
     peers: Option<String>,
-    /// The form of the log on standard output
+    /// The format of the log on standard output
     #[arg(long, env, default_value = "text", value_name = "text|json")]
     log_format: String,
-    /// The least level that is logged
+    /// The lowest level that is logged
     #[arg(long, env, default_value = "info", value_name = "error|warn|info|debug")]
     log_level: String,
-    /// Keys are written as digests in the log and in metrics: true or false
+    /// Whether keys are written as digests in the log and in metrics
     #[arg(long, env, default_value = "false", value_name = "true|false")]
     hash_keys: String,
-    /// Goes into those digests, so that nobody finds a key by trying; a new one at each start if
+    /// Secret mixed into the digests, so that keys cannot be guessed; a new one at each start if
     /// not set
     #[arg(long, env, value_name = "TEXT")]
     hash_secret: Option<String>,
 
-    /// The most connections at a time; more wait
+    /// The maximum number of connections at a time; more wait
     #[arg(long, env, default_value = "10000", value_name = "N")]
     max_connections: String,
-    /// A request must have arrived, head and body each, within this time
+    /// The time in which the head of a request must arrive, and then its body
     #[arg(long, env, default_value = "10s", value_name = "TIME")]
     request_deadline: String,
-    /// At the end of the process, how long requests in progress may take to finish
+    /// How long requests in progress may take to finish when the process ends
     #[arg(long, env, default_value = "10s", value_name = "TIME")]
     shutdown_deadline: String,
 }
 
-/// What is to be done, if not to serve.
+/// What the process does instead of serving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum Task {
-    /// Ask the instance at BIND and PORT of this machine for /healthz; ends with 0 if it is well, else
+    /// Ask the instance at BIND and PORT on this machine for /healthz; end with 0 if it is healthy, else
     /// with 1
     Healthy,
 }
 
-/// Valid, all of it.
+/// All settings, valid.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub task: Option<Task>,
     pub(crate) target: Target,
     pub(crate) redis_deadline: Duration,
-    /// `None`: Redis is not waited for.
+    /// `None`: start without waiting for Redis.
     pub(crate) start_deadline: Option<Duration>,
     pub(crate) on_failure: OnRedisFailure,
     pub(crate) instances: u32,
@@ -147,7 +148,7 @@ pub struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) policy: Policy,
     pub(crate) key_by: KeyBy,
-    pub(crate) addresses: Addresses,
+    pub(crate) trusted_proxies: Addresses,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
     pub(crate) peers: Vec<Uri>,
@@ -159,7 +160,7 @@ pub struct Settings {
     pub(crate) shutdown_deadline: Duration,
 }
 
-/// How the service goes on without Redis.
+/// What decides while Redis fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnRedisFailure {
     Local,
@@ -167,25 +168,19 @@ pub(crate) enum OnRedisFailure {
     Closed,
 }
 
-/// What the log looks like.
-#[derive(Clone, Copy, Debug)]
-pub struct Log {
-    /// Else text.
-    pub json: bool,
-    /// The least level.
-    pub level: tracing::Level,
-}
-
-/// Every flag, with the names of the variables and without their values.
+/// Its `--help` names the variables and hides their values, which may be secret.
 fn command() -> clap::Command {
-    Words::command().mut_args(|arg| arg.hide_env_values(true))
+    Arguments::command().mut_args(|arg| arg.hide_env_values(true))
 }
 
 impl Settings {
-    /// Of the process: its arguments, its environment, and `.env`. `Err` is what to print; asked for
-    /// help or version, it prints and ends the process.
+    /// Reads the arguments of the process, its environment, and `.env`. For `--help` and `--version` it
+    /// prints them and ends the process.
     ///
-    /// To be called before any thread starts: it completes the environment.
+    /// To be called before any thread starts, because it changes the environment.
+    ///
+    /// # Errors
+    /// The message to print.
     pub fn of_process() -> Result<Self, String> {
         match dotenvy::from_path(".env") {
             Err(error) if !error.not_found() => return Err(dotenv_error(&error)),
@@ -202,11 +197,11 @@ impl Settings {
             }
             error.render().to_string().trim_end().to_owned()
         })?;
-        Words::from_arg_matches(&matches).map_err(|error| error.to_string())?.judge()
+        Arguments::from_arg_matches(&matches).map_err(|error| error.to_string())?.validate()
     }
 }
 
-/// Where a program on this machine reaches an instance that listens there.
+/// The address by which a program on this machine reaches an instance that listens on this one.
 pub(crate) fn from_here(mut listening: SocketAddr) -> SocketAddr {
     if listening.ip().is_unspecified() {
         listening.set_ip(match listening {
@@ -222,7 +217,7 @@ fn variables() -> Vec<String> {
     command().get_arguments().filter_map(name).collect()
 }
 
-/// The library quotes the line, in which a password may stand.
+/// The error of the library repeats the line, which may hold a password.
 fn dotenv_error(error: &dotenvy::Error) -> String {
     match error {
         dotenvy::Error::Io(error) => format!("error: .env cannot be read: {error}"),
@@ -231,9 +226,9 @@ fn dotenv_error(error: &dotenvy::Error) -> String {
     }
 }
 
-impl Words {
-    fn judge(self) -> Result<Settings, String> {
-        let port = number("PORT", &self.port, 0, u16::MAX.into())? as u16;
+impl Arguments {
+    fn validate(self) -> Result<Settings, String> {
+        let port = number("PORT", &self.port, 0..=u16::MAX.into())?;
         let on_failure = one_of("ON_REDIS_FAILURE", &self.on_redis_failure, &ON_FAILURE)?;
         Ok(Settings {
             task: self.task,
@@ -241,17 +236,19 @@ impl Words {
             redis_deadline: time("REDIS_DEADLINE", &self.redis_deadline)?,
             start_deadline: time_or_none("START_DEADLINE", &self.start_deadline)?,
             on_failure,
-            instances: number("INSTANCES", &self.instances, 1, 10_000)? as u32,
-            memory_keys: number("MEMORY_KEYS", &self.memory_keys, 1, 1_000_000_000)? as usize,
+            instances: number("INSTANCES", &self.instances, 1..=10_000)?,
+            memory_keys: number("MEMORY_KEYS", &self.memory_keys, 1..=1_000_000_000)?,
             remember_denials: time_or_none("REMEMBER_DENIALS", &self.remember_denials)?,
             listen: SocketAddr::new(
-                self.bind.parse().map_err(|_| said("BIND", "must be an IP address", &self.bind))?,
+                self.bind
+                    .parse()
+                    .map_err(|_| message("BIND", "must be an IP address", &self.bind))?,
                 port,
             ),
             policy: self.policy()?,
             key_by: KeyBy::parse(&self.key_by)
-                .ok_or_else(|| said("KEY_BY", KeyBy::RULE, &self.key_by))?,
-            addresses: addresses(self.trusted_proxies.as_deref().unwrap_or(""))?,
+                .ok_or_else(|| message("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
+            trusted_proxies: trusted_proxies(self.trusted_proxies.as_deref().unwrap_or(""))?,
             policies: self.policies.map(PathBuf::from),
             instance: self.instance.map(|name| instance("INSTANCE", name)).transpose()?,
             peers: peers(self.peers.as_deref().unwrap_or(""))?,
@@ -261,8 +258,7 @@ impl Words {
             },
             hash_keys: one_of("HASH_KEYS", &self.hash_keys, &[("true", true), ("false", false)])?,
             hash_secret: self.hash_secret,
-            max_connections: number("MAX_CONNECTIONS", &self.max_connections, 1, 1_000_000)?
-                as usize,
+            max_connections: number("MAX_CONNECTIONS", &self.max_connections, 1..=1_000_000)?,
             request_deadline: time("REQUEST_DEADLINE", &self.request_deadline)?,
             shutdown_deadline: time("SHUTDOWN_DEADLINE", &self.shutdown_deadline)?,
             key_prefix: self.key_prefix,
@@ -276,7 +272,7 @@ impl Words {
         if let Some(url) = &self.redis_url {
             return Target::parse(url).map_err(|rule| format!("error: REDIS_URL {rule}"));
         }
-        let port = number("REDIS_PORT", &self.redis_port, 1, u16::MAX.into())? as u16;
+        let port = number("REDIS_PORT", &self.redis_port, 1..=u16::MAX.into())?;
         if self.redis_host.is_empty() || self.redis_host.contains(['/', '@', ' ']) {
             let rule = "must be a host name or an IP address (REDIS_URL takes a URL)";
             return Err(format!("error: REDIS_HOST {rule}"));
@@ -286,24 +282,30 @@ impl Words {
     }
 
     fn policy(&self) -> Result<Policy, String> {
-        let algorithm = words::algorithm(&self.algorithm).ok_or_else(|| {
-            said("ALGORITHM", ALGORITHM_RULE.trim_start_matches("algorithm "), &self.algorithm)
-        })?;
-        let limit = number("RATE_LIMIT", &self.rate_limit, 0, MAX_LIMIT)?;
-        let window = time("TIME_WINDOW", &self.time_window)?;
-        let burst = self.burst.as_deref().map(|burst| number("BURST", burst, 1, MAX_LIMIT));
-        words::policy(algorithm, &[(limit, window)], burst.transpose()?).map_err(|wrong| {
-            let variable = match wrong.field.as_str() {
-                "limit" => "RATE_LIMIT",
-                "window" => "TIME_WINDOW",
-                _ => "BURST",
+        let words = PolicyWords {
+            limit: Word::of_digits(&self.rate_limit),
+            window: Word::Text(self.time_window.clone()),
+            windows: None,
+            algorithm: Word::Text(self.algorithm.clone()),
+            burst: self.burst.as_deref().map_or(Word::Missing, Word::of_digits),
+        };
+        words.validate().map_err(|wrong| {
+            let (variable, value) = match wrong.field.as_str() {
+                "limit" => ("RATE_LIMIT", Some(&self.rate_limit)),
+                "window" => ("TIME_WINDOW", Some(&self.time_window)),
+                "algorithm" => ("ALGORITHM", Some(&self.algorithm)),
+                _ => ("BURST", self.burst.as_ref()),
             };
-            format!("error: {variable}: {}", wrong.rule)
+            let rule = wrong.message.strip_prefix(&format!("{} ", wrong.field));
+            match (rule, value) {
+                (Some(rule), Some(value)) if rule.starts_with("must be") => {
+                    message(variable, rule, value)
+                }
+                _ => format!("error: {variable}: {}", wrong.message),
+            }
         })
     }
 }
-
-pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
 
 const ON_FAILURE: [(&str, OnRedisFailure); 3] = [
     ("local", OnRedisFailure::Local),
@@ -318,22 +320,24 @@ const LEVELS: [(&str, tracing::Level); 4] = [
     ("debug", tracing::Level::DEBUG),
 ];
 
-fn said(variable: &str, rule: &str, value: &str) -> String {
+fn message(variable: &str, rule: &str, value: &str) -> String {
     format!("error: {variable} {rule}, not {value:?}")
 }
 
-fn number(variable: &str, text: &str, least: u64, most: u64) -> Result<u64, String> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|n| is_plain && (least..=most).contains(n));
-    let rule = || format!("must be an integer between {least} and {most}");
-    number.ok_or_else(|| said(variable, &rule(), text))
+fn number<T: TryFrom<u64>>(
+    variable: &str,
+    text: &str,
+    range: RangeInclusive<u64>,
+) -> Result<T, String> {
+    let number = in_range(digits(text), range).map_err(|rule| message(variable, &rule, text))?;
+    T::try_from(number).map_err(|_| message(variable, "must be less on this machine", text))
 }
 
 fn time(variable: &str, text: &str) -> Result<Duration, String> {
-    window::parse(text).ok_or_else(|| said(variable, window::RULE, text))
+    parse_window(text).ok_or_else(|| message(variable, WINDOW_MESSAGE, text))
 }
 
-/// 0 is none.
+/// `0` means `None`.
 fn time_or_none(variable: &str, text: &str) -> Result<Option<Duration>, String> {
     (text != "0").then(|| time(variable, text)).transpose()
 }
@@ -342,22 +346,22 @@ fn one_of<T: Copy>(variable: &str, text: &str, known: &[(&str, T)]) -> Result<T,
     let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
     let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
     let rule = || format!("must be {}", names.join(" or "));
-    found.map(|(_, value)| *value).ok_or_else(|| said(variable, &rule(), text))
+    found.map(|(_, value)| *value).ok_or_else(|| message(variable, &rule(), text))
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// Behind these proxies. A single address is a network of its full length.
-fn addresses(text: &str) -> Result<Addresses, String> {
+/// An address stands for the network of that address alone.
+fn trusted_proxies(text: &str) -> Result<Addresses, String> {
     let network = |item: &str| match item.parse::<IpAddr>() {
         Ok(address) => format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }),
         Err(_) => item.to_owned(),
     };
     let rule = "must be a list of addresses and networks such as 10.0.0.0/8,127.0.0.1";
-    let judge = |item| network(item).parse().map_err(|_| said("TRUSTED_PROXIES", rule, item));
-    Ok(Addresses::behind(list(text).map(judge).collect::<Result<Vec<_>, _>>()?))
+    let proxy = |item| network(item).parse().map_err(|_| message("TRUSTED_PROXIES", rule, item));
+    Ok(Addresses::behind(list(text).map(proxy).collect::<Result<Vec<_>, _>>()?))
 }
 
 fn peers(text: &str) -> Result<Vec<Uri>, String> {
@@ -365,15 +369,15 @@ fn peers(text: &str) -> Result<Vec<Uri>, String> {
         uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none()
     };
     let rule = "must be a list of base URLs such as http://127.0.0.1:3000";
-    let judge =
-        |item: &str| item.parse().ok().filter(is_base).ok_or_else(|| said("PEERS", rule, item));
-    list(text).map(judge).collect()
+    let base =
+        |item: &str| item.parse().ok().filter(is_base).ok_or_else(|| message("PEERS", rule, item));
+    list(text).map(base).collect()
 }
 
 fn instance(variable: &str, name: String) -> Result<String, String> {
     let is_valid = name.len() <= 64 && name.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
     if !is_valid {
-        return Err(said(variable, "must be at most 64 printable ASCII characters", &name));
+        return Err(message(variable, "must be at most 64 printable ASCII characters", &name));
     }
     Ok(name)
 }

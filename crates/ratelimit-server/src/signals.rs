@@ -1,8 +1,8 @@
-//! The signals that end the process or make it read its policies again.
+//! Unix signals: those that end the process, and the one that reads the policies again.
 
 use tokio::signal::unix::{Signal, SignalKind};
 
-/// A signal of the system. Asked for in vain (which no system here does), it never comes.
+/// A Unix signal. If it cannot be registered, it never fires.
 pub(crate) struct Signals(Option<Signal>);
 
 pub(crate) fn signal(kind: SignalKind) -> Signals {
@@ -22,10 +22,10 @@ impl Signals {
     }
 }
 
-/// SIGTERM and SIGINT.
-pub(crate) struct Ends(Signals, Signals);
+/// SIGTERM or SIGINT: the process is to end.
+pub(crate) struct Shutdown(Signals, Signals);
 
-impl Ends {
+impl Shutdown {
     pub(crate) fn listen() -> Self {
         Self(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     }

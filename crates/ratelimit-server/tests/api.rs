@@ -1,4 +1,4 @@
-//! `GET /`: the limit, whose it is, and that all instances share it.
+//! `GET /`: the limit, the keys that it counts against, and one count for all instances.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ const WELCOME: &str = "Welcome to the Rate Limited API!";
 const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;
 
 #[test]
-fn allows_exactly_the_limit_with_the_module_and_with_the_script() {
+fn allows_exactly_the_limit_by_module_and_by_script() {
     on_every_server(|binary| {
         for setup in [Setup::module(binary), Setup::plain(binary)] {
             let server = setup.start();
@@ -69,7 +69,7 @@ fn the_memory_backend_limits_alone_by_each_algorithm() {
 }
 
 #[test]
-fn a_limit_is_that_of_the_kind_of_key_and_of_the_address_without_one() {
+fn each_kind_of_key_has_its_limit_else_the_address_has() {
     let cases = [
         ("bearer", "Authorization", ["Bearer one", "Bearer two"]),
         ("api-key", "X-API-Key", ["one", "two"]),
@@ -92,7 +92,7 @@ fn a_limit_is_that_of_the_kind_of_key_and_of_the_address_without_one() {
 }
 
 #[test]
-fn a_forwarded_address_is_believed_from_a_trusted_proxy_alone() {
+fn only_a_trusted_proxy_may_forward_an_address() {
     let knock = |service: &crate::service::Service, client: &str| {
         service.get_with("/", &[("X-Forwarded-For", client)]).status
     };
@@ -101,7 +101,11 @@ fn a_forwarded_address_is_believed_from_a_trusted_proxy_alone() {
     assert_eq!(knock(&trusting, "203.0.113.1"), 200);
     assert_eq!(knock(&trusting, "203.0.113.2"), 200);
     assert_eq!(knock(&trusting, "203.0.113.2"), 429);
-    assert_eq!(knock(&trusting, "spoofed, 203.0.113.2"), 429, "the nearest proxy's word counts");
+    assert_eq!(
+        knock(&trusting, "spoofed, 203.0.113.2"),
+        429,
+        "the entry of the nearest proxy counts"
+    );
     let strict = Settings::memory().set("RATE_LIMIT", 1).start();
     assert_eq!(knock(&strict, "203.0.113.1"), 200);
     assert_eq!(knock(&strict, "203.0.113.2"), 429);
@@ -115,13 +119,13 @@ fn a_head_is_counted_and_other_methods_and_paths_are_not() {
     assert_eq!(head.status(), 200);
     let delete = crate::service::agent().delete(&url).call().expect("an answer");
     assert_eq!(delete.status(), 405);
-    assert_eq!(delete.headers()["allow"], "GET, HEAD");
+    assert_eq!(delete.headers()["allow"], "GET,HEAD");
     assert_eq!(service.get("/nothing").status, 404);
     assert_eq!(service.knock(2), [200, 429]);
 }
 
 #[test]
-fn a_thousand_connections_are_held_and_answered() {
+fn holds_and_answers_a_thousand_connections() {
     let server = server();
     let service = Settings::on(&server).set("RATE_LIMIT", 2000).set("TIME_WINDOW", "1h").start();
     let mut connections: Vec<_> = (0..1000).map(|_| BufReader::new(service.connect())).collect();
@@ -141,11 +145,11 @@ fn a_thousand_connections_are_held_and_answered() {
         2000.0
     );
     assert_eq!(service.metric(r#"ratelimit_answers_total{source="module"}"#), 2000.0);
-    assert_eq!(service.get("/").status, 429, "exactly the limit has passed");
+    assert_eq!(service.get("/").status, 429, "exactly the limit was allowed");
 }
 
 #[test]
-fn above_the_most_connections_others_wait_until_one_ends() {
+fn above_max_connections_others_wait_until_one_ends() {
     let service = Settings::memory().set("MAX_CONNECTIONS", 2).start();
     let mut held: Vec<_> = (0..2).map(|_| BufReader::new(service.connect())).collect();
     for connection in &mut held {
@@ -163,7 +167,7 @@ fn above_the_most_connections_others_wait_until_one_ends() {
     assert_eq!(read_status(&mut third), 200);
 }
 
-/// Reads one whole answer.
+/// Reads one whole answer and returns its status.
 pub fn read_status(connection: &mut BufReader<TcpStream>) -> u16 {
     let (mut status, mut length) = (0, 0);
     loop {

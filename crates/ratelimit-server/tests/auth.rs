@@ -1,4 +1,4 @@
-//! `/v1/auth` as nginx asks it.
+//! `/v1/auth`, asked as nginx asks it.
 
 use std::io::{BufReader, Write};
 
@@ -60,7 +60,7 @@ fn decides_by_the_original_route_and_method() {
 }
 
 #[test]
-fn another_spelling_of_a_route_is_no_way_around_its_policy() {
+fn another_spelling_of_a_route_has_the_same_policy() {
     let service = service();
     let ask = |uri: &str| {
         let headers = [("X-Original-URI", uri), ("X-Original-Method", "POST")];
@@ -75,7 +75,7 @@ fn another_spelling_of_a_route_is_no_way_around_its_policy() {
 }
 
 #[test]
-fn a_uri_of_strange_bytes_counts_as_any_other() {
+fn a_uri_of_strange_bytes_is_counted_like_any_other() {
     let service = Settings::memory().set("RATE_LIMIT", 1).start();
     for status in [204, 403] {
         let mut stream = BufReader::new(service.connect());
@@ -104,7 +104,7 @@ fn a_policy_and_a_key_can_be_chosen_by_the_query() {
 }
 
 #[test]
-fn several_policies_are_told_in_one_field_because_nginx_hands_on_one() {
+fn several_policies_share_one_line_of_each_field() {
     let policies = r#"
         [[policy]]
         name = "user"

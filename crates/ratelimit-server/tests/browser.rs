@@ -1,5 +1,5 @@
-//! A real Chromium without a window, driven by ChromeDriver over the WebDriver protocol, which is
-//! JSON over HTTP. It ends with its handle.
+//! A real Chromium without a window, driven by ChromeDriver over the WebDriver protocol (JSON over
+//! HTTP). Dropping the handle ends it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ pub const TAB: char = '\u{e004}';
 pub const ENTER: char = '\u{e007}';
 pub const SPACE: char = '\u{e00d}';
 
-/// Whoever looks for its own maker on the network finds none in a test.
+/// The last flags keep Chromium from requests of its own, which a test would see.
 const FLAGS: [&str; 10] = [
     "--headless=new",
     "--no-sandbox",
@@ -51,22 +51,22 @@ impl Browser {
             "goog:chromeOptions": { "args": FLAGS },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
-        let asked = json!({ "capabilities": { "alwaysMatch": capabilities } });
-        let opened = browser.post("/session", asked);
+        let request = json!({ "capabilities": { "alwaysMatch": capabilities } });
+        let opened = browser.post("/session", request);
         let id = opened["sessionId"].as_str().expect("a session");
         browser.session = format!("{}/session/{id}", browser.session);
         browser.resize(width, height);
         browser
     }
 
-    /// The inner size, whatever frame the window has.
+    /// Sets the inner size, without the frame of the window.
     pub fn resize(&self, width: u32, height: u32) {
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// As a system set to dark would ask for.
+    /// Sets the preference for a dark colour scheme.
     pub fn prefer_dark(&self) {
         let dark = json!({ "name": "prefers-color-scheme", "value": "dark" });
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": [dark] }));
@@ -76,7 +76,7 @@ impl Browser {
         self.post("/url", json!({ "url": url }));
     }
 
-    /// What a piece of JavaScript returns.
+    /// Runs JavaScript and returns its result.
     #[track_caller]
     pub fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", json!({ "script": script, "args": [] }))
@@ -91,13 +91,13 @@ impl Browser {
         self.post("/actions", json!({ "actions": [keyboard] }));
     }
 
-    /// Types over what stands in the field that has the focus.
+    /// Replaces the text of the field that has the focus.
     pub fn type_over(&self, text: &str) {
         self.run("document.activeElement.select()");
         text.chars().for_each(|key| self.press(key));
     }
 
-    /// Goes on by Tab until the focus is on what the selector names.
+    /// Presses Tab until the focus is on the element of the selector.
     #[track_caller]
     pub fn tab_to(&self, selector: &str) {
         let is_there = format!("return document.activeElement.matches({})", json!(selector));
@@ -110,7 +110,7 @@ impl Browser {
         panic!("no way by Tab to {selector}");
     }
 
-    /// The text of the first element of a selector; empty where there is none, or it is hidden.
+    /// The text of the first element of a selector; empty if there is none or it is hidden.
     pub fn text(&self, selector: &str) -> String {
         let script = format!(
             "const found = document.querySelector({});
@@ -144,8 +144,8 @@ impl Browser {
         picture.as_str().expect("base64").to_owned()
     }
 
-    /// What the page complained of on its console.
-    pub fn complaints(&self) -> Vec<Value> {
+    /// The warnings and errors on the console of the page.
+    pub fn errors(&self) -> Vec<Value> {
         let log = self.post("/se/log", json!({ "type": "browser" }));
         let lines = log.as_array().expect("a list").iter();
         lines.filter(|line| line["level"] != "INFO").cloned().collect()
@@ -180,7 +180,7 @@ fn port_in(line: &str) -> Option<u16> {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser itself ends by this; without it, only its driver would.
+        // Ends the browser too; killing the driver alone would leave it running.
         let _ = agent().delete(&self.session).call();
         let _ = self.driver.kill();
         let _ = self.driver.wait();

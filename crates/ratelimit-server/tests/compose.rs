@@ -1,4 +1,4 @@
-//! `docker/compose.yaml` and the files that it mounts, against one another and the program.
+//! `docker/compose.yaml` and the files that it mounts: they agree with each other and the program.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ fn compose() -> String {
     repository(COMPOSE)
 }
 
-/// What stands in the file behind this text, to the end of the line.
+/// The rest of the line after this text in the file.
 #[track_caller]
 fn behind<'a>(text: &'a str, prefix: &str) -> &'a str {
     let (_, rest) = text.split_once(prefix).unwrap_or_else(|| panic!("no {prefix:?} in:\n{text}"));
     rest.lines().next().expect("a line").trim()
 }
 
-/// As nginx names them: `ratelimit-1:3000`.
+/// The instances as nginx names them: `ratelimit-1:3000`.
 fn instances() -> Vec<String> {
     let nginx = repository("docker/nginx.conf");
     let servers = nginx.lines().filter_map(|line| line.trim().strip_prefix("server ratelimit"));
@@ -27,7 +27,7 @@ fn instances() -> Vec<String> {
 }
 
 #[test]
-fn it_sets_what_the_program_knows() {
+fn each_variable_is_a_setting_of_the_service() {
     let text = compose();
     let (_, block) = text.split_once("x-settings: &settings\n").expect("the settings");
     let block = block.lines().take_while(|line| line.starts_with("  "));
@@ -41,7 +41,7 @@ fn it_sets_what_the_program_knows() {
 }
 
 #[test]
-fn the_instances_are_the_same_for_compose_nginx_prometheus_and_each_other() {
+fn compose_nginx_and_prometheus_name_the_same_instances() {
     let (text, instances) = (compose(), instances());
     let of_compose = text.lines().filter_map(|line| line.strip_prefix("  ratelimit-"));
     let of_compose: Vec<_> = of_compose.map(|rest| format!("ratelimit-{rest}3000")).collect();
@@ -54,7 +54,7 @@ fn the_instances_are_the_same_for_compose_nginx_prometheus_and_each_other() {
 }
 
 #[test]
-fn nginx_alone_is_believed_and_looks_up_each_instance_where_it_is() {
+fn only_nginx_is_trusted_and_it_finds_each_instance() {
     let text = compose();
     let address = behind(&text, "networks: {front: {ipv4_address: \"${NETWORK:-10.203.17}.10");
     assert!(address.starts_with('"'), "nginx has the address .10");
@@ -69,7 +69,7 @@ fn nginx_alone_is_believed_and_looks_up_each_instance_where_it_is() {
 }
 
 #[test]
-fn its_build_arguments_are_those_of_the_dockerfile() {
+fn the_build_arguments_are_those_of_the_dockerfile() {
     let dockerfile = repository("docker/Dockerfile");
     let arguments = dockerfile.lines().filter_map(|line| line.strip_prefix("ARG "));
     let known: BTreeSet<_> =

@@ -11,7 +11,7 @@ use crate::service::{free_port, Service, Settings};
 const LONG: &str =
     "algorithms=fixed&limit=5&window=1s&clients=2&traffic=steady&rate=10&seconds=120";
 
-/// A server on a socket, which it keeps when it is started again, and two instances named api-1 and api-2.
+/// A server on a socket, which stays the same after a restart, and two instances, api-1 and api-2.
 struct Stage {
     server: Server,
     a: Service,
@@ -22,7 +22,7 @@ impl Stage {
     fn start() -> Self {
         let server = Setup::module(&servers()[0]).with("unixsocket ./socket").start();
         let url = format!("redis+unix://{}", server.dir().join("socket").display());
-        // Every decision is the server's, so that its count of calls can be compared.
+        // Redis makes every decision, so that its count of calls can be compared.
         let settings = || Settings::at(&url).set("REMEMBER_DENIALS", 0).set("INSTANCES", 2);
         let b = settings().set("INSTANCE", "api-2").start();
         let port = free_port();
@@ -56,7 +56,7 @@ fn figure(algorithm: &str, name: &str) -> String {
 }
 
 #[test]
-fn a_simulation_by_keyboard_counts_what_instances_and_server_count() {
+fn a_simulation_by_keyboard_has_the_counts_of_the_server() {
     let mut stage = Stage::start();
     let browser = stage.open();
     browser.tab_to("[name=algorithms][value=bucket]");
@@ -65,7 +65,7 @@ fn a_simulation_by_keyboard_counts_what_instances_and_server_count() {
         browser.tab_to(&format!("[name={field}]"));
         browser.type_over(value);
     }
-    // The radio buttons are one stop; the arrow goes round from the last to the first.
+    // Tab stops once at the radio buttons; the arrow moves from the last to the first.
     browser.tab_to("[name=traffic]");
     browser.press('\u{e014}');
     for (field, value) in [("clients", "2"), ("rate", "5"), ("seconds", "4")] {
@@ -79,7 +79,7 @@ fn a_simulation_by_keyboard_counts_what_instances_and_server_count() {
     for algorithm in ["fixed", "sliding", "bucket"] {
         let count = |name| browser.number(&figure(algorithm, name));
         assert_eq!(count("allowed") + count("denied"), 2 * 5 * 4, "{algorithm}");
-        // Two clients, of whom each has its burst at once, and at least two thirds of what refills.
+        // Two clients. Each gets its burst at once, and at least two thirds of the refill.
         assert!((2 * 3..=2 * 3 * 5).contains(&count("allowed")), "{algorithm}");
         allowed += count("allowed");
         denied += count("denied");
@@ -93,12 +93,12 @@ fn a_simulation_by_keyboard_counts_what_instances_and_server_count() {
     let served = |name: &str| browser.number(&format!("[data-instance={name}] :last-child"));
     assert_eq!(served("api-1") + served("api-2"), allowed + denied);
     assert!(served("api-1").abs_diff(served("api-2")) <= 12, "they take turns");
-    assert_eq!(browser.complaints(), [] as [Value; 0]);
+    assert_eq!(browser.errors(), [] as [Value; 0]);
     stage.server.kill();
 }
 
 #[test]
-fn at_the_edge_of_its_window_fixed_allows_nearly_twice_the_limit_and_sliding_does_not() {
+fn at_the_edge_of_a_window_only_fixed_allows_twice_the_limit() {
     let stage = Stage::start();
     let browser = stage.open();
     browser.tab_to("[data-preset=boundary]");
@@ -121,7 +121,7 @@ fn at_the_edge_of_its_window_fixed_allows_nearly_twice_the_limit_and_sliding_doe
     eventually("it ends with the page's wish", || running(&stage.a) == 0);
 }
 
-/// Under target/ in every run; RATELIMIT_SCREENSHOT names a second place, for a fuller picture.
+/// Saves a picture under target/. RATELIMIT_SCREENSHOT names a second place, for a fuller picture.
 fn keep_picture(browser: &Browser) {
     let mut places = vec![PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("live-page.png")];
     if let Some(place) = std::env::var_os("RATELIMIT_SCREENSHOT") {
@@ -146,22 +146,22 @@ fn from_base64(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_page_says_when_the_server_is_gone_and_when_it_is_back() {
+fn the_page_shows_that_the_server_is_gone_and_is_back() {
     let mut stage = Stage::start();
     let browser = stage.open();
     browser.run("document.querySelector('[data-preset=shared]').click()");
     browser.shows("#instances", "api-2");
     assert_eq!(browser.text("#trouble"), "");
     stage.server.kill();
-    browser.shows("#trouble", "Redis is gone");
+    browser.shows("#trouble", "Redis does not answer");
     let server = stage.server.restart();
-    browser.shows("#state", "Redis is back");
+    browser.shows("#state", "Redis answers again");
     assert_eq!(browser.text("#trouble"), "");
     drop(server);
 }
 
 #[test]
-fn the_page_goes_on_by_itself_when_its_instance_is_started_again() {
+fn the_page_goes_on_after_a_restart_of_its_instance() {
     let Stage { server, a, b } = Stage::start();
     let peers = format!("http://127.0.0.1:{},http://127.0.0.1:{}", a.port(), b.port());
     let url = format!("redis+unix://{}", server.dir().join("socket").display());
@@ -197,7 +197,7 @@ fn a_simulation_ends_with_its_page_and_with_its_instance() {
 }
 
 #[test]
-fn at_most_eight_simulations_run_at_once() {
+fn at_most_eight_simulations_run_at_a_time() {
     let service = Settings::memory().start();
     let streams: Vec<_> = (0..8).map(|_| service.connect()).collect();
     for stream in &streams {
@@ -261,12 +261,12 @@ fn a_wrong_value_is_named_on_the_page() {
     browser.type_over("2");
     browser.press(ENTER);
     browser.shows("#state", "Running");
-    browser.shows("#trouble", "No Redis by choice");
+    browser.shows("#trouble", "No Redis (BACKEND=memory)");
     assert_eq!(browser.text("#error"), "");
 }
 
 #[test]
-fn the_page_fits_a_phone_turns_dark_and_labels_every_control() {
+fn the_page_fits_a_phone_turns_dark_and_labels_controls() {
     let service = Settings::memory().start();
     let browser = Browser::open(1360, 900);
     browser.go(&format!("http://127.0.0.1:{}/dashboard", service.port()));
@@ -287,7 +287,7 @@ fn the_page_fits_a_phone_turns_dark_and_labels_every_control() {
 }
 
 #[test]
-fn the_page_asks_nobody_else_for_anything() {
+fn the_page_loads_nothing_from_elsewhere() {
     let service = Settings::memory().start();
     for path in ["/dashboard", "/dashboard/page.css", "/dashboard/page.js", "/dashboard/chart.js"] {
         let answer = service.get(path);

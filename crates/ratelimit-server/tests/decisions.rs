@@ -1,4 +1,4 @@
-//! `/v1/check`, `/v1/peek`, `/v1/check/batch`: the command's decisions, and its errors.
+//! `/v1/check`, `/v1/peek`, `/v1/check/batch`: the decisions and the errors of the command.
 
 use ratelimit_harness::{error_text, servers, Setup};
 use serde_json::{json, Value};
@@ -33,20 +33,20 @@ fn a_decision_has_the_numbers_of_the_command() {
                 (&decided["source"], &decided["instance"]),
                 (&json!("module"), &json!("one"))
             );
-            let told = connection.must(&format!("RATELIMIT.CHECK told-{i} {words}"));
-            let numbers = told.array().iter().take(5).map(|n| n.integer()).collect::<Vec<_>>();
+            let reply = connection.must(&format!("RATELIMIT.CHECK direct-{i} {words}"));
+            let numbers = reply.array().iter().take(5).map(|n| n.integer()).collect::<Vec<_>>();
             assert_eq!(decided["allowed"], numbers[0] == 1, "{words}");
             assert_eq!(decided["limit"], numbers[1], "{words}");
             assert_eq!(decided["remaining"], numbers[2], "{words}");
             assert_near(&decided["retry_after_ms"], numbers[3], words);
             assert_near(&decided["reset_after_ms"], numbers[4], words);
-            assert_eq!(decided.get("windows").is_some(), told.array().len() == 6, "{words}");
+            assert_eq!(decided.get("windows").is_some(), reply.array().len() == 6, "{words}");
             assert_eq!(peeked["remaining"], decided["remaining"], "a peek counts nothing: {words}");
         }
     }
 }
 
-/// Waits run on between two calls; never and now do not.
+/// A wait gets shorter between two calls; −1 and 0 stay.
 fn assert_near(number: &Value, expected: i64, words: &str) {
     let number = number.as_i64().expect("an integer");
     let same_kind = number.signum() == expected.signum();
@@ -54,7 +54,7 @@ fn assert_near(number: &Value, expected: i64, words: &str) {
 }
 
 #[test]
-fn a_wrong_request_is_answered_by_its_field_and_the_rule_in_the_words_of_the_server() {
+fn a_wrong_request_gets_the_field_and_the_rule() {
     let service = Settings::memory().start();
     let text = |name| error_text(name).strip_prefix("ERR ").expect("a code").to_owned();
     let key = "key must be a text of 1 to 1024 bytes".to_owned();
@@ -130,23 +130,36 @@ fn a_wrong_request_is_answered_by_its_field_and_the_rule_in_the_words_of_the_ser
         (
             json!({"key": "k", "limit": 1, "window": 1, "lmit": 1}),
             "lmit",
-            "unknown field; known are key, limit, window, windows, algorithm, burst, cost"
-                .to_owned(),
+            format!("unknown field; expected one of {KNOWN}"),
         ),
+        (
+            json!({"key": "k", "windows": [{"limit": 1, "window": 1}, {"window": 2, "lmit": 1}]}),
+            "windows[1].lmit",
+            "unknown field; expected `limit` or `window`".to_owned(),
+        ),
+        (
+            json!({"key": "k", "windows": [{"limit": 1, "window": 1}, [2, 2]]}),
+            "windows[1]",
+            "expected an object".to_owned(),
+        ),
+        (json!({"key": "k", "windows": null}), "windows", "expected a list".to_owned()),
+        (json!({"key": "k", "windows": "hush"}), "windows", "expected a list".to_owned()),
     ];
     for (body, field, rule) in cases {
         for path in ["/v1/check", "/v1/peek"] {
-            assert_refused(&service, path, &body.to_string(), field, &rule);
+            assert_rejected(&service, path, &body.to_string(), field, &rule);
         }
         let batch = json!({"checks": [{"key": "k", "limit": 1, "window": 1}, body]}).to_string();
-        assert_refused(&service, "/v1/check/batch", &batch, &format!("checks[1].{field}"), &rule);
+        assert_rejected(&service, "/v1/check/batch", &batch, &format!("checks[1].{field}"), &rule);
     }
     let decided = service.check(r#"{"key":"k","limit":1,"window":1}"#);
-    assert_eq!(decided["allowed"], true, "nothing of a refused batch was counted");
+    assert_eq!(decided["allowed"], true, "nothing of a rejected batch was counted");
 }
 
+const KNOWN: &str = "`key`, `limit`, `window`, `windows`, `algorithm`, `burst`, `cost`";
+
 #[track_caller]
-fn assert_refused(service: &Service, path: &str, body: &str, field: &str, rule: &str) {
+fn assert_rejected(service: &Service, path: &str, body: &str, field: &str, rule: &str) {
     let answer = service.post(path, body);
     let problem = answer.json();
     assert_eq!(answer.status, 400, "{path} {body}: {problem}");
@@ -156,7 +169,7 @@ fn assert_refused(service: &Service, path: &str, body: &str, field: &str, rule: 
 }
 
 #[test]
-fn what_is_no_json_object_of_known_fields_is_refused() {
+fn only_an_object_of_known_fields_is_accepted() {
     let service = Settings::memory().start();
     let deep = "[".repeat(100_000);
     for body in ["", "{", "[]", "null", "1", "\"k\"", r#"{"key":"k"} x"#, &deep] {
@@ -164,8 +177,25 @@ fn what_is_no_json_object_of_known_fields_is_refused() {
         assert_eq!(answer.status, 400, "{body:.20}: {}", answer.body);
         assert!(answer.body.len() < 500, "{}", answer.body);
     }
-    let twice = r#"{"key":"a","key":"b","limit":1,"window":1}"#;
-    assert_refused(&service, "/v1/check", twice, "key", "key is given twice");
+    for (body, field) in [
+        (r#"{"key":"a","key":"b","limit":1,"window":1}"#, "key"),
+        (r#"{"key":"a","windows":[{"limit":1,"limit":1,"window":1}]}"#, "windows[0].limit"),
+    ] {
+        let name = field.rsplit('.').next().expect("a name");
+        let rule = format!("{name} is given twice");
+        assert_rejected(&service, "/v1/check", body, field, &rule);
+        let batch = format!(r#"{{"checks":[{{"key":"k","limit":1,"window":1}},{body}]}}"#);
+        let field = format!("checks[1].{field}");
+        assert_rejected(&service, "/v1/check/batch", &batch, &field, &rule);
+    }
+    let long = "x".repeat(1000);
+    let unknown = format!(r#"{{"{long}":1}}"#);
+    let rule = format!("unknown field; expected one of {KNOWN}");
+    assert_rejected(&service, "/v1/check", &unknown, &long[..100], &rule);
+    let list = r#"["k",1,1]"#;
+    assert!(service.post("/v1/check", list).json()["detail"] == "expected an object");
+    let batch = format!(r#"{{"checks":[{list}]}}"#);
+    assert_rejected(&service, "/v1/check/batch", &batch, "checks[0]", "expected an object");
     let request =
         crate::service::agent().post(format!("http://127.0.0.1:{}/v1/check", service.port()));
     let answer = request.content_type("text/plain").send("{}").expect("an answer");
@@ -189,12 +219,12 @@ fn a_batch_decides_each_check_for_itself_in_order() {
     assert_eq!(service.post("/v1/check/batch", &many(100)).status, 200);
     let rule = "checks must be a list of 1 to 100 checks";
     for number in [0, 101] {
-        assert_refused(&service, "/v1/check/batch", &many(number), "checks", rule);
+        assert_rejected(&service, "/v1/check/batch", &many(number), "checks", rule);
     }
 }
 
 #[test]
-fn callers_at_the_same_moment_get_each_their_own_answer() {
+fn simultaneous_callers_each_get_their_own_answer() {
     for setup in [Setup::module(&servers()[0]), Setup::plain(&servers()[0])] {
         let server = setup.start();
         server.connect().must("SET ratelimit:foreign:fixed hello");
@@ -209,7 +239,7 @@ fn callers_at_the_same_moment_get_each_their_own_answer() {
                         let numbers = (&decided["limit"], &decided["remaining"]);
                         assert_eq!(numbers, (&json!(limit), &json!(remaining)));
                     }
-                    // An error among them is that of one alone.
+                    // An error reaches only its own caller.
                     let foreign = r#"{"key":"foreign","limit":1,"window":1}"#;
                     assert_eq!(service.post("/v1/check", foreign).status, 409);
                 });
@@ -219,7 +249,7 @@ fn callers_at_the_same_moment_get_each_their_own_answer() {
 }
 
 #[test]
-fn a_key_that_holds_something_else_is_a_conflict_and_stays() {
+fn a_foreign_key_is_a_conflict_and_stays_unchanged() {
     let server = server();
     let mut connection = server.connect();
     connection.must("SET ratelimit:text:fixed hello EX 100");

@@ -1,4 +1,4 @@
-//! The documents against the program: settings, files, endpoints, metrics.
+//! The documents agree with the program: settings, files, endpoints, metrics.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::service::{repository, Settings};
 const SERVER: &str = "docs/server.md";
 const NGINX: &str = "docs/nginx.md";
 
-/// Variable → its flag and default, as `--help` tells them.
+/// By variable, the flag and the default that `--help` shows.
 pub fn helped() -> BTreeMap<String, (String, String)> {
     let help = Settings::bare().flag("--help").output();
     let help = String::from_utf8(help.stdout).expect("text");
@@ -33,7 +33,7 @@ fn bracketed<'a>(line: &'a str, opening: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn the_table_of_settings_is_that_of_the_help() {
+fn the_table_of_settings_matches_the_help() {
     let help = helped();
     assert!(help.len() > 25, "{help:?}");
     let page = repository(SERVER);
@@ -91,14 +91,14 @@ fn the_policies_of_the_documents_can_be_used() {
 }
 
 #[test]
-fn the_decision_and_the_error_of_the_documents_are_those_of_the_service() {
+fn the_decision_and_the_error_of_the_documents_are_real() {
     let page = repository(SERVER);
     let (_, rest) = page.split_once("$ curl -s --json '").expect("an example");
     let (request, rest) = rest.split_once("' http://127.0.0.1:3000/v1/check\n").expect("its path");
     let server = crate::service::server();
     let service = Settings::on(&server).set("INSTANCE", "ratelimit-3000").start();
-    let told = service.post("/v1/check", request).body;
-    assert_eq!(rest.lines().next(), Some(&*told));
+    let answer = service.post("/v1/check", request).body;
+    assert_eq!(rest.lines().next(), Some(&*answer));
     let wrong = service.post("/v1/check", r#"{"key":"k","limit":-1,"window":60}"#).body;
     assert!(page.contains(&format!("```\n{wrong}\n```")), "{SERVER} lacks {wrong}");
 }

@@ -1,4 +1,4 @@
-//! Without the server, and when it comes back.
+//! The service without Redis, and when Redis is back.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ fn readiness(service: &Service, status: u16) {
 }
 
 #[test]
-fn without_a_server_at_the_start_each_mode_decides_and_the_instance_is_not_ready() {
+fn without_a_server_at_the_start_each_mode_decides_unready() {
     let local = Settings::nowhere().set("RATE_LIMIT", 9).set("INSTANCES", 3).start();
     assert_eq!(local.knock(5), [200, 200, 200, 429, 429], "its share of nine for three");
     let decided = local.check(CHECK);
@@ -48,8 +48,8 @@ fn without_a_server_at_the_start_each_mode_decides_and_the_instance_is_not_ready
 }
 
 #[test]
-fn a_killed_server_is_replaced_by_the_share_and_used_again_when_it_is_back() {
-    // A socket in its directory, because after a restart it listens on another port.
+fn the_share_decides_until_a_killed_server_is_back() {
+    // By socket, because after a restart the server listens on another port.
     let mut server = Setup::module(&servers()[0]).with("unixsocket ./socket").start();
     let url = format!("redis+unix://{}", server.dir().join("socket").display());
     let settings = Settings::at(&url).set("REDIS_DEADLINE", "2s").set("RATE_LIMIT", 1000);
@@ -74,7 +74,7 @@ fn a_killed_server_is_replaced_by_the_share_and_used_again_when_it_is_back() {
 }
 
 #[test]
-fn a_server_that_hangs_costs_a_request_the_deadline_and_no_more() {
+fn a_hanging_server_costs_a_request_only_the_deadline() {
     let server = Setup::module(&servers()[0]).start();
     let service = Settings::on(&server).set("REDIS_DEADLINE", "300ms").start();
     eventually("the server decides", || service.check(CHECK)["source"] == "module");
@@ -89,7 +89,7 @@ fn a_server_that_hangs_costs_a_request_the_deadline_and_no_more() {
 }
 
 #[test]
-fn with_closed_a_lost_server_makes_the_instance_not_ready() {
+fn with_closed_a_lost_server_makes_the_instance_unready() {
     let mut server = Setup::module(&servers()[0]).start();
     let service = Settings::on(&server).set("ON_REDIS_FAILURE", "closed").start();
     readiness(&service, 200);
@@ -97,5 +97,5 @@ fn with_closed_a_lost_server_makes_the_instance_not_ready() {
     readiness(&service, 503);
     assert_eq!(service.get("/").status, 503);
     let why = service.get("/readyz").json();
-    assert_eq!(why["meanwhile"], "none is allowed");
+    assert_eq!(why["meanwhile"], "no request is allowed");
 }

@@ -1,4 +1,4 @@
-//! `ratelimit-server healthy`, which a container asks.
+//! `ratelimit-server healthy`, the health check of a container.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -14,14 +14,14 @@ fn ask(settings: Settings) -> Output {
 #[track_caller]
 fn refuses(settings: Settings, why: &str) {
     let output = ask(settings);
-    let said = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.starts_with("error: ") && said.contains(why), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let message = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.starts_with("error: ") && message.contains(why), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }
 
 #[test]
-fn an_instance_that_lives_is_healthy_wherever_it_listens() {
+fn a_live_instance_is_healthy_wherever_it_listens() {
     for (bind, seen_as) in [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")] {
         let port = free_port();
         let at = || Settings::memory().set("BIND", bind).set("PORT", port);
@@ -39,7 +39,7 @@ fn an_instance_that_lives_is_healthy_wherever_it_listens() {
 }
 
 #[test]
-fn the_loopback_of_ipv6_is_asked_where_all_of_it_is_listened_to() {
+fn an_instance_on_all_of_ipv6_is_asked_on_its_loopback() {
     let listener = match TcpListener::bind("[::1]:0") {
         Ok(listener) => listener,
         Err(error) => panic!("this machine has no IPv6 loopback, which the test needs: {error}"),
@@ -55,7 +55,7 @@ fn the_loopback_of_ipv6_is_asked_where_all_of_it_is_listened_to() {
 }
 
 #[test]
-fn who_waits_for_its_server_is_not_healthy() {
+fn an_instance_that_waits_for_redis_is_not_healthy() {
     let port = free_port();
     let settings = || Settings::nowhere().set("START_DEADLINE", "10m").set("PORT", port);
     let waiting = settings().begin();
@@ -72,7 +72,7 @@ fn another_status_silence_and_noise_are_not_healthy() {
     ] {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("it has an address").port();
-        // It stays connected and says no more.
+        // Stays connected and sends nothing more.
         let talking = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("it is asked");
             stream.write_all(words).expect("it reads");
@@ -87,8 +87,8 @@ fn another_status_silence_and_noise_are_not_healthy() {
 }
 
 #[test]
-fn the_port_must_be_known_and_the_settings_right() {
-    refuses(Settings::memory(), "PORT must say which instance is asked");
+fn the_port_must_be_known_and_the_settings_valid() {
+    refuses(Settings::memory(), "PORT must be the port of the instance");
     let output = ask(Settings::memory().set("PORT", "many"));
     assert_eq!(output.status.code(), Some(2));
 }

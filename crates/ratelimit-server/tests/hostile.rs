@@ -13,10 +13,10 @@ fn service() -> Service {
     Settings::memory().set("REQUEST_DEADLINE", "500ms").set("RATE_LIMIT", 1_000_000).start()
 }
 
-/// Sends bytes, and reads the status of the answer.
+/// Sends bytes and returns the status of the answer.
 fn send(service: &Service, bytes: &[u8]) -> u16 {
     let mut stream = service.connect();
-    // It may be answered before all was read.
+    // The answer may come before the service has read everything.
     let _ = stream.write_all(bytes);
     read_status(&mut BufReader::new(stream))
 }
@@ -26,7 +26,7 @@ fn is_well(service: &Service) {
 }
 
 #[test]
-fn a_request_that_is_none_is_400() {
+fn malformed_requests_are_400() {
     let service = service();
     let cases: &[&[u8]] = &[
         b"hello\r\n\r\n",
@@ -65,21 +65,21 @@ fn huge_headers_are_431_and_a_huge_target_is_a_4xx() {
 }
 
 #[test]
-fn a_huge_body_is_413_whether_it_tells_its_length_or_not() {
+fn a_huge_body_is_413_with_and_without_its_length() {
     let service = service();
     let head = "POST /v1/check HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n";
     let body = "x".repeat(2_000_000);
-    let told = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-    assert_eq!(send(&service, told.as_bytes()), 413);
+    let with_length = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    assert_eq!(send(&service, with_length.as_bytes()), 413);
     let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n1e8480\r\n{body}\r\n0\r\n\r\n");
     assert_eq!(send(&service, chunked.as_bytes()), 413);
     let announced = format!("{head}content-length: 99999999999\r\n\r\n");
-    assert_eq!(send(&service, announced.as_bytes()), 413, "nothing of it need arrive");
+    assert_eq!(send(&service, announced.as_bytes()), 413, "without any byte of the body");
     is_well(&service);
 }
 
 #[test]
-fn who_sends_too_slowly_is_told_408_and_loses_the_connection() {
+fn a_client_that_sends_too_slowly_gets_408() {
     let service = service();
     let slow_head =
         trickle(&service, b"GET / HTTP/1.1\r\nhost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
@@ -90,7 +90,7 @@ fn who_sends_too_slowly_is_told_408_and_loses_the_connection() {
     is_well(&service);
 }
 
-/// A byte each 50 ms.
+/// Sends a byte each 20 ms.
 fn trickle(service: &Service, bytes: &[u8]) -> u16 {
     let mut stream = service.connect();
     for byte in bytes {
@@ -120,33 +120,33 @@ fn slow_clients_do_not_keep_others_waiting() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn who_reads_no_answers_loses_the_place() {
+fn a_client_that_reads_no_answer_is_disconnected() {
     let settings = Settings::memory().set("REQUEST_DEADLINE", "500ms").set("MAX_CONNECTIONS", 1);
     let service = settings.start();
     let mut greedy = service.connect();
     greedy.set_write_timeout(Some(Duration::from_secs(1))).expect("a time");
     let request = b"GET /openapi.json HTTP/1.1\r\nhost: h\r\n\r\n".repeat(100);
-    // Until neither side's system takes more.
+    // Until the buffers of both systems are full.
     while greedy.write_all(&request).is_ok() {}
     is_well(&service);
 }
 
 #[test]
-fn an_idle_connection_ends_without_a_word() {
+fn an_idle_connection_ends_without_an_answer() {
     let service = service();
     let mut silent = service.connect();
-    let mut said = Vec::new();
-    silent.read_to_end(&mut said).expect("it is closed");
-    assert_eq!(said, b"");
+    let mut message = Vec::new();
+    silent.read_to_end(&mut message).expect("it is closed");
+    assert_eq!(message, b"");
     let mut used = BufReader::new(service.connect());
     used.get_mut().write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").expect("it listens");
     assert_eq!(read_status(&mut used), 200);
-    used.read_to_end(&mut said).expect("it is closed");
-    assert_eq!(said, b"");
+    used.read_to_end(&mut message).expect("it is closed");
+    assert_eq!(message, b"");
 }
 
 #[test]
-fn noise_and_broken_connections_leave_the_service_well() {
+fn noise_and_broken_connections_do_no_harm() {
     let service = service();
     let mut random = Random(7);
     for i in 0..200 {

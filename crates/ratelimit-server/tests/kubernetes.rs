@@ -1,4 +1,4 @@
-//! The overlays of docker/k8s against the programs that they start: what they say is tried on them.
+//! The overlays of docker/k8s, tried on the programs that they start.
 
 mod entrypoint;
 mod manifests;
@@ -25,7 +25,7 @@ fn each_variable_is_a_setting_of_the_service() {
 }
 
 #[test]
-fn with_the_settings_of_each_overlay_the_service_decides_and_its_probes_pass() {
+fn the_service_decides_with_the_settings_of_each_overlay() {
     for overlay in overlays() {
         let variables = overlay.server().environment();
         let (_servers, hosts) = what_it_reaches(&overlay, &variables["REDIS_URL"]);
@@ -41,7 +41,7 @@ fn with_the_settings_of_each_overlay_the_service_decides_and_its_probes_pass() {
     }
 }
 
-/// With exactly these variables, but for where it listens and where its servers are.
+/// Starts the service with these variables, except for its own address and those of its servers.
 fn start(mut variables: BTreeMap<String, String>, hosts: &str) -> Service {
     let is = |name: &str, value: &str| assert_eq!(variables[name], value, "{name}");
     is("BIND", "0.0.0.0");
@@ -64,7 +64,7 @@ fn hosts_of(url: &str) -> &str {
     hosts.split('/').next().expect("hosts")
 }
 
-/// What ends the servers, and where they are.
+/// The handle of the servers, and their addresses.
 fn what_it_reaches(overlay: &Overlay, url: &str) -> (Box<dyn std::any::Any>, String) {
     if let Some(pod) = overlay.redis() {
         let container = run(&pod);
@@ -98,7 +98,7 @@ fn run(pod: &Pod) -> Container {
 }
 
 #[test]
-fn the_service_is_asked_where_it_listens() {
+fn each_kubernetes_service_leads_to_the_port_of_its_pods() {
     for overlay in overlays() {
         let pod = overlay.server();
         let (name, number) = pod.port();
@@ -112,7 +112,7 @@ fn the_service_is_asked_where_it_listens() {
 }
 
 #[test]
-fn redis_is_asked_where_it_listens() {
+fn each_redis_address_leads_to_a_port_of_redis() {
     for overlay in overlays() {
         let Some(pod) = overlay.redis() else { continue };
         let default = repository("docker/redis/entrypoint.sh").contains("${REDIS_PORT:-6379}");
@@ -132,7 +132,7 @@ fn leads_to(service: &Value, pod: &Pod) {
 }
 
 #[test]
-fn redis_takes_its_options_and_its_probes_tell_whether_it_decides() {
+fn redis_takes_its_options_and_its_probes_are_right() {
     for overlay in overlays() {
         let Some(pod) = overlay.redis() else { continue };
         let words = texts(&pod.container()["args"]);
@@ -146,15 +146,15 @@ fn redis_takes_its_options_and_its_probes_tell_whether_it_decides() {
         }
         for option in words.chunks(2) {
             let name = option[0].trim_start_matches("--");
-            let told = container.connect().must(&format!("CONFIG GET {name}")).texts();
+            let answer = container.connect().must(&format!("CONFIG GET {name}")).texts();
             let bytes = option[1].replace("200mb", "209715200");
-            assert_eq!(told, [name, &*bytes]);
+            assert_eq!(answer, [name, &*bytes]);
         }
     }
 }
 
 #[test]
-fn a_probe_does_not_pass_without_the_module_or_the_password() {
+fn a_probe_fails_without_the_module_or_the_password() {
     let overlays = overlays();
     let pod = overlays.iter().find_map(Overlay::redis).expect("one brings its own");
     let probe = texts(&pod.probes()[0]["exec"]["command"]);
@@ -188,14 +188,14 @@ fn a_redis_that_is_moved_keeps_its_counts() {
 }
 
 #[test]
-fn the_service_has_the_time_to_start_and_to_end() {
+fn the_service_has_time_to_start_and_to_end() {
     for overlay in overlays() {
         let pod = overlay.server();
         let seconds = |value: &Value| value.as_u64().expect("seconds");
         let startup = &pod.container()["startupProbe"];
         let waits = seconds(&startup["periodSeconds"]) * seconds(&startup["failureThreshold"]);
         assert!(waits > set_seconds(&pod, "START_DEADLINE"), "{}: {waits} s", overlay.name);
-        // preStop, a second of last calls (docs/server.md), and what was begun.
+        // preStop, a second for last requests (docs/server.md), and the requests that have begun.
         let last = seconds(&pod.container()["lifecycle"]["preStop"]["sleep"]["seconds"]);
         let needed = last + 1 + set_seconds(&pod, "SHUTDOWN_DEADLINE");
         let grace = seconds(&pod.spec["terminationGracePeriodSeconds"]);
@@ -226,9 +226,9 @@ fn all_shares_together_stay_within_the_limit() {
     }
 }
 
-/// The pod security standard `restricted`, which the namespace asks for, and more.
+/// The pod security standard `restricted`, which the namespace demands, and more.
 #[test]
-fn no_pod_may_do_more_than_it_must() {
+fn each_pod_has_only_the_rights_that_it_needs() {
     for overlay in overlays() {
         let namespace = &overlay.find("Namespace", "ratelimit")["metadata"];
         assert_eq!(namespace["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
@@ -254,7 +254,7 @@ fn no_pod_may_do_more_than_it_must() {
 }
 
 #[test]
-fn the_network_lets_the_service_reach_its_redis_and_nobody_else_reach_that() {
+fn the_network_lets_only_the_service_reach_its_redis() {
     for overlay in overlays() {
         let service = overlay.server();
         let callers = &overlay.find("NetworkPolicy", "ratelimit-server")["spec"];
@@ -288,7 +288,7 @@ fn the_network_lets_the_service_reach_its_redis_and_nobody_else_reach_that() {
 }
 
 #[test]
-fn the_init_container_carries_what_the_image_holds_to_where_it_is_looked_for() {
+fn the_init_container_copies_the_files_of_the_image() {
     let overlays = overlays();
     let stock = overlays.iter().find(|overlay| overlay.name == "stock").expect("it is there");
     let pod = stock.redis().expect("it brings its own");
@@ -335,7 +335,7 @@ fn the_images_are_those_of_this_version() {
 }
 
 #[test]
-fn the_readme_tells_of_each_overlay_and_its_password_is_for_replacing() {
+fn the_readme_describes_each_overlay_and_its_password() {
     let readme = repository("docker/k8s/README.md");
     for overlay in overlays() {
         let name = &overlay.name;

@@ -1,4 +1,4 @@
-//! The log: a line for each denial, thinned out in a flood, readable by machines, keys hidden if asked.
+//! The log: a line for each denial, fewer in a flood, readable by machines, with keys hidden on demand.
 
 use ratelimit_harness::eventually;
 
@@ -29,26 +29,26 @@ fn each_denial_is_a_line_with_time_key_policy_and_wait() {
 }
 
 #[test]
-fn a_flood_is_thinned_out_and_the_lines_tell_how_many_they_left_out() {
+fn in_a_flood_lines_are_left_out_and_counted() {
     let service = Settings::memory().set("RATE_LIMIT", 0).start();
     let number = 300;
     assert_eq!(service.knock(number), vec![429; number]);
-    let told = |message| -> u64 {
+    let count_of = |message| -> u64 {
         let lines = service.log(message);
         lines.iter().filter_map(|line| line["left_out"].as_u64()).sum()
     };
-    eventually("all denials are told", || {
+    eventually("all denials are counted", || {
         let lines = service.log("denied").len() as u64;
-        lines + told("denied") + told("denials left out") == number as u64
+        lines + count_of("denied") + count_of("denials left out") == number as u64
     });
     let left_out = service.metric("ratelimit_denial_logs_left_out_total");
     assert_eq!(left_out as usize, number - service.log("denied").len());
-    // Ten a second, and on a slow machine the flood takes several.
+    // Ten a second; on a slow machine the flood takes several seconds.
     assert!(left_out > 0.0, "300 denials within 30 seconds are a flood");
 }
 
 #[test]
-fn keys_are_digests_if_asked_the_same_for_the_same_secret() {
+fn digests_of_keys_are_the_same_for_the_same_secret() {
     let digest = |secret: &str| {
         let settings = Settings::memory().set("RATE_LIMIT", 0).set("HASH_KEYS", "true");
         let service = settings.set("HASH_SECRET", secret).start();
@@ -96,7 +96,7 @@ fn a_key_cannot_forge_a_line() {
 }
 
 #[test]
-fn what_the_server_refuses_is_an_error_in_the_log_and_not_in_the_answer() {
+fn a_rejected_call_is_described_only_in_the_log() {
     let server = crate::service::server();
     server.connect().must("ACL SETUSER weak on >x ~nothing +@all");
     let weak = Settings::at(&format!("redis://weak:x@127.0.0.1:{}", server.port())).start();

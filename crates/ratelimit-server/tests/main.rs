@@ -1,4 +1,4 @@
-//! The service as it ships, on real servers and behind a real nginx, asked by a real client.
+//! The service as it ships, with real servers, a real nginx and a real HTTP client.
 
 mod api;
 mod auth;

@@ -1,4 +1,4 @@
-//! `/metrics`: the values are those of what was sent.
+//! `/metrics`: the values match the requests that were sent.
 
 use crate::service::{server, Settings};
 
@@ -46,7 +46,7 @@ fn decisions_are_counted_by_policy_outcome_and_source() {
 }
 
 #[test]
-fn the_text_is_that_of_the_format() {
+fn the_text_has_the_format_of_openmetrics() {
     let service = Settings::memory().start();
     service.knock(6);
     let answer = service.get("/metrics");

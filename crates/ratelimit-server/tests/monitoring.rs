@@ -1,4 +1,4 @@
-//! What Prometheus and Grafana are given, by the real Prometheus and the metrics of the real service.
+//! The files of Prometheus and Grafana, tried with a real Prometheus on the metrics of a real service.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ const ALERTS: &str = "docker/prometheus/alerts.yml";
 const DASHBOARD: &str = "docker/grafana/dashboards/ratelimit.json";
 const TARGETS: &str = r#"["ratelimit-1:3000", "ratelimit-2:3000", "ratelimit-3:3000"]"#;
 
-/// Ends with its handle.
+/// Dropping the handle ends it.
 struct Prometheus {
     process: Child,
     port: u16,
@@ -24,7 +24,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// With the files as they ship, but for another target and a second's pace.
+    /// Starts it with the files as they ship, except for the target and an interval of one second.
     #[track_caller]
     fn watching(service: &Service) -> Self {
         let dir = tempfile::Builder::new().prefix("prometheus-").tempdir().expect("a directory");
@@ -64,7 +64,7 @@ impl Prometheus {
         get(&agent(), &format!("http://127.0.0.1:{}/api/v1/{path}", self.port), &[])
     }
 
-    /// What a query results in now. It must be one that Prometheus understands.
+    /// The current result of a query, which Prometheus must accept.
     #[track_caller]
     fn query(&self, query: &str) -> Vec<Value> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -73,7 +73,7 @@ impl Prometheus {
         answer.json()["data"]["result"].as_array().expect("a list").clone()
     }
 
-    /// The rules of the alerts, as Prometheus sees them.
+    /// The rules of the alerts, as Prometheus has loaded them.
     fn rules(&self) -> Vec<Value> {
         let groups = self.get("rules").json()["data"]["groups"].clone();
         let groups = groups.as_array().expect("a list");
@@ -118,7 +118,7 @@ fn dashboard(name: &str) -> Vec<String> {
     found
 }
 
-/// With Grafana's own words put in, as it does for all instances.
+/// The queries of the dashboard, with Grafana's variables replaced as Grafana does for all instances.
 fn queries() -> Vec<String> {
     let exprs = dashboard("expr");
     assert!(exprs.len() > 15, "{exprs:?}");
@@ -126,13 +126,13 @@ fn queries() -> Vec<String> {
     exprs.into_iter().map(fill).collect()
 }
 
-/// The names in it that are ours.
+/// The names of our metrics in a text.
 fn metrics(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.filter(|word| word.starts_with("ratelimit_")).map(str::to_owned).collect()
 }
 
-/// Of a service on a server, with decisions of each outcome.
+/// A service that has made decisions of each outcome.
 fn used(server: &ratelimit_harness::Server) -> Service {
     let service = Settings::on(server).start();
     service.knock(7);
@@ -141,12 +141,12 @@ fn used(server: &ratelimit_harness::Server) -> Service {
 }
 
 #[test]
-fn promtool_accepts_the_configuration_and_each_alert_fires_as_its_test_says() {
+fn promtool_accepts_the_files_and_the_tests_of_the_alerts() {
     let dir = ratelimit_harness::repository().join("docker/prometheus");
     for words in [["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]] {
         let output = program("promtool").args(words).current_dir(&dir).output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "promtool {words:?}: {said}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "promtool {words:?}: {message}");
     }
     let tests = repository("docker/prometheus/alerts_test.yml");
     for alert in repository(ALERTS).lines().filter_map(|line| line.split_once("alert: ")) {
@@ -156,7 +156,7 @@ fn promtool_accepts_the_configuration_and_each_alert_fires_as_its_test_says() {
 }
 
 #[test]
-fn dashboard_and_alerts_name_metrics_that_there_are_and_the_dashboard_all_of_them() {
+fn dashboard_and_alerts_name_existing_metrics() {
     let server = server();
     let there = used(&server).get("/metrics").body;
     let series: BTreeSet<_> = there
@@ -173,7 +173,7 @@ fn dashboard_and_alerts_name_metrics_that_there_are_and_the_dashboard_all_of_the
 }
 
 #[test]
-fn each_query_of_the_dashboard_returns_data_and_a_lost_server_raises_its_alert() {
+fn each_query_has_data_and_a_lost_server_raises_its_alert() {
     let mut server = server();
     let service = used(&server);
     let prometheus = Prometheus::watching(&service);
@@ -196,10 +196,10 @@ fn each_query_of_the_dashboard_returns_data_and_a_lost_server_raises_its_alert()
 }
 
 #[test]
-fn the_dashboard_asks_the_source_that_is_provided() {
+fn the_dashboard_uses_the_provided_source() {
     let source = repository("docker/grafana/provisioning/datasources/prometheus.yml");
     let (_, uid) = source.split_once("uid: ").expect("a uid");
     let uid = uid.lines().next().expect("a line");
-    let asked: Vec<_> = dashboard("uid").into_iter().filter(|uid| uid != "ratelimit").collect();
-    assert!(asked.len() > 15 && asked.iter().all(|one| one == uid), "{asked:?}");
+    let uids: Vec<_> = dashboard("uid").into_iter().filter(|uid| uid != "ratelimit").collect();
+    assert!(uids.len() > 15 && uids.iter().all(|one| one == uid), "{uids:?}");
 }

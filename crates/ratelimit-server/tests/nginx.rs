@@ -1,4 +1,4 @@
-//! Behind a real nginx, with the files that the documents show.
+//! The service behind a real nginx, with the files that the documents link.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -11,12 +11,12 @@ use tempfile::TempDir;
 
 use crate::service::{agent, free_port, get, read, repository, server, Answer, Service, Settings};
 
-/// Nginx's own, so that it is another than its clients'.
+/// The address of nginx itself, which differs from those of its clients.
 const ADDRESS: &str = "127.0.0.5";
 const AUTH_REQUEST: &str = "docker/nginx-auth-request.conf";
 const BALANCE: &str = "docker/nginx.conf";
 
-/// Ends with its handle.
+/// Dropping the handle ends it.
 struct Nginx {
     process: Child,
     port: u16,
@@ -24,7 +24,7 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// The file as it ships, with other addresses.
+    /// Starts it with the file as it ships, except for the addresses.
     #[track_caller]
     fn start(file: &str, addresses: &[(&str, String)]) -> Self {
         let mut config = repository(file);
@@ -95,7 +95,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // A killed master would leave its worker behind.
+        // Killing the master would leave its worker running.
         let pid = self.process.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &pid]).status();
         let _ = self.process.wait();
@@ -118,7 +118,7 @@ fn main_config(dir: &str, http: &str) -> String {
     )
 }
 
-/// A plain API that knows nothing of limits: counts, and answers 200 `hello`, or 403 to `/secret`.
+/// An API without limits: counts its requests and answers 200 `hello`, or 403 to `/secret`.
 struct Upstream {
     port: u16,
     requests: Arc<AtomicUsize>,
@@ -169,7 +169,7 @@ fn guarded(service: &Service, upstream: &Upstream) -> Vec<(&'static str, String)
 }
 
 #[test]
-fn auth_request_allows_exactly_the_limit_and_answers_429_after_it() {
+fn auth_request_allows_the_limit_and_then_answers_429() {
     let (server, upstream) = (server(), Upstream::start());
     let service = Settings::on(&server).set("TRUSTED_PROXIES", ADDRESS).start();
     let nginx = Nginx::start(AUTH_REQUEST, &guarded(&service, &upstream));
@@ -195,7 +195,7 @@ fn auth_request_allows_exactly_the_limit_and_answers_429_after_it() {
 }
 
 #[test]
-fn auth_request_guards_by_route_and_leaves_the_answers_of_the_api_alone() {
+fn auth_request_limits_by_route_and_keeps_other_answers() {
     let upstream = Upstream::start();
     let policies = "[[policy]]\nname = \"secret\"\nroute = \"/secret\"\nlimit = 1\nwindow = 60\n";
     let service = Settings::memory().file("p.toml", policies).set("POLICIES", "p.toml").start();
@@ -207,7 +207,7 @@ fn auth_request_guards_by_route_and_leaves_the_answers_of_the_api_alone() {
 }
 
 #[test]
-fn without_the_service_auth_request_is_500_or_allows_all_as_chosen() {
+fn without_the_service_auth_request_is_500_or_allows_all() {
     let upstream = Upstream::start();
     let gone = vec![
         ("server ratelimit:3000", format!("server 127.0.0.1:{}", free_port())),
@@ -238,7 +238,7 @@ fn balance(ports: [u16; 3]) -> Nginx {
 }
 
 #[test]
-fn balanced_over_three_instances_the_limit_is_one_and_each_client_has_its_own() {
+fn three_balanced_instances_share_the_limit_of_each_client() {
     let server = server();
     let (nginx, instances) = balanced(&server, 6);
     let statuses = nginx.knock(12);
@@ -265,7 +265,7 @@ fn balanced_over_three_instances_the_limit_is_one_and_each_client_has_its_own() 
 }
 
 #[test]
-fn an_instance_that_is_killed_changes_nothing_about_the_limit() {
+fn the_limit_stays_exact_when_an_instance_is_killed() {
     let server = server();
     let (nginx, [a, b, c]) = balanced(&server, 20);
     let mut statuses = nginx.knock(7);
@@ -279,7 +279,7 @@ fn an_instance_that_is_killed_changes_nothing_about_the_limit() {
 }
 
 #[test]
-fn a_post_that_an_instance_has_received_goes_to_no_other() {
+fn a_post_that_was_received_is_not_sent_again() {
     let instances = [Upstream::dying(), Upstream::dying(), Upstream::dying()];
     let nginx = balance(instances.each_ref().map(|instance| instance.port));
     let received = || instances.iter().map(|one| one.requests.load(Relaxed)).sum::<usize>();

@@ -1,4 +1,4 @@
-//! `/openapi.json` held against the server: each path, method, status and field.
+//! `/openapi.json` matches the service in each path, method, status and field.
 
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
@@ -12,7 +12,7 @@ const BATCH: &str =
     r#"{"checks":[{"key":"a","limit":1,"window":60},{"key":"foreign","limit":1,"window":1}]}"#;
 
 #[test]
-fn the_description_is_what_the_server_does_and_the_server_does_all_of_it() {
+fn the_description_matches_every_answer_of_the_service() {
     let server = server();
     let mut redis = server.connect();
     redis.must("SET ratelimit:foreign:fixed hello");
@@ -26,43 +26,43 @@ fn the_description_is_what_the_server_does_and_the_server_does_all_of_it() {
 
     let auth = |from: &Service| from.get_with("/v1/auth", &[("X-Original-URI", "/a")]);
     for from in [&service, &service, &service, &weak, &closed] {
-        seen.judge("/v1/auth", "get", &auth(from));
+        seen.check("/v1/auth", "get", &auth(from));
     }
     for _ in 0..3 {
-        seen.judge("/", "get", &service.get("/"));
+        seen.check("/", "get", &service.get("/"));
     }
-    seen.judge("/v1/auth", "get", &auth(&service));
-    seen.judge("/", "get", &closed.get("/"));
+    seen.check("/v1/auth", "get", &auth(&service));
+    seen.check("/", "get", &closed.get("/"));
     for path in ["/v1/check", "/v1/peek"] {
         for body in
             [CHECK, CHECK, "{}", r#"{"key":"foreign","limit":1,"window":1}"#, WINDOWS, NEVER]
         {
-            seen.judge(path, "post", &service.post(path, body));
+            seen.check(path, "post", &service.post(path, body));
         }
-        seen.judge(path, "post", &weak.post(path, CHECK));
-        seen.judge(path, "post", &closed.post(path, CHECK));
+        seen.check(path, "post", &weak.post(path, CHECK));
+        seen.check(path, "post", &closed.post(path, CHECK));
     }
-    seen.judge("/v1/check/batch", "post", &service.post("/v1/check/batch", BATCH));
-    seen.judge("/v1/check/batch", "post", &service.post("/v1/check/batch", "[]"));
+    seen.check("/v1/check/batch", "post", &service.post("/v1/check/batch", BATCH));
+    seen.check("/v1/check/batch", "post", &service.post("/v1/check/batch", "[]"));
     for path in ["/v1/check", "/v1/peek", "/v1/check/batch"] {
-        seen.judge(path, "post", &service.post(path, &"x".repeat(1_100_000)));
-        seen.judge(path, "post", &raw(&service, path, "text/plain", 2));
-        seen.judge(path, "post", &raw(&service, path, "application/json", 9));
+        seen.check(path, "post", &service.post(path, &"x".repeat(1_100_000)));
+        seen.check(path, "post", &raw(&service, path, "text/plain", 2));
+        seen.check(path, "post", &raw(&service, path, "application/json", 9));
     }
     let local = Settings::nowhere().start();
-    seen.judge("/v1/check", "post", &local.post("/v1/check", CHECK));
-    seen.judge("/v1/auth", "get", &service.get("/v1/auth"));
+    seen.check("/v1/check", "post", &local.post("/v1/check", CHECK));
+    seen.check("/v1/auth", "get", &service.get("/v1/auth"));
     for path in ["/metrics", "/healthz", "/readyz", "/openapi.json"] {
-        seen.judge(path, "get", &service.get(path));
+        seen.check(path, "get", &service.get(path));
     }
-    seen.judge("/readyz", "get", &closed.get("/readyz"));
-    seen.all_of_it();
+    seen.check("/readyz", "get", &closed.get("/readyz"));
+    seen.assert_complete();
 }
 
 const WINDOWS: &str = r#"{"key":"w","windows":[{"limit":1,"window":1},{"limit":2,"window":"1m"}]}"#;
 const NEVER: &str = r#"{"key":"n","limit":1,"window":1,"cost":2}"#;
 
-/// A request of two bytes, which may announce more.
+/// Sends a body of two bytes, and may announce a longer one.
 fn raw(service: &Service, path: &str, content_type: &str, length: usize) -> Answer {
     let mut stream = service.connect();
     let head = format!(
@@ -81,7 +81,7 @@ fn raw(service: &Service, path: &str, content_type: &str, length: usize) -> Answ
     Answer { status: head[9..12].parse().expect("a status"), headers, body: body.to_owned() }
 }
 
-/// The document, and what of it was seen.
+/// The document, and the answers that were seen so far.
 struct Seen<'a> {
     document: &'a Value,
     answers: BTreeSet<(String, String, String)>,
@@ -95,7 +95,7 @@ impl<'a> Seen<'a> {
     }
 
     #[track_caller]
-    fn judge(&mut self, path: &str, method: &str, answer: &Answer) {
+    fn check(&mut self, path: &str, method: &str, answer: &Answer) {
         let status = answer.status.to_string();
         let described = self.resolve(&self.document["paths"][path][method]["responses"][&status]);
         assert!(described.is_object(), "{method} {path} answered {status}: {}", answer.body);
@@ -106,8 +106,12 @@ impl<'a> Seen<'a> {
             None => assert_eq!(answer.body, "", "{method} {path} {status}"),
             Some(content) => {
                 let (kind, content) = content.iter().next().expect("a media type");
-                let told = answer.field("content-type");
-                assert_eq!(told.split(';').next(), Some(kind.as_str()), "{method} {path} {status}");
+                let content_type = answer.field("content-type");
+                assert_eq!(
+                    content_type.split(';').next(),
+                    Some(kind.as_str()),
+                    "{method} {path} {status}"
+                );
                 if kind.ends_with("json") {
                     let wrong = self.wrong(&content["schema"], &answer.json());
                     assert_eq!(wrong, None, "{method} {path} {status}: {}", answer.body);
@@ -117,7 +121,7 @@ impl<'a> Seen<'a> {
         self.answers.insert((path.to_owned(), method.to_owned(), status));
     }
 
-    fn all_of_it(&self) {
+    fn assert_complete(&self) {
         for (path, methods) in self.document["paths"].as_object().expect("paths") {
             for (method, operation) in methods.as_object().expect("methods") {
                 for status in operation["responses"].as_object().expect("responses").keys() {
@@ -135,7 +139,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// What is wrong with a value by a schema; knows what the document uses, and no more.
+    /// Which rule of a schema a value breaks. Knows only the rules that the document uses.
     fn wrong(&self, schema: &'a Value, value: &Value) -> Option<String> {
         let schema = self.resolve(schema);
         let rules = schema.as_object().expect("a schema");
@@ -190,14 +194,15 @@ fn is_of_type(name: &str, value: &Value) -> bool {
 }
 
 #[test]
-fn the_bounds_of_requests_are_those_of_the_server() {
+fn the_bounds_of_requests_are_those_of_the_service() {
     let service = Settings::memory().start();
     let document = service.get("/openapi.json").json();
     let check = &document["components"]["schemas"]["Check"]["properties"];
-    let names: Vec<_> = check.as_object().expect("properties").keys().map(String::as_str).collect();
+    let names: Vec<_> =
+        check.as_object().expect("properties").keys().map(|name| format!("`{name}`")).collect();
     let refused = service.post("/v1/check", r#"{"unknown":1}"#).json();
     let detail = refused["detail"].as_str().expect("text");
-    let mut known: Vec<_> = detail.rsplit_once("are ").expect("names").1.split(", ").collect();
+    let mut known: Vec<_> = detail.rsplit_once("one of ").expect("names").1.split(", ").collect();
     known.sort_unstable();
     assert_eq!(names, known);
 

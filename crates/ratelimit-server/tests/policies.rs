@@ -1,4 +1,4 @@
-//! The file of policies: by route, by kind of key, read again while the service runs.
+//! The file of policies: by route, by kind of key, reloaded while the service runs.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn service(policies: &str) -> Service {
 const ROOT: &str = "[[policy]]\nname = \"root\"\nroute = \"/\"\nlimit = 2\nwindow = \"1h\"\n";
 
 #[test]
-fn a_policy_of_the_route_stands_before_that_of_the_settings() {
+fn a_policy_of_the_route_precedes_that_of_the_settings() {
     let service = service(ROOT);
     assert_eq!(service.knock(3), [200, 200, 429]);
     let answer = service.get("/");
@@ -31,7 +31,7 @@ fn a_user_has_a_limit_besides_that_of_the_address() {
     assert_eq!(
         [knock("c"), knock("c")],
         [200, 429],
-        "the fifth of the address passed, the sixth not"
+        "the address: its fifth request is allowed, its sixth denied"
     );
 }
 
@@ -46,12 +46,12 @@ fn several_windows_must_all_allow() {
 }
 
 #[test]
-fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_why() {
+fn a_changed_file_is_reloaded_and_a_bad_one_is_not() {
     let service = service(ROOT);
     assert_eq!(service.knock(3), [200, 200, 429]);
     let file = service.path("p.toml");
     fs::write(&file, ROOT.replace("limit = 2", "limit = 4")).expect("a file");
-    eventually("it is read", || service.log("policies read again").len() == 1);
+    eventually("it is read", || service.log("policies reloaded").len() == 1);
     assert_eq!(service.knock(3), [200, 200, 429], "the usage stays");
 
     for (bad, why) in [
@@ -70,7 +70,7 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
         ),
         ("[[policy]]\nname = \"a\"\nlimit = 1\nwindow = 1\nlmit = 2\n", "unknown field"),
         ("[[policy]]\nname = \"default\"\nlimit = 1\nwindow = 1\n", "name must be"),
-        ("[[policy]]\nname = \"a\"\nlimit = 1\n", "either limit and window, or windows"),
+        ("[[policy]]\nname = \"a\"\nlimit = 1\n", "window must be an integer with"),
         ("[[policy]]\nname = \"a\"\nroute = \"login\"\nlimit = 1\nwindow = 1\n", "route must be"),
         ("[[policy]]\nname = \"a\"\nby = \"x\"\nlimit = 1\nwindow = 1\n", "by must be"),
         (
@@ -79,48 +79,51 @@ fn a_changed_file_is_read_again_and_a_bad_one_keeps_the_old_policies_and_says_wh
         ),
         (&format!("{ROOT}{ROOT}"), "names must all be different"),
     ] {
-        let before = service.log("policies not read, the old ones stay").len();
+        let before = service.log("policies not reloaded; keeping the previous ones").len();
         fs::write(&file, bad).expect("a file");
-        eventually(why, || service.log("policies not read, the old ones stay").len() > before);
-        let said = service.log("policies not read, the old ones stay").pop().expect("a line");
-        assert!(said["why"].as_str().expect("text").contains(why), "{said}");
+        eventually(why, || {
+            service.log("policies not reloaded; keeping the previous ones").len() > before
+        });
+        let message =
+            service.log("policies not reloaded; keeping the previous ones").pop().expect("a line");
+        assert!(message["why"].as_str().expect("text").contains(why), "{message}");
         assert_eq!(service.get("/").field("ratelimit-policy"), r#""root";q=4;w=3600"#);
     }
     fs::remove_file(&file).expect("it is there");
-    let before = service.log("policies not read, the old ones stay").len();
+    let before = service.log("policies not reloaded; keeping the previous ones").len();
     eventually("it is missed", || {
-        service.log("policies not read, the old ones stay").len() > before
+        service.log("policies not reloaded; keeping the previous ones").len() > before
     });
 }
 
 #[test]
-fn a_hangup_reads_the_file_again_at_once() {
+fn sighup_reloads_the_file_at_once() {
     let service = service(ROOT);
     service.signal("-HUP");
-    eventually("it is read", || service.log("policies read again").len() == 1);
+    eventually("it is read", || service.log("policies reloaded").len() == 1);
     assert_eq!(service.get("/").status, 200);
 }
 
 #[test]
-fn a_change_of_the_algorithm_is_no_error_on_a_used_key() {
+fn the_algorithm_of_a_used_key_can_change() {
     let service = service(ROOT);
     assert_eq!(service.knock(3), [200, 200, 429]);
     let sliding = format!("{ROOT}algorithm = \"sliding\"\n");
     fs::write(service.path("p.toml"), sliding).expect("a file");
-    eventually("it is read", || service.log("policies read again").len() == 1);
+    eventually("it is read", || service.log("policies reloaded").len() == 1);
     assert_eq!(service.knock(3), [200, 200, 429]);
 }
 
 #[test]
-fn a_bad_file_at_the_start_stops_it() {
+fn a_bad_file_stops_the_start() {
     let settings =
         Settings::memory().file("p.toml", "[[policy]]\nname = \"a\"\nlimit = -1\nwindow = 1\n");
-    let (code, said) = settings.set("POLICIES", "p.toml").refusal();
+    let (code, message) = settings.set("POLICIES", "p.toml").refusal();
     assert_eq!(code, 1);
     assert!(
-        said.contains("POLICIES p.toml: policy[0] \"a\".limit: limit must be an integer"),
-        "{said}"
+        message.contains("POLICIES p.toml: policy[0] \"a\".limit: limit must be an integer"),
+        "{message}"
     );
-    let (_, said) = Settings::memory().set("POLICIES", "none.toml").refusal();
-    assert!(said.contains("POLICIES none.toml: No such file"), "{said}");
+    let (_, message) = Settings::memory().set("POLICIES", "none.toml").refusal();
+    assert!(message.contains("POLICIES none.toml: No such file"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! The service's process, and talking to it.
+//! The process of the service, and requests to it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -16,7 +16,7 @@ use ureq::{Agent, Body};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ratelimit-server");
 
-/// What the service is started with: nothing of the test's own environment.
+/// The settings of a service. The environment of the test itself is not passed on.
 pub struct Settings {
     variables: Vec<(String, String)>,
     flags: Vec<String>,
@@ -24,12 +24,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Alone, in memory.
+    /// Without a server, in memory.
     pub fn memory() -> Self {
         Self::bare().set("BACKEND", "memory").set("PORT", "0").set("LOG_FORMAT", "json")
     }
 
-    /// With a deadline that a loaded machine keeps.
+    /// With a deadline that a busy machine can keep.
     pub fn on(server: &Server) -> Self {
         Self::at(&format!("redis://127.0.0.1:{}", server.port()))
     }
@@ -39,7 +39,7 @@ impl Settings {
         settings.set("PORT", "0").set("LOG_FORMAT", "json")
     }
 
-    /// Where nothing listens, and nothing is waited for.
+    /// With a server address where nothing listens, and without waiting for it.
     pub fn nowhere() -> Self {
         Self::at("redis://127.0.0.1:1").set("START_DEADLINE", 0)
     }
@@ -49,7 +49,7 @@ impl Settings {
         Self { variables: Vec::new(), flags: Vec::new(), dir }
     }
 
-    /// The last word on a variable counts.
+    /// The last value of a variable counts.
     pub fn set(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.push((name.to_owned(), value.to_string()));
         self
@@ -88,10 +88,10 @@ impl Settings {
             status = process.try_wait().expect("a child can be waited for");
             status.is_some()
         });
-        let mut said = String::new();
+        let mut message = String::new();
         let mut stderr = process.stderr.take().expect("piped");
-        stderr.read_to_string(&mut said).expect("text");
-        (status.and_then(|status| status.code()).expect("it ended by itself"), said)
+        stderr.read_to_string(&mut message).expect("text");
+        (status.and_then(|status| status.code()).expect("it ended by itself"), message)
     }
 
     #[track_caller]
@@ -101,14 +101,14 @@ impl Settings {
         service
     }
 
-    /// Starts it, and does not wait until it listens.
+    /// Starts it without waiting until it listens.
     pub fn begin(self) -> Service {
         let mut command = self.command();
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let lines = collect(process.stdout.take().expect("piped"));
-        let complaints = collect(process.stderr.take().expect("piped"));
-        Service { process, port: 0, lines, complaints, dir: self.dir }
+        let errors = collect(process.stderr.take().expect("piped"));
+        Service { process, port: 0, lines, errors, dir: self.dir }
     }
 }
 
@@ -125,13 +125,13 @@ fn collect(pipe: impl Read + Send + 'static) -> Lines {
     lines
 }
 
-/// Ends with its handle.
+/// Dropping the handle ends it.
 pub struct Service {
     process: Child,
     port: u16,
     lines: Lines,
-    /// What it says on standard error.
-    complaints: Lines,
+    /// The lines of standard error.
+    errors: Lines,
     dir: TempDir,
 }
 
@@ -140,7 +140,7 @@ impl Service {
     pub fn listens(&mut self) {
         eventually("the service listens", || {
             let ended = self.process.try_wait().expect("a child can be waited for");
-            assert!(ended.is_none(), "the service did not start: {ended:?}, {}", self.complaints());
+            assert!(ended.is_none(), "the service did not start: {ended:?}, {}", self.errors());
             let lines = self.raw_log();
             let listening = lines.iter().find(|line| line.contains("listening"));
             let address = listening.and_then(|line| line.split_once("127.0.0.1:"));
@@ -191,7 +191,7 @@ impl Service {
         answer.json()
     }
 
-    /// Statuses of so many `GET /`, one after the other.
+    /// The statuses of this many `GET /`, one after the other.
     #[track_caller]
     pub fn knock(&self, times: usize) -> Vec<u16> {
         (0..times).map(|_| self.get("/").status).collect()
@@ -211,8 +211,8 @@ impl Service {
         self.lines.lock().expect("no panic").clone()
     }
 
-    pub fn complaints(&self) -> String {
-        self.complaints.lock().expect("no panic").join("\n")
+    pub fn errors(&self) -> String {
+        self.errors.lock().expect("no panic").join("\n")
     }
 
     /// The value of a metric by its name and labels as they are written.
@@ -231,7 +231,7 @@ impl Service {
         assert!(sent.success());
     }
 
-    /// Waits for the end that it was told of.
+    /// Waits until it ends, after a signal.
     pub fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the service ends", || {
@@ -249,7 +249,7 @@ impl Drop for Service {
         if std::thread::panicking() {
             let lines = self.raw_log();
             println!("the end of the log:\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
-            println!("its complaints: {}", self.complaints());
+            println!("its standard error: {}", self.errors());
         }
     }
 }
@@ -264,7 +264,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it has an address").port()
 }
 
-/// One connection a request.
+/// A client that opens a connection for each request.
 pub fn agent() -> Agent {
     let config = Agent::config_builder().http_status_as_error(false).max_idle_connections(0);
     config.timeout_global(Some(Duration::from_secs(60))).build().into()
@@ -292,7 +292,7 @@ impl Answer {
         Self { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
-    /// A field; empty where there is none.
+    /// The value of a field; empty if it is missing.
     pub fn field(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }

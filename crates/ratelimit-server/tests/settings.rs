@@ -1,11 +1,11 @@
-//! Settings: where they come from, which goes first, and what is said of a wrong one.
+//! The settings: their sources, which source overrides which, and the message for a wrong value.
 
 use ratelimit_harness::eventually;
 
 use crate::service::{server, Settings};
 
 #[test]
-fn a_flag_goes_before_the_environment_and_that_before_the_file() {
+fn flags_override_the_environment_and_it_overrides_the_file() {
     let limit = |settings: Settings| {
         let service = settings.start();
         service.get("/").field("ratelimit-policy").to_owned()
@@ -19,7 +19,7 @@ fn a_flag_goes_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
-fn host_and_port_name_the_server_too() {
+fn the_server_can_be_named_by_host_and_port() {
     let server = server();
     let settings = Settings::bare().set("REDIS_HOST", "127.0.0.1").set("REDIS_PORT", server.port());
     let settings = settings.set("PORT", 0).set("LOG_FORMAT", "json").set("REDIS_DEADLINE", "20s");
@@ -31,7 +31,7 @@ fn host_and_port_name_the_server_too() {
 }
 
 #[test]
-fn user_password_and_database_reach_the_server_and_no_secret_reaches_the_log() {
+fn credentials_reach_the_server_and_not_the_log() {
     let server = server();
     server.connect().must("ACL SETUSER limiter on >hush-hush ~* +@all");
     let url = |password| format!("redis://limiter:{password}@127.0.0.1:{}/3", server.port());
@@ -45,13 +45,13 @@ fn user_password_and_database_reach_the_server_and_no_secret_reaches_the_log() {
     let wrong = wrong.set("START_DEADLINE", 0).start();
     eventually("the log says so", || !wrong.log("the backend does not answer").is_empty());
     let answers = wrong.get("/readyz").body + &wrong.post("/v1/check", "{}").body;
-    for said in [service.raw_log().join("\n"), wrong.raw_log().join("\n"), answers] {
-        assert!(!said.contains("hush"), "{said}");
+    for message in [service.raw_log().join("\n"), wrong.raw_log().join("\n"), answers] {
+        assert!(!message.contains("hush"), "{message}");
     }
 }
 
 #[test]
-fn a_wrong_value_stops_the_start_by_variable_and_rule() {
+fn a_wrong_value_stops_the_start_with_variable_and_rule() {
     let integer = "must be an integer between";
     let time = "must be an integer with an optional unit ms, s, m, h or d, between 1ms and 366d";
     let cases = [
@@ -89,32 +89,38 @@ fn a_wrong_value_stops_the_start_by_variable_and_rule() {
         ("SHUTDOWN_DEADLINE", "soon", time),
     ];
     for (variable, value, rule) in cases {
-        let (code, said) = Settings::bare().set(variable, value).refusal();
-        assert_eq!(code, 2, "{variable}={value}: {said}");
-        let named = said.starts_with(&format!("error: {variable}"));
-        assert!(named && said.contains(rule), "{variable}={value}: {said}");
+        let (code, message) = Settings::bare().set(variable, value).refusal();
+        assert_eq!(code, 2, "{variable}={value}: {message}");
+        let named = message.starts_with(&format!("error: {variable}"));
+        assert!(named && message.contains(rule), "{variable}={value}: {message}");
     }
 }
 
 #[test]
 fn a_wrong_secret_is_not_repeated() {
-    let (_, said) = Settings::bare().set("REDIS_URL", "http://u:hush@h").refusal();
-    assert!(said.starts_with("error: REDIS_URL must be") && !said.contains("hush"), "{said}");
-    let (_, said) = Settings::bare().file(".env", "REDIS_URL=hush hush 'hush\n").refusal();
-    assert!(said.starts_with("error: .env must have lines") && !said.contains("hush"), "{said}");
+    let (_, message) = Settings::bare().set("REDIS_URL", "http://u:hush@h").refusal();
+    assert!(
+        message.starts_with("error: REDIS_URL must be") && !message.contains("hush"),
+        "{message}"
+    );
+    let (_, message) = Settings::bare().file(".env", "REDIS_URL=hush hush 'hush\n").refusal();
+    assert!(
+        message.starts_with("error: .env must have lines") && !message.contains("hush"),
+        "{message}"
+    );
     let help = Settings::bare().set("REDIS_URL", "hush").set("HASH_SECRET", "hush").flag("--help");
     let help = String::from_utf8(help.output().stdout).expect("text");
     assert!(help.contains("REDIS_URL") && !help.contains("hush"));
 }
 
 #[test]
-fn an_unknown_flag_and_a_taken_port_are_said() {
-    let (code, said) = Settings::bare().flag("--rate-limits=5").refusal();
-    assert!(code == 2 && said.contains("--rate-limit"), "{said}");
+fn an_unknown_flag_and_a_taken_port_are_reported() {
+    let (code, message) = Settings::bare().flag("--rate-limits=5").refusal();
+    assert!(code == 2 && message.contains("--rate-limit"), "{message}");
     let first = Settings::memory().start();
-    let (code, said) = Settings::memory().set("PORT", first.port()).refusal();
+    let (code, message) = Settings::memory().set("PORT", first.port()).refusal();
     assert!(
-        code == 1 && said.contains("BIND, PORT 127.0.0.1:") && said.contains("in use"),
-        "{said}"
+        code == 1 && message.contains("BIND, PORT 127.0.0.1:") && message.contains("in use"),
+        "{message}"
     );
 }

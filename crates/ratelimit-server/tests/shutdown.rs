@@ -1,4 +1,4 @@
-//! The end: what was begun is finished, and nobody waits for ever.
+//! The end: requests that have begun are finished, and no wait is endless.
 
 use std::io::{BufRead, BufReader, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -31,8 +31,8 @@ fn under_load_no_request_is_lost() {
     }
 }
 
-/// Sends requests until the port is closed. A refused connection is the end, also where the system had
-/// queued it when the port was closed; any other that ends without an answer is a loss.
+/// Sends requests until the port is closed. A refused connection is the end, even if the system had
+/// queued it when the port was closed. Any other connection without an answer is a loss.
 fn load(port: u16, keeps_alive: bool, answered: &AtomicUsize, stop: &AtomicBool) {
     let connect = || {
         let stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
@@ -67,7 +67,7 @@ fn read_answer(connection: &mut BufReader<std::net::TcpStream>) -> (u16, bool) {
 }
 
 #[test]
-fn a_body_on_its_way_is_waited_for() {
+fn the_end_waits_for_a_body_on_its_way() {
     let mut service = Settings::memory().start();
     let body = r#"{"key":"k","limit":1,"window":60}"#;
     let mut connection = BufReader::new(service.connect());
@@ -88,7 +88,7 @@ fn a_body_on_its_way_is_waited_for() {
 }
 
 #[test]
-fn who_never_finishes_is_cut_off_at_the_deadline() {
+fn a_request_that_never_finishes_is_cut_off_at_the_deadline() {
     let mut service = Settings::memory().set("SHUTDOWN_DEADLINE", "300ms").start();
     let mut connection = service.connect();
     let head =
@@ -103,7 +103,7 @@ fn who_never_finishes_is_cut_off_at_the_deadline() {
 }
 
 #[test]
-fn idle_connections_and_none_do_not_delay_the_end() {
+fn idle_connections_do_not_delay_the_end() {
     let mut service = Settings::memory().start();
     let agent: Agent = Agent::new_with_defaults();
     let url = format!("http://127.0.0.1:{}/healthz", service.port());

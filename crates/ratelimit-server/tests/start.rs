@@ -1,4 +1,4 @@
-//! The start: a server that is not there yet is waited for, and one that refuses is not.
+//! The start: the service waits for a server that is not up yet, but not for one that rejects it.
 
 use std::net::TcpStream;
 
@@ -10,7 +10,7 @@ use crate::service::{free_port, server, Service, Settings};
 const CHECK: &str = r#"{"key":"k","limit":100,"window":60}"#;
 const WAITING: &str = "waiting for Redis";
 
-/// A server that was there and is not now; its port stays its own.
+/// A server that has ended; its port stays reserved for it.
 fn gone() -> Server {
     let mut server = server();
     server.kill();
@@ -27,7 +27,7 @@ fn waits(service: &Service, lines: usize) {
 }
 
 #[test]
-fn a_server_that_comes_late_is_waited_for_by_a_line_a_second_on_a_closed_port() {
+fn waits_for_a_late_server_with_a_closed_port_and_a_log_line() {
     let mut server = gone();
     let port = free_port();
     let mut service = at(&server).set("PORT", port).set("START_DEADLINE", "10m").begin();
@@ -46,7 +46,7 @@ fn a_server_that_comes_late_is_waited_for_by_a_line_a_second_on_a_closed_port() 
 }
 
 #[test]
-fn a_server_that_hangs_is_waited_for() {
+fn waits_for_a_hanging_server() {
     let server = server();
     server.pause();
     let mut service = at(&server).set("START_DEADLINE", "10m").begin();
@@ -58,7 +58,7 @@ fn a_server_that_hangs_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_loads_its_data_is_waited_for() {
+fn waits_for_a_server_that_loads_its_data() {
     let server = server();
     let mut connection = server.connect();
     connection.must("DEBUG POPULATE 8000 key 100");
@@ -80,7 +80,7 @@ fn a_server_that_loads_its_data_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_does_not_come_ends_the_start_by_1_and_says_where_and_why() {
+fn after_the_deadline_ends_with_1_and_the_reason() {
     let port = free_port();
     for (url, place) in [
         (format!("redis://u:hush@127.0.0.1:{port}"), format!("127.0.0.1:{port}")),
@@ -89,18 +89,18 @@ fn a_server_that_does_not_come_ends_the_start_by_1_and_says_where_and_why() {
     ] {
         let mut service = Settings::at(&url).set("START_DEADLINE", "3s").begin();
         assert_eq!(service.ended().code(), Some(1), "{url}");
-        eventually("it said that it waits", || (1..=2).contains(&service.log(WAITING).len()));
-        eventually("it says why", || !service.complaints().is_empty());
-        let said = service.complaints();
-        assert!(said.starts_with(&format!("error: {place}")), "{said}");
-        assert!(said.contains("has not answered within 3s (START_DEADLINE): "), "{said}");
-        assert!(said.contains("refused") || url.contains("sentinel"), "{said}");
-        assert!(!(said + &service.raw_log().join("")).contains("hush"));
+        eventually("the log shows that it waits", || (1..=2).contains(&service.log(WAITING).len()));
+        eventually("it says why", || !service.errors().is_empty());
+        let message = service.errors();
+        assert!(message.starts_with(&format!("error: {place}")), "{message}");
+        assert!(message.contains("has not answered within 3s (START_DEADLINE): "), "{message}");
+        assert!(message.contains("refused") || url.contains("sentinel"), "{message}");
+        assert!(!(message + &service.raw_log().join("")).contains("hush"));
     }
 }
 
 #[test]
-fn a_server_that_wants_another_password_ends_the_start_at_once() {
+fn a_wrong_password_ends_the_start_at_once() {
     let server = server();
     server.connect().must("CONFIG SET requirepass right-hush");
     let port = server.port();
@@ -113,40 +113,40 @@ fn a_server_that_wants_another_password_ends_the_start_at_once() {
         format!("redis-cluster://:wrong-hush@127.0.0.1:{port}"),
         format!("redis-sentinel://:wrong-hush@127.0.0.1:{sentinel}/mymaster"),
     ] {
-        let (code, said) = Settings::at(&url).set("START_DEADLINE", "10m").refusal();
+        let (code, message) = Settings::at(&url).set("START_DEADLINE", "10m").refusal();
         assert_eq!(code, 1, "{url}");
-        assert!(said.contains("refuses this service (REDIS_URL has user and password)"), "{said}");
-        assert!(!said.contains("hush"), "{said}");
+        assert!(message.contains("rejects the user or the password of REDIS_URL"), "{message}");
+        assert!(!message.contains("hush"), "{message}");
     }
     let right = Settings::at(&format!("redis://:right-hush@127.0.0.1:{port}")).start();
     assert_eq!(right.check(CHECK)["source"], "module");
 }
 
 #[test]
-fn a_wrong_setting_is_told_before_any_server_is_waited_for() {
+fn a_wrong_setting_is_reported_before_waiting() {
     let server = gone();
     let waiting = || at(&server).set("START_DEADLINE", "10m");
-    let (_, said) = waiting().set("POLICIES", "none.toml").refusal();
-    assert!(said.contains("POLICIES none.toml"), "{said}");
+    let (_, message) = waiting().set("POLICIES", "none.toml").refusal();
+    assert!(message.contains("POLICIES none.toml"), "{message}");
     let other = Settings::memory().start();
-    let (_, said) = waiting().set("PORT", other.port()).refusal();
-    assert!(said.contains("in use"), "{said}");
+    let (_, message) = waiting().set("PORT", other.port()).refusal();
+    assert!(message.contains("in use"), "{message}");
 }
 
 #[test]
-fn a_signal_ends_the_waiting() {
+fn a_signal_ends_the_wait() {
     let server = gone();
     for signal in ["-TERM", "-INT"] {
         let mut service = at(&server).set("START_DEADLINE", "10m").begin();
         waits(&service, 1);
         service.signal(signal);
         assert!(service.ended().success());
-        assert_eq!(service.complaints(), "");
+        assert_eq!(service.errors(), "");
     }
 }
 
 #[test]
-fn without_a_deadline_and_in_memory_nothing_is_waited_for() {
+fn does_not_wait_without_a_deadline_or_in_memory() {
     let server = gone();
     let local = at(&server).set("START_DEADLINE", 0).start();
     assert_eq!(local.check(CHECK)["source"], "local");
@@ -158,7 +158,7 @@ fn without_a_deadline_and_in_memory_nothing_is_waited_for() {
 }
 
 #[test]
-fn a_user_without_the_right_to_ping_finds_the_server_there() {
+fn a_user_without_the_right_to_ping_can_start() {
     let server = Setup::module(&servers()[0]).start();
     server.connect().must("ACL SETUSER limiter on >x ~* +ratelimit.check +ratelimit.peek");
     let service = Settings::at(&format!("redis://limiter:x@127.0.0.1:{}", server.port())).start();

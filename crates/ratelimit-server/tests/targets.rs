@@ -1,4 +1,4 @@
-//! What REDIS_URL can name: a server by TLS, a cluster, a master that sentinels watch.
+//! The targets of REDIS_URL: a server by TLS, a cluster, a master that sentinels watch.
 
 use std::fs;
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ pub fn decides_by_the_module(service: &Service) {
 }
 
 #[test]
-fn a_server_is_asked_by_tls_if_its_certificate_is_trusted() {
+fn connects_by_tls_if_the_certificate_is_trusted() {
     let dir = tempfile::tempdir().expect("a directory");
     let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("cert.pem"));
     make_certificate(&key, &certificate);
@@ -50,7 +50,7 @@ fn a_server_is_asked_by_tls_if_its_certificate_is_trusted() {
     assert_eq!(strict.get("/readyz").status, 503);
 }
 
-/// For localhost, and vouched for by itself.
+/// A self-signed certificate for localhost.
 fn make_certificate(key: &Path, certificate: &Path) {
     let made = Command::new("openssl")
         .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split(' '))
@@ -66,7 +66,7 @@ fn make_certificate(key: &Path, certificate: &Path) {
 }
 
 #[test]
-fn a_cluster_is_asked_at_the_node_of_each_key() {
+fn a_cluster_decides_at_the_node_of_each_key() {
     let cluster = Cluster::start(&Setup::module(&servers()[0]));
     let port = cluster.nodes[1].port();
     let service = Settings::at(&format!("redis-cluster://127.0.0.1:{port}")).start();
@@ -81,7 +81,7 @@ fn a_cluster_is_asked_at_the_node_of_each_key() {
     assert_eq!(cluster.nodes.iter().map(keys).sum::<i64>(), 51);
 }
 
-/// A process that watches one master. Ends with its handle.
+/// A Sentinel that watches one master. Dropping the handle ends it.
 struct Sentinel {
     process: Child,
     port: u16,
@@ -119,17 +119,17 @@ impl Drop for Sentinel {
     }
 }
 
-/// At the change itself a server closes its connections, with or without an answer.
+/// A server that changes its role closes its connections, with or without an answer.
 fn is_master(server: &Server) -> bool {
-    let asked =
+    let reply =
         Connection::open(server.port()).and_then(|mut c| c.try_call(&["INFO", "replication"]));
-    asked.is_ok_and(|reply| {
+    reply.is_ok_and(|reply| {
         matches!(&reply, Reply::Bytes(_)) && reply.text().contains("role:master")
     })
 }
 
 #[test]
-fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
+fn follows_the_master_that_a_sentinel_names() {
     let master = Setup::module(&servers()[0]).start();
     let replica = Setup::module(&servers()[0]).start();
     follow(&mut replica.connect(), &master);
@@ -151,7 +151,7 @@ fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
     let count =
         || replica.connect().must("GET ratelimit:k:fixed").text().parse::<i64>().unwrap_or(0);
     let at_failover = count();
-    eventually("the new master is asked", || {
+    eventually("the new master decides", || {
         service.check(CHECK);
         count() > at_failover
     });
@@ -161,7 +161,7 @@ fn the_master_that_a_sentinel_names_is_asked_and_after_a_failover_the_next() {
 }
 
 #[test]
-fn a_master_that_hangs_is_given_up_for_the_one_that_the_sentinel_names_next() {
+fn leaves_a_hanging_master_for_the_next_one() {
     let master = Setup::module(&servers()[0]).start();
     let replica = Setup::module(&servers()[0]).start();
     follow(&mut replica.connect(), &master);

@@ -1,5 +1,5 @@
-//! Calls that are made at the same moment go to Redis together: one write and one read for all of
-//! them, here and there.
+//! Commands that are sent at the same moment go to Redis as one pipeline: one write and one read for
+//! all of them, in this process and in the server.
 
 use std::mem;
 
@@ -9,63 +9,63 @@ use ratelimit_client::redis::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// More calls go in several parts, so that the first are answered while the others are sent.
-const MOST: usize = 64;
+/// More commands go in several batches, so that the first are answered while the others are sent.
+const MAX_BATCH: usize = 64;
 
-/// A connection to one server; cloned cheaply. Calls of all its clones are joined.
+/// A connection to one server, cheap to clone. The commands of all clones share pipelines.
 #[derive(Clone)]
-pub(crate) struct Together<C> {
-    calls: mpsc::UnboundedSender<Asked>,
+pub(crate) struct Coalesced<C> {
+    queue: mpsc::UnboundedSender<Queued>,
     connection: C,
 }
 
-struct Asked {
+struct Queued {
     command: Cmd,
     answer: oneshot::Sender<RedisResult<Value>>,
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> Together<C> {
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> Coalesced<C> {
     pub(crate) fn over(connection: C) -> Self {
-        let (calls, asked) = mpsc::unbounded_channel();
-        tokio::spawn(join(asked, connection.clone()));
-        Self { calls, connection }
+        let (queue, queued) = mpsc::unbounded_channel();
+        tokio::spawn(send_all(queued, connection.clone()));
+        Self { queue, connection }
     }
 
-    async fn ask(&self, command: Cmd) -> RedisResult<Value> {
+    async fn send(&self, command: Cmd) -> RedisResult<Value> {
         let (answer, answered) = oneshot::channel();
-        let is_sent = self.calls.send(Asked { command, answer }).is_ok();
+        let is_queued = self.queue.send(Queued { command, answer }).is_ok();
         match answered.await {
-            Ok(result) if is_sent => result,
+            Ok(result) if is_queued => result,
             _ => Err((ErrorKind::Io, "the connection has ended").into()),
         }
     }
 }
 
-/// Until nobody is left who could ask. A part does not wait for the answers to the one before.
-async fn join<C>(mut asked: mpsc::UnboundedReceiver<Asked>, connection: C)
+/// Runs until the last clone is dropped. A batch does not wait for the answers to the batch before it.
+async fn send_all<C>(mut queued: mpsc::UnboundedReceiver<Queued>, connection: C)
 where
     C: ConnectionLike + Clone + Send + 'static,
 {
-    let mut part = Vec::with_capacity(MOST);
-    while let Some(first) = asked.recv().await {
-        part.push(first);
-        // The requests that have arrived with this one are looked at before this goes on.
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while let Some(first) = queued.recv().await {
+        batch.push(first);
+        // Requests that arrived with this one get the time to queue their commands.
         tokio::task::yield_now().await;
-        while part.len() < MOST {
-            let Ok(next) = asked.try_recv() else { break };
-            part.push(next);
+        while batch.len() < MAX_BATCH {
+            let Ok(next) = queued.try_recv() else { break };
+            batch.push(next);
         }
-        let part = mem::replace(&mut part, Vec::with_capacity(MOST));
-        tokio::spawn(send(part, connection.clone()));
+        let batch = mem::replace(&mut batch, Vec::with_capacity(MAX_BATCH));
+        tokio::spawn(send_batch(batch, connection.clone()));
     }
 }
 
-/// Who has given up meanwhile is not asked for.
-async fn send(mut part: Vec<Asked>, mut connection: impl ConnectionLike) {
-    part.retain(|asked| !asked.answer.is_closed());
-    let mut pipeline = Pipeline::with_capacity(part.len());
-    let mut answers = Vec::with_capacity(part.len());
-    for Asked { command, answer } in part {
+/// Leaves out commands whose caller has given up.
+async fn send_batch(mut batch: Vec<Queued>, mut connection: impl ConnectionLike) {
+    batch.retain(|queued| !queued.answer.is_closed());
+    let mut pipeline = Pipeline::with_capacity(batch.len());
+    let mut answers = Vec::with_capacity(batch.len());
+    for Queued { command, answer } in batch {
         pipeline.add_command(command);
         answers.push(answer);
     }
@@ -76,13 +76,13 @@ async fn send(mut part: Vec<Asked>, mut connection: impl ConnectionLike) {
     let result = tokio::select! {
         biased;
         result = connection.req_packed_commands(&pipeline, 0, number) => result,
-        // To be given up tells some connections that their server hangs.
-        () = all_give_up(&mut answers) => return,
+        // Dropping the request lets a Sentinel connection notice that its server hangs.
+        () = all_closed(&mut answers) => return,
     };
     match result {
         Ok(values) => {
             for (answer, value) in answers.into_iter().zip(values) {
-                // Whoever asked may be gone by now.
+                // Fails if the caller has given up, which is fine.
                 let _ = answer.send(Ok(value));
             }
         }
@@ -90,7 +90,8 @@ async fn send(mut part: Vec<Asked>, mut connection: impl ConnectionLike) {
     }
 }
 
-async fn all_give_up(answers: &mut [oneshot::Sender<RedisResult<Value>>]) {
+/// Waits until every caller has given up.
+async fn all_closed(answers: &mut [oneshot::Sender<RedisResult<Value>>]) {
     for answer in answers {
         answer.closed().await;
     }
@@ -102,9 +103,9 @@ fn fail(answers: Vec<oneshot::Sender<RedisResult<Value>>>, error: &RedisError) {
     }
 }
 
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> ConnectionLike for Together<C> {
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> ConnectionLike for Coalesced<C> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.ask(command.clone()))
+        Box::pin(self.send(command.clone()))
     }
 
     fn req_packed_commands<'a>(

@@ -1,39 +1,39 @@
-//! Whether the process lives, and whether it can decide.
+//! Whether the backend can decide, asked once a second.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ratelimit_client::{Policy, Source};
+use ratelimit_client::{Limiter, Policy, Source};
 
-use crate::app::App;
-use crate::settings::OnRedisFailure;
+use crate::settings::{OnRedisFailure, Settings};
+use crate::sync::lock;
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE: Policy = Policy::fixed(1, Duration::from_secs(1));
-/// Behind the prefix; only looked at, never written.
+/// Comes after the prefix. It is only read, never written.
 const PROBE_KEY: &str = "probe";
 
-/// What the last look at the backend said.
+/// The result of the last probe.
 #[derive(Default)]
 pub(crate) struct Health {
-    /// 1 or 0, for the metrics.
-    is_up: Arc<AtomicU64>,
+    /// Shared with the metrics.
+    is_up: Arc<AtomicBool>,
     has_been_up: AtomicBool,
-    /// `None` before the first look.
+    /// `None` before the first probe.
     last: Mutex<Option<Result<(), String>>>,
 }
 
 impl Health {
-    pub(crate) fn is_up(&self) -> Arc<AtomicU64> {
+    pub(crate) fn is_up(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_up)
     }
 
-    /// Whether it is another state than the last.
+    /// Returns whether the state has changed.
     fn set(&self, state: Result<(), String>) -> bool {
-        self.is_up.store(state.is_ok().into(), Relaxed);
+        self.is_up.store(state.is_ok(), Relaxed);
         self.has_been_up.fetch_or(state.is_ok(), Relaxed);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let was_ok = last.as_ref().map(Result::is_ok);
         let changed = was_ok != Some(state.is_ok());
         *last = Some(state);
@@ -45,39 +45,42 @@ impl Health {
     }
 
     pub(crate) fn why_not(&self) -> Option<String> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = lock(&self.last);
         match &*last {
             None => Some("not asked yet".to_owned()),
             Some(state) => state.as_ref().err().cloned(),
         }
     }
-}
 
-/// Asks the backend each second for what it must be able to do: a decision.
-pub(crate) async fn keep_looking(app: &App) {
-    loop {
-        look(app).await;
-        tokio::time::sleep(PROBE_EVERY).await;
+    /// Asks the backend each second for a decision, which counts nothing.
+    pub(crate) async fn keep_looking(&self, limiter: &Limiter, settings: &Settings) {
+        loop {
+            let state = probe(limiter).await;
+            let why = state.as_ref().err().cloned();
+            if self.set(state) {
+                report(settings, why);
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
     }
 }
 
-async fn look(app: &App) {
-    let state = match app.limiter.peek(PROBE_KEY, &PROBE).await {
+async fn probe(limiter: &Limiter) -> Result<(), String> {
+    match limiter.peek(PROBE_KEY, &PROBE).await {
         Ok(answer) => match answer.source {
             Source::Local(failure) | Source::FailedOpen(failure) => Err(failure.to_string()),
             _ => Ok(()),
         },
         Err(error) => Err(error.to_string()),
-    };
-    let why = state.as_ref().err().cloned();
-    if !app.health.set(state) {
-        return;
     }
-    let backend = app.settings.target.name();
+}
+
+fn report(settings: &Settings, why: Option<String>) {
+    let backend = settings.target.name();
     match why {
         None => tracing::info!(backend, "the backend answers"),
         Some(why) => {
-            let meanwhile = meanwhile(app.settings.on_failure);
+            let meanwhile = meanwhile(settings.on_failure);
             tracing::warn!(backend, why, meanwhile, "the backend does not answer");
         }
     }
@@ -85,8 +88,8 @@ async fn look(app: &App) {
 
 pub(crate) fn meanwhile(on_failure: OnRedisFailure) -> &'static str {
     match on_failure {
-        OnRedisFailure::Local => "this instance's share of each limit",
-        OnRedisFailure::Open => "all are allowed",
-        OnRedisFailure::Closed => "none is allowed",
+        OnRedisFailure::Local => "each instance allows its share of each limit",
+        OnRedisFailure::Open => "every request is allowed",
+        OnRedisFailure::Closed => "no request is allowed",
     }
 }

@@ -1,7 +1,7 @@
-//! A connection that is made in the background.
+//! A connection that is made in the background, for the client of a cluster.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ratelimit_client::redis::aio::ConnectionLike;
@@ -9,58 +9,53 @@ use ratelimit_client::redis::{
     Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
 };
 
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+use crate::sync::lock;
 
-/// A connection that cannot be made without its server: until it is there every call fails at once,
-/// by what the last attempt met.
-pub(super) struct Late<C>(Arc<Slot<C>>);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-struct Slot<C> {
+/// Connects in the background, again and again until it succeeds. Until then every call fails at once
+/// with the error of the last attempt.
+pub(super) struct LazyConnection<C>(Arc<Shared<C>>);
+
+struct Shared<C> {
     connection: OnceLock<C>,
-    why_not: Mutex<RedisError>,
+    last_error: Mutex<RedisError>,
 }
 
-impl<C> Clone for Late<C> {
+impl<C> Clone for LazyConnection<C> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<C: Clone + Send + Sync + 'static> Late<C> {
-    pub(super) fn when<F, Connecting>(connect: F) -> Self
+impl<C: Clone + Send + Sync + 'static> LazyConnection<C> {
+    pub(super) fn connect_by<F, Connecting>(connect: F) -> Self
     where
         F: Fn() -> Connecting + Send + 'static,
         Connecting: Future<Output = RedisResult<C>> + Send,
     {
         let not_yet = RedisError::from((ErrorKind::Io, "not connected yet"));
-        let slot = Slot { connection: OnceLock::new(), why_not: Mutex::new(not_yet) };
-        let late = Self(Arc::new(slot));
-        let slot = Arc::clone(&late.0);
+        let shared = Shared { connection: OnceLock::new(), last_error: Mutex::new(not_yet) };
+        let lazy = Self(Arc::new(shared));
+        let shared = Arc::clone(&lazy.0);
         tokio::spawn(async move {
             loop {
                 match connect().await {
-                    Ok(connection) => return drop(slot.connection.set(connection)),
-                    Err(error) => slot.fails(error),
+                    Ok(connection) => return drop(shared.connection.set(connection)),
+                    Err(error) => *lock(&shared.last_error) = error,
                 }
-                tokio::time::sleep(TRY_AGAIN_AFTER).await;
+                tokio::time::sleep(RETRY_AFTER).await;
             }
         });
-        late
+        lazy
     }
 
     fn connection(&self) -> RedisResult<C> {
-        let why_not = || self.0.why_not.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.0.connection.get().cloned().ok_or_else(why_not)
+        self.0.connection.get().cloned().ok_or_else(|| lock(&self.0.last_error).clone())
     }
 }
 
-impl<C> Slot<C> {
-    fn fails(&self, error: RedisError) {
-        *self.why_not.lock().unwrap_or_else(PoisonError::into_inner) = error;
-    }
-}
-
-impl<C: ConnectionLike + Clone + Send + Sync + 'static> ConnectionLike for Late<C> {
+impl<C: ConnectionLike + Clone + Send + Sync + 'static> ConnectionLike for LazyConnection<C> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move { self.connection()?.req_packed_command(command).await })
     }

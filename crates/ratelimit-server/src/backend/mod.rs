@@ -1,4 +1,4 @@
-//! The limiter of these settings, over a connection that may come later and comes back by itself.
+//! The limiter of the settings, over a connection to Redis that is made again after a loss.
 
 mod coalesce;
 pub(crate) mod health;
@@ -21,55 +21,55 @@ use ratelimit_client::redis::{
 use ratelimit_client::{Builder, Limiter, OnFailure, SentinelConnection};
 
 use crate::settings::{OnRedisFailure, Settings};
-use coalesce::Together;
-use lazy::Late;
+use coalesce::Coalesced;
+use lazy::LazyConnection;
 use target::{Sentinels, Target};
 
-/// Longer than a check may take: a new connection has more to do.
+/// Longer than the deadline of a check: a new connection takes more steps.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-/// Denied keys that are known here: some 200 bytes each.
-const MOST_DENIALS: usize = 100_000;
+/// Denied keys to remember: about 200 bytes each.
+const MAX_DENIALS: usize = 100_000;
 
-/// What decides, and what tells whether its Redis is there.
+/// What the settings ask for.
 pub(crate) struct Backend {
     pub(crate) limiter: Limiter,
-    /// `None` where there is no Redis.
+    /// `None` without a Redis.
     pub(crate) ping: Option<Ping>,
 }
 
-/// Asks Redis, over the limiter's own connection, for a sign of life.
+/// Sends PING to Redis over the limiter's own connection.
 pub(crate) type Ping = Box<dyn Fn() -> BoxFuture<'static, RedisResult<()>>>;
 
-/// `Err`: the settings cannot be used. A server that is not there is no error.
+/// `Err`: the settings cannot be used. A server that is not up yet is no error.
 pub(crate) fn open(settings: &Settings) -> Result<Backend, String> {
     let (builder, ping) = match &settings.target {
         Target::Memory => (Limiter::memory(settings.memory_keys), None),
-        Target::Server(info) => over(server(info).map(Together::over), settings)?,
-        Target::Cluster(nodes) => over(cluster(nodes), settings)?,
-        Target::Sentinel(named) => over(sentinel(named).map(Together::over), settings)?,
+        Target::Server(info) => limiter_over(server(info).map(Coalesced::over), settings)?,
+        Target::Cluster(nodes) => limiter_over(cluster(nodes), settings)?,
+        Target::Sentinel(named) => limiter_over(sentinel(named).map(Coalesced::over), settings)?,
     };
     let builder = builder.prefix(&settings.key_prefix).suffix_by_algorithm();
     let limiter = match settings.remember_denials {
-        Some(longest) => builder.remember_denials(MOST_DENIALS, longest).build(),
+        Some(longest) => builder.remember_denials(MAX_DENIALS, longest).build(),
         None => builder.build(),
     };
     Ok(Backend { limiter, ping })
 }
 
-fn over(
+fn limiter_over(
     connection: RedisResult<impl ConnectionLike + Clone + Send + Sync + 'static>,
     settings: &Settings,
 ) -> Result<(Builder, Option<Ping>), String> {
-    let connection = connection.map_err(|error| refused(&error))?;
-    let asked = connection.clone();
+    let connection = connection.map_err(|error| unusable(&error))?;
+    let to_ping = connection.clone();
     let ping: Ping = Box::new(move || {
-        let mut connection = asked.clone();
+        let mut connection = to_ping.clone();
         Box::pin(async move { redis::cmd("PING").query_async(&mut connection).await })
     });
     Ok((Limiter::redis(connection, on_failure(settings)), Some(ping)))
 }
 
-fn refused(error: &RedisError) -> String {
+fn unusable(error: &RedisError) -> String {
     format!("REDIS_URL cannot be used: {:?}", error.kind())
 }
 
@@ -84,8 +84,8 @@ fn on_failure(settings: &Settings) -> OnFailure {
     }
 }
 
-/// Connects at the first call, and anew at each call after a loss; the circuit breaker bounds how
-/// often.
+/// Connects at the first call, and again at each call after a loss. The limiter's circuit breaker
+/// bounds how often that is.
 fn server(info: &ConnectionInfo) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_number_of_retries(0)
@@ -95,14 +95,14 @@ fn server(info: &ConnectionInfo) -> RedisResult<ConnectionManager> {
     ConnectionManager::new_lazy_with_config(Client::open(info.clone())?, config)
 }
 
-fn cluster(nodes: &[ConnectionInfo]) -> RedisResult<Late<impl ConnectionLike + Clone>> {
+fn cluster(nodes: &[ConnectionInfo]) -> RedisResult<LazyConnection<impl ConnectionLike + Clone>> {
     let client = ClusterClientBuilder::new(nodes.to_vec())
         .tcp_settings(target::tcp_settings())
         .connection_timeout(CONNECT_WITHIN)
         .response_timeout(CONNECT_WITHIN)
         .retries(1)
         .build()?;
-    Ok(Late::when(move || {
+    Ok(LazyConnection::connect_by(move || {
         let client = client.clone();
         async move { client.get_async_connection().await }
     }))

@@ -1,4 +1,4 @@
-//! The start: a Redis that is not there yet is waited for, within a deadline.
+//! The start: waits for Redis, up to a deadline.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -8,16 +8,15 @@ use ratelimit_client::redis::RedisError;
 use crate::backend::Ping;
 use crate::settings::Settings;
 
-/// How soon Redis is asked again.
-const ASK_EVERY: Duration = Duration::from_millis(100);
-const TELL_EVERY: Duration = Duration::from_secs(1);
-/// Of these says an error that it is about user or password. The cluster's client hands on a node's
-/// error as text alone, so that text is what is looked at.
-const OF_PASSWORDS: [&str; 3] = ["AuthenticationFailed", "NOAUTH", "WRONGPASS"];
-/// A Redis that answers so does answer: what the user may not do is told by what it does.
+const PING_EVERY: Duration = Duration::from_millis(100);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Words by which an error is recognised as a login failure. The cluster's client passes a node's
+/// error on as text only, so the text is searched.
+const LOGIN_FAILURES: [&str; 3] = ["AuthenticationFailed", "NOAUTH", "WRONGPASS"];
+/// This error still proves that Redis is up; missing rights show at the first check.
 const NO_PERMISSION: &str = "NOPERM";
 
-/// `Err`: it has not come within the deadline, or it refuses user and password, which waiting does
+/// `Err`: Redis has not answered by the deadline, or it rejects user and password, which waiting does
 /// not change.
 pub(crate) async fn wait_for_redis(settings: &Settings, ping: Option<Ping>) -> Result<(), String> {
     let (Some(ping), Some(within)) = (ping, settings.start_deadline) else { return Ok(()) };
@@ -25,42 +24,45 @@ pub(crate) async fn wait_for_redis(settings: &Settings, ping: Option<Ping>) -> R
     let why = RefCell::new("no answer yet".to_owned());
     tokio::select! {
         answered = answers(&ping, &why) => {
-            answered.map_err(|error| format!("{name} refuses this service (REDIS_URL has user and password): {error}"))
+            answered.map_err(|error| {
+                format!("{name} rejects the user or the password of REDIS_URL: {error}")
+            })
         }
-        () = tell(&name, &why, within) => {
+        () = report(&name, &why, within) => {
             let why = why.borrow();
             Err(format!("{name} has not answered within {within:?} (START_DEADLINE): {why}"))
         }
     }
 }
 
-/// Until it answers. `Err`: it refuses user and password.
+/// Until it answers. `Err`: it rejects user and password.
 async fn answers(ping: &Ping, why: &RefCell<String>) -> Result<(), RedisError> {
     loop {
         let Err(error) = ping().await else { return Ok(()) };
-        let said = error.to_string();
-        if OF_PASSWORDS.iter().any(|word| said.contains(word)) {
+        let message = error.to_string();
+        if LOGIN_FAILURES.iter().any(|word| message.contains(word)) {
             return Err(error);
         }
         if error.code() == Some(NO_PERMISSION) {
             return Ok(());
         }
-        why.replace(said);
-        tokio::time::sleep(ASK_EVERY).await;
+        why.replace(message);
+        tokio::time::sleep(PING_EVERY).await;
     }
 }
 
-/// A line each second, until the deadline.
-async fn tell(server: &str, why: &RefCell<String>, within: Duration) {
+/// Logs a line each second, until the deadline.
+async fn report(server: &str, why: &RefCell<String>, within: Duration) {
     let start = Instant::now();
     loop {
         let left = within.saturating_sub(start.elapsed());
-        tokio::time::sleep(left.min(TELL_EVERY)).await;
+        tokio::time::sleep(left.min(REPORT_EVERY)).await;
         let left = within.saturating_sub(start.elapsed());
         if left.is_zero() {
             return;
         }
-        let (why, left_s) = (why.borrow().clone(), left.as_secs_f64().ceil() as u64);
+        let (why, left_s) =
+            (why.borrow().clone(), left.as_secs() + u64::from(left.subsec_nanos() > 0));
         tracing::warn!(server, why, left_s, "waiting for Redis");
     }
 }

@@ -1,11 +1,11 @@
-//! Where the counts are kept: what REDIS_URL says, without a word of it in any error.
+//! Where the counts are kept, by `REDIS_URL`. No error repeats any of it: it may hold a password.
 
 use std::time::Duration;
 
 use ratelimit_client::redis::io::tcp::TcpSettings;
 use ratelimit_client::redis::{ConnectionInfo, IntoConnectionInfo};
 
-/// The counts' place.
+/// Where the counts are kept.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Memory,
@@ -14,29 +14,30 @@ pub(crate) enum Target {
     Sentinel(Box<Sentinels>),
 }
 
-/// Sentinels, and how to greet the master that they name.
+/// Sentinels, and how to connect to the master that they name.
 #[derive(Clone, Debug)]
 pub(crate) struct Sentinels {
     pub(crate) sentinels: Vec<ConnectionInfo>,
     pub(crate) master: String,
-    /// Its address is that of the first sentinel; user, password, database and TLS are the master's.
+    /// The address is the first sentinel's, as a placeholder; user, password, database and TLS are the
+    /// master's.
     pub(crate) server: ConnectionInfo,
 }
 
-const RULE: &str = "must be redis://[user:password@]host[:port][/db], rediss:// (TLS), \
+const MESSAGE: &str = "must be redis://[user:password@]host[:port][/db], rediss:// (TLS), \
 redis+unix:///path, redis-sentinel://[user:password@]host[:26379],host/master[/db] or \
 redis-cluster://[user:password@]host[:port],host (rediss-sentinel://, rediss-cluster:// with TLS)";
 
-/// A server that has vanished without closing the connection is noticed after so long.
-const VANISHED: Duration = Duration::from_secs(5);
+/// A server that vanishes without closing the connection is noticed after this time.
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Target {
     pub(crate) fn host(host: &str, port: u16) -> Result<Self, &'static str> {
-        (host, port).into_connection_info().map(Self::server).map_err(|_| RULE)
+        (host, port).into_connection_info().map(Self::server).map_err(|_| MESSAGE)
     }
 
     pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
-        let (scheme, rest) = url.split_once("://").ok_or(RULE)?;
+        let (scheme, rest) = url.split_once("://").ok_or(MESSAGE)?;
         let (kind, tls) = match scheme.strip_prefix("rediss-") {
             Some(kind) => (kind, "rediss"),
             None => (scheme.strip_prefix("redis-").unwrap_or(""), "redis"),
@@ -44,16 +45,18 @@ impl Target {
         match kind {
             "sentinel" => Self::sentinels(tls, rest),
             "cluster" => {
-                let (credentials, nodes, path) = parts(rest);
-                let is_plain = path.is_empty() || path == "0";
-                let nodes = is_plain.then(|| each(tls, credentials, nodes, 6379)).ok_or(RULE)?;
-                Ok(Self::Cluster(nodes?))
+                let (credentials, hosts, path) = split_url(rest);
+                // A cluster has only the database 0.
+                if !path.is_empty() && path != "0" {
+                    return Err(MESSAGE);
+                }
+                Ok(Self::Cluster(nodes(tls, credentials, hosts, 6379)?))
             }
-            _ => one(url).map(Self::server),
+            _ => node(url).map(Self::server),
         }
     }
 
-    /// What may be said of it: no user, no password.
+    /// For log lines and answers: no user, no password.
     pub(crate) fn name(&self) -> String {
         let list = |nodes: &[ConnectionInfo]| {
             nodes.iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(",")
@@ -73,14 +76,14 @@ impl Target {
     }
 
     fn sentinels(tls: &str, rest: &str) -> Result<Self, &'static str> {
-        let (credentials, nodes, path) = parts(rest);
+        let (credentials, hosts, path) = split_url(rest);
         let (master, db) = path.split_once('/').unwrap_or((path, "0"));
         if master.is_empty() {
-            return Err(RULE);
+            return Err(MESSAGE);
         }
-        let sentinels = each(tls, "", nodes, 26379)?;
-        let first = nodes.split(',').next().unwrap_or(nodes);
-        let server = one(&format!("{tls}://{credentials}{first}/{db}"))?;
+        let sentinels = nodes(tls, "", hosts, 26379)?;
+        let first = hosts.split(',').next().unwrap_or(hosts);
+        let server = node(&format!("{tls}://{credentials}{first}/{db}"))?;
         let master = master.to_owned();
         Ok(Self::Sentinel(Box::new(Sentinels { sentinels, master, server })))
     }
@@ -89,33 +92,33 @@ impl Target {
 pub(crate) fn tcp_settings() -> TcpSettings {
     let settings = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(VANISHED);
+    let settings = settings.set_user_timeout(USER_TIMEOUT);
     settings
 }
 
 /// `user:password@`, `host,host:port`, `path`.
-fn parts(rest: &str) -> (&str, &str, &str) {
-    let (credentials, hosts) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
-    let (nodes, path) = hosts.split_once('/').unwrap_or((hosts, ""));
-    (credentials, nodes, path)
+fn split_url(rest: &str) -> (&str, &str, &str) {
+    let (credentials, rest) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
+    let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+    (credentials, hosts, path)
 }
 
-fn each(
+fn nodes(
     scheme: &str,
     credentials: &str,
-    nodes: &str,
+    hosts: &str,
     port: u16,
 ) -> Result<Vec<ConnectionInfo>, &'static str> {
-    let node = |host: &str| {
+    let node_of = |host: &str| {
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         let port = if has_port { String::new() } else { format!(":{port}") };
-        Ok(one(&format!("{scheme}://{credentials}{host}{port}"))?.set_tcp_settings(tcp_settings()))
+        Ok(node(&format!("{scheme}://{credentials}{host}{port}"))?.set_tcp_settings(tcp_settings()))
     };
-    nodes.split(',').map(node).collect()
+    hosts.split(',').map(node_of).collect()
 }
 
-fn one(url: &str) -> Result<ConnectionInfo, &'static str> {
-    url.into_connection_info().map_err(|_| RULE)
+fn node(url: &str) -> Result<ConnectionInfo, &'static str> {
+    url.into_connection_info().map_err(|_| MESSAGE)
 }
 
 #[cfg(test)]
@@ -143,11 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_url_is_answered_by_the_rule() {
+    fn a_wrong_url_gets_the_rule() {
         let wrong = ["", "h", "http://h", "redis://", "redis://h:70000", "redis-cluster://a,,b"];
         let further = ["redis-cluster://a/1", "redis-sentinel://a", "redis-sentinel://a/m/x"];
         for url in wrong.into_iter().chain(further) {
-            assert_eq!(name(url), Err(RULE), "{url:?}");
+            assert_eq!(name(url), Err(MESSAGE), "{url:?}");
         }
     }
 

@@ -1,37 +1,59 @@
 //! `POST /v1/check`, `/v1/peek` and `/v1/check/batch`: decisions for any program.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use futures_util::future::join_all;
-use ratelimit_client::{Algorithm, Answer, Call, Error, Failure, Policy, Quota, Retry, Source};
-use serde::Serialize;
+use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry, Source};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use super::body;
+use super::problem::Problem;
 use crate::app::App;
-use crate::http::body::{self, Json};
-use crate::http::problem::Problem;
-use crate::policies::window;
-use crate::policies::words::{self, Wrong, ALGORITHM_RULE};
+use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wrong, MAX_LIMIT};
 use crate::policies::V1;
-use crate::settings::MAX_LIMIT;
 use crate::telemetry::metrics::source_name;
+use crate::telemetry::retry_after_ms;
+use crate::units::millis;
 
-const MOST_CHECKS: usize = 100;
-const MOST_KEY_BYTES: usize = 1024;
+const MAX_CHECKS: usize = 100;
+const MAX_KEY_BYTES: usize = 1024;
 
-/// A call, judged.
+/// The body of a batch.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BatchWords {
+    #[serde(deserialize_with = "present")]
+    checks: Option<Vec<Object<CheckWords>>>,
+}
+
+/// The body of a check or a peek: key and cost, and the words of the policy.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CheckWords {
+    key: Word,
+    limit: Word,
+    window: Word,
+    #[serde(deserialize_with = "present")]
+    windows: Option<Vec<Object<PairWords>>>,
+    algorithm: Word,
+    burst: Word,
+    cost: Word,
+}
+
+/// A check or a peek, valid.
 #[derive(Debug)]
-struct Asked {
+struct CheckRequest {
     key: String,
     policy: Policy,
     cost: u64,
 }
 
-impl Asked {
+impl CheckRequest {
     fn call(&self) -> Call<'_> {
         Call::new(&self.key, &self.policy).cost(self.cost)
     }
@@ -47,8 +69,8 @@ pub(crate) async fn check(
     body: Body,
 ) -> Response<Body> {
     let decided = async {
-        let asked = asked(read(&app, &headers, body).await?)?;
-        Ok(asked.check(&app).await?)
+        let words: CheckWords = read(&app, &headers, body).await?;
+        Ok(words.validate()?.check(&app).await?)
     };
     respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
 }
@@ -59,22 +81,23 @@ pub(crate) async fn peek(
     body: Body,
 ) -> Response<Body> {
     let decided = async {
-        let asked = asked(read(&app, &headers, body).await?)?;
-        let answer = app.limiter.peek_call(asked.call()).await;
+        let words: CheckWords = read(&app, &headers, body).await?;
+        let answer = app.limiter.peek_call(words.validate()?.call()).await;
         Ok(answer.inspect_err(|error| app.note_error(error, V1))?)
     };
     respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
 }
 
-/// All are judged before the first is asked; each is decided for itself.
+/// All checks are validated before the first is decided; each is decided for itself.
 pub(crate) async fn batch(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
     let decided = async {
-        let checks = checks(read(&app, &headers, body).await?)?;
-        let answers = join_all(checks.iter().map(|asked| asked.check(&app))).await;
+        let words: BatchWords = read(&app, &headers, body).await?;
+        let checks = words.validate()?;
+        let answers = join_all(checks.iter().map(|request| request.check(&app))).await;
         let result = |answer: Result<Answer, Error>| match answer {
             Ok(answer) => BatchResult::Decided(Decided::new(&answer, &app.instance)),
             Err(error) => BatchResult::Failed { problem: error.into() },
@@ -84,7 +107,10 @@ pub(crate) async fn batch(
     respond(decided.await)
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Json, Problem> {
+async fn read<T>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, Problem>
+where
+    T: DeserializeOwned,
+{
     body::read(headers, body, app.settings.request_deadline).await
 }
 
@@ -103,7 +129,7 @@ fn respond(decided: Result<impl Serialize, Problem>) -> Response<Body> {
     response
 }
 
-/// The decision as it is written.
+/// A decision in JSON.
 #[derive(Serialize)]
 struct Decided<'a> {
     allowed: bool,
@@ -117,7 +143,7 @@ struct Decided<'a> {
     windows: Vec<Standing>,
 }
 
-/// As in the reply of the command: a wait of −1 where waiting does not help.
+/// The numbers of the command's reply.
 #[derive(Serialize)]
 struct Standing {
     limit: u64,
@@ -149,12 +175,8 @@ impl Standing {
         Self {
             limit: quota.limit,
             remaining: quota.remaining,
-            retry_after_ms: match retry {
-                Retry::Now => 0,
-                Retry::After(wait) => wait.as_millis() as i64,
-                Retry::Never => -1,
-            },
-            reset_after_ms: quota.reset_after.as_millis() as u64,
+            retry_after_ms: retry_after_ms(retry),
+            reset_after_ms: millis(quota.reset_after),
         }
     }
 }
@@ -164,7 +186,7 @@ struct Results<'a> {
     results: Vec<BatchResult<'a>>,
 }
 
-/// Of one check in a batch.
+/// The result of one check in a batch.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum BatchResult<'a> {
@@ -181,106 +203,40 @@ fn failure_name(failure: Failure) -> &'static str {
     }
 }
 
-fn checks(json: Json) -> Result<Vec<Asked>, Wrong> {
-    let [checks] = fields(json, ["checks"])?;
-    let rule =
-        || Wrong::new("checks", format!("checks must be a list of 1 to {MOST_CHECKS} checks"));
-    let Some(Json::List(checks)) = checks else { return Err(rule()) };
-    if checks.is_empty() || checks.len() > MOST_CHECKS {
-        return Err(rule());
-    }
-    let at = |(i, check)| asked(check).map_err(|wrong| wrong.inside(&format!("checks[{i}]")));
-    checks.into_iter().enumerate().map(at).collect()
-}
-
-fn asked(json: Json) -> Result<Asked, Wrong> {
-    let names = ["key", "limit", "window", "windows", "algorithm", "burst", "cost"];
-    let [key, limit, window, windows, algorithm, burst, cost] = fields(json, names)?;
-    let key = self::key(key)?;
-    let pairs = match (limit, window, windows) {
-        (limit, window, None) => vec![pair(limit, window)?],
-        (None, None, Some(windows)) => pairs(windows)?,
-        _ => return Err(Wrong::new("windows", "windows stands instead of limit and window")),
-    };
-    let algorithm = match algorithm {
-        None => Algorithm::Fixed,
-        Some(Json::Text(name)) => words::algorithm(&name).ok_or_else(unknown_algorithm)?,
-        Some(_) => return Err(unknown_algorithm()),
-    };
-    let burst = burst.map(|burst| integer("burst", Some(burst), 1)).transpose()?;
-    let cost = cost.map_or(Ok(1), |cost| integer("cost", Some(cost), 1))?;
-    Ok(Asked { key, policy: words::policy(algorithm, &pairs, burst)?, cost })
-}
-
-fn unknown_algorithm() -> Wrong {
-    Wrong::new("algorithm", ALGORITHM_RULE)
-}
-
-fn key(key: Option<Json>) -> Result<String, Wrong> {
-    match key {
-        Some(Json::Text(key)) if (1..=MOST_KEY_BYTES).contains(&key.len()) => Ok(key),
-        _ => {
-            let rule = format!("key must be a text of 1 to {MOST_KEY_BYTES} bytes");
-            Err(Wrong::new("key", rule))
+impl BatchWords {
+    fn validate(self) -> Result<Vec<CheckRequest>, Wrong> {
+        let checks = self.checks.unwrap_or_default();
+        if !(1..=MAX_CHECKS).contains(&checks.len()) {
+            let message = format!("checks must be a list of 1 to {MAX_CHECKS} checks");
+            return Err(Wrong::new("checks", message));
         }
-    }
-}
-
-fn pairs(windows: Json) -> Result<Vec<(u64, Duration)>, Wrong> {
-    let rule = || Wrong::new("windows", "windows must be a list of 1 to 8 of {limit, window}");
-    let Json::List(windows) = windows else { return Err(rule()) };
-    if windows.is_empty() {
-        return Err(rule());
-    }
-    let one = |window| {
-        let [limit, window] = fields(window, ["limit", "window"])?;
-        pair(limit, window)
-    };
-    let at =
-        |(i, window)| one(window).map_err(|wrong: Wrong| wrong.inside(&format!("windows[{i}]")));
-    windows.into_iter().enumerate().map(at).collect()
-}
-
-fn pair(limit: Option<Json>, window: Option<Json>) -> Result<(u64, Duration), Wrong> {
-    let limit = integer("limit", limit, 0)?;
-    let window = match window {
-        Some(Json::Text(text)) => window::parse(&text),
-        Some(Json::Number(number)) => number.as_u64().and_then(window::from_seconds),
-        _ => None,
-    };
-    Ok((limit, window.ok_or_else(|| Wrong::new("window", words::window_rule()))?))
-}
-
-fn integer(field: &str, json: Option<Json>, least: u64) -> Result<u64, Wrong> {
-    let number = match json {
-        Some(Json::Number(number)) => number.as_u64(),
-        _ => None,
-    };
-    let rule = || format!("{field} must be an integer between {least} and {MAX_LIMIT}");
-    number
-        .filter(|number| (least..=MAX_LIMIT).contains(number))
-        .ok_or_else(|| Wrong::new(field, rule()))
-}
-
-/// The fields of an object by these names; another name, or one twice, is wrong.
-fn fields<const N: usize>(json: Json, names: [&str; N]) -> Result<[Option<Json>; N], Wrong> {
-    let Json::Object(entries) = json else {
-        return Err(Wrong::new("", format!("an object is expected, of {}", names.join(", "))));
-    };
-    let mut found = [const { None }; N];
-    for (name, value) in entries {
-        let Some(i) = names.iter().position(|known| *known == name) else {
-            let rule = format!("unknown field; known are {}", names.join(", "));
-            return Err(Wrong::new(shortened(name), rule));
+        let inside = |(i, Object(words)): (usize, Object<CheckWords>)| {
+            words.validate().map_err(|wrong| wrong.inside(&format!("checks[{i}]")))
         };
-        if found[i].replace(value).is_some() {
-            return Err(Wrong::new(names[i], format!("{} is given twice", names[i])));
-        }
+        checks.into_iter().enumerate().map(inside).collect()
     }
-    Ok(found)
 }
 
-/// A stranger's name for a field may be as long as it likes.
-fn shortened(name: String) -> String {
-    name.chars().take(64).collect()
+impl CheckWords {
+    fn validate(self) -> Result<CheckRequest, Wrong> {
+        let Self { key, limit, window, windows, algorithm, burst, cost } = self;
+        let key = match key {
+            Word::Text(key) => valid_key(key)?,
+            _ => valid_key(String::new())?,
+        };
+        let policy = PolicyWords { limit, window, windows, algorithm, burst }.validate()?;
+        let cost = match cost {
+            Word::Missing => 1,
+            cost => cost.integer("cost", 1..=MAX_LIMIT)?,
+        };
+        Ok(CheckRequest { key, policy, cost })
+    }
+}
+
+pub(super) fn valid_key(key: String) -> Result<String, Wrong> {
+    if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
+        let message = format!("key must be a text of 1 to {MAX_KEY_BYTES} bytes");
+        return Err(Wrong::new("key", message));
+    }
+    Ok(key)
 }

@@ -1,4 +1,4 @@
-//! `ratelimit-server healthy`: asks the instance on this machine whether it lives.
+//! `ratelimit-server healthy`: asks the instance on this machine for `/healthz`.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,34 +6,37 @@ use std::time::{Duration, Instant};
 
 use crate::settings::{from_here, Settings};
 
-/// Shorter than what asks is itself given, by Docker for example.
-const WITHIN: Duration = Duration::from_secs(2);
-const LINE: &[u8] = b"HTTP/1.1 200 ";
+/// Shorter than the deadline that Docker, for example, gives a health check.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const HEALTHY: &[u8] = b"HTTP/1.1 200 ";
 
-/// `Err`: what is wrong.
-pub fn ask(settings: &Settings) -> Result<(), String> {
+/// Asks the instance that listens at this address of the settings.
+///
+/// # Errors
+/// Why it is not healthy.
+pub fn check_health(settings: &Settings) -> Result<(), String> {
     let address = from_here(settings.listen);
     if address.port() == 0 {
-        return Err("PORT must say which instance is asked, not 0".to_owned());
+        return Err("PORT must be the port of the instance, not 0".to_owned());
     }
-    match answer(address) {
-        Ok(line) if line == LINE => Ok(()),
+    match status_line(address) {
+        Ok(line) if line == HEALTHY => Ok(()),
         Ok(line) => Err(format!("{address} answered {:?}", String::from_utf8_lossy(&line))),
         Err(error) => Err(format!("{address} does not answer: {error}")),
     }
 }
 
-/// As many bytes as tell the status.
-fn answer(address: SocketAddr) -> io::Result<[u8; LINE.len()]> {
-    let end = Instant::now() + WITHIN;
-    let mut stream = TcpStream::connect_timeout(&address, WITHIN)?;
-    stream.set_write_timeout(Some(WITHIN))?;
+/// The beginning of the answer, as far as the status.
+fn status_line(address: SocketAddr) -> io::Result<[u8; HEALTHY.len()]> {
+    let deadline = Instant::now() + TIMEOUT;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut line = [0; LINE.len()];
+    let mut line = [0; HEALTHY.len()];
     let mut read = 0;
     while read < line.len() {
-        let left = end.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }

@@ -1,8 +1,9 @@
-//! The service's HTTP side: connections, endpoints, bodies and errors.
+//! The HTTP side of the service: connections, endpoints, bodies and errors.
 
 mod auth;
 mod body;
 mod check;
+mod fields;
 pub(crate) mod healthcheck;
 mod openapi;
 mod probes;
@@ -14,18 +15,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use axum::Router;
 
-use crate::app::App;
+use crate::app::{App, Ruling};
 use problem::Problem;
 
+/// Every endpoint but those of the page. `serve` answers `GET /` without it, by the same function.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     Router::new()
-        .route("/", any(welcome_is_got))
+        .route("/", get(welcome::welcome))
         .route("/v1/check", post(check::check))
         .route("/v1/peek", post(check::peek))
         .route("/v1/check/batch", post(check::batch))
@@ -37,7 +39,6 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(Arc::clone(app))
-        .merge(app.page.clone().router())
 }
 
 async fn metrics_text(State(app): State<Arc<App>>) -> impl IntoResponse {
@@ -46,18 +47,16 @@ async fn metrics_text(State(app): State<Arc<App>>) -> impl IntoResponse {
 
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// GET and HEAD of it do not come here.
-async fn welcome_is_got() -> Response<Body> {
-    let mut response = wrong_method().await;
-    response.headers_mut().insert(ALLOW, "GET, HEAD".parse().expect("a value"));
-    response
-}
-
 async fn wrong_method() -> Response<Body> {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods, see Allow")
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed; see the Allow header")
         .response()
 }
 
 async fn no_such_path() -> Response<Body> {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json").response()
+    Problem::new(StatusCode::NOT_FOUND, "not found; see /openapi.json").response()
+}
+
+/// Each policy that was asked has allowed; only the last answer can be a denial.
+fn is_allowed(rulings: &[Ruling]) -> bool {
+    rulings.last().is_none_or(|ruling| ruling.answer.is_allowed())
 }

@@ -1,4 +1,4 @@
-//! The description of this API, for programs.
+//! `GET /openapi.json`: the endpoints, described for programs.
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;

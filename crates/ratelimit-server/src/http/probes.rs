@@ -12,13 +12,13 @@ use crate::app::App;
 use crate::backend::health::meanwhile;
 use crate::settings::OnRedisFailure;
 
-/// The process lives.
+/// The process is alive.
 pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// It can decide as configured: the backend answers; or it has answered, and what the settings say
-/// for its failure decides. An instance that would deny all by 503 is not ready, nor one that ends.
+/// 200 if the instance can decide as configured: the backend answers, or it has answered before and
+/// `ON_REDIS_FAILURE` decides now. Else, or when the instance is ending, 503.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let why_not = app.health.why_not();
     let goes_on = app.settings.on_failure != OnRedisFailure::Closed;

@@ -1,4 +1,4 @@
-//! Errors of the API, as problem details (RFC 9457).
+//! Errors, as problem details (RFC 9457).
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::policies::words::Wrong;
 
-/// A status, and why.
+/// A status and its reason.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
     title: &'static str,
@@ -27,7 +27,7 @@ impl Problem {
     pub(crate) fn response(&self) -> Response<Body> {
         let text = serde_json::to_string(self).expect("numbers and texts are JSON");
         let mut response = Response::new(Body::from(text));
-        *response.status_mut() = StatusCode::from_u16(self.status).expect("it was a status");
+        *response.status_mut() = StatusCode::from_u16(self.status).expect("`new` took a status");
         let content_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         response
@@ -35,13 +35,13 @@ impl Problem {
 }
 
 impl From<Wrong> for Problem {
-    fn from(Wrong { field, rule }: Wrong) -> Self {
+    fn from(Wrong { field, message }: Wrong) -> Self {
         let field = Some(field).filter(|field| !field.is_empty());
-        Self { field, ..Self::new(StatusCode::BAD_REQUEST, rule) }
+        Self { field, ..Self::new(StatusCode::BAD_REQUEST, message) }
     }
 }
 
-/// What Redis says of a key goes out; what it says of this service's rights stays in the log.
+/// An error about a key reaches the caller. An error about the rights of this service stays in the log.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, detail) = match &error {
@@ -50,18 +50,18 @@ impl From<Error> for Problem {
                 (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
             }
             Error::Refused(text) => match text.strip_prefix("ERR ").unwrap_or(text) {
-                rule if rule.starts_with("key ") => (StatusCode::CONFLICT, rule.to_owned()),
-                rule if rule.starts_with("WRONGTYPE ") => {
+                text if text.starts_with("key ") => (StatusCode::CONFLICT, text.to_owned()),
+                text if text.starts_with("WRONGTYPE ") => {
                     (StatusCode::CONFLICT, "key holds another type of value".to_owned())
                 }
-                _ => refused(),
+                _ => rejected(),
             },
-            _ => refused(),
+            _ => rejected(),
         };
         Self::new(status, detail)
     }
 }
 
-fn refused() -> (StatusCode, String) {
-    (StatusCode::BAD_GATEWAY, "Redis refused; what it said is in the log".to_owned())
+fn rejected() -> (StatusCode, String) {
+    (StatusCode::BAD_GATEWAY, "Redis rejected the call; see the service's log".to_owned())
 }

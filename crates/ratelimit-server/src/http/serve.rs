@@ -1,4 +1,4 @@
-//! Connections: accepted, bounded in number, size and time, and ended without losing an answer.
+//! Connections: bounded in number, size and time, and closed at the end without losing an answer.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,26 +25,27 @@ use crate::app::App;
 use crate::http::welcome;
 use crate::policies::key_by::Peer;
 
-/// The request's first line and fields together; more is answered by 431.
-const MOST_HEADER_BYTES: usize = 16 * 1024;
-/// So long after the signal, connections are still accepted and answered, each answer saying that it
-/// is the last: who sends on a kept connection at that moment is answered, not cut off. And so long
-/// again, those that are open may still begin.
+/// For the first line and the fields of a request together; above it the answer is 431.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// For this long after the signal, connections are still accepted, and every answer says
+/// `Connection: close`: a client that is just sending gets its answer. For the same time again, open
+/// connections may still begin a request.
 const LAST_CALL: Duration = Duration::from_millis(500);
-const TOO_SLOW: &[u8] =
+const TIMEOUT_RESPONSE: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// Connections that the system keeps until they are accepted.
-const QUEUE: u32 = 1024;
+/// How many connections the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
 
-/// The port is this process's, so that another one is told at once; yet nobody can connect.
+/// Binds without listening: a second process fails at once, and no client connects before the service
+/// is ready.
 pub(crate) fn take_port(address: SocketAddr) -> Result<TcpSocket, String> {
     let take = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        // What a process before this one has left in the system's tables is no obstacle.
+        // Connections of an earlier process, closed but still in the system's tables, do not hinder.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(socket)
@@ -54,14 +55,14 @@ pub(crate) fn take_port(address: SocketAddr) -> Result<TcpSocket, String> {
 
 pub(crate) fn listen(socket: TcpSocket) -> Result<TcpListener, String> {
     let address = socket.local_addr().map_err(|error| error.to_string())?;
-    socket.listen(QUEUE).map_err(|error| cannot_listen(address, &error))
+    socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     format!("BIND, PORT {address}: {error}")
 }
 
-/// Where connections are, from their accepting to their end.
+/// What every connection needs.
 struct Connections {
     app: Arc<App>,
     router: Router,
@@ -70,43 +71,44 @@ struct Connections {
     closing: watch::Receiver<bool>,
 }
 
-/// Until the app is stopping; then finishes what was begun, within the deadline. Whether it could.
+/// Serves until the app stops, then finishes the requests that have begun. Returns whether all were
+/// finished within the deadline.
 pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, router: Router) -> bool {
-    let most = app.settings.max_connections;
+    let max = app.settings.max_connections;
     let deadline = app.settings.shutdown_deadline;
-    let permits = Arc::new(Semaphore::new(most));
+    let permits = Arc::new(Semaphore::new(max));
     let (close, closing) = watch::channel(false);
     let mut stopping = app.stopping.clone();
     let connections = Connections { app, router, permits: Arc::clone(&permits), closing };
 
     tokio::select! {
-        () = becomes_true(&mut stopping) => {}
+        () = until_true(&mut stopping) => {}
         () = connections.accept(&listener) => {}
     }
-    if permits.available_permits() < most {
+    if permits.available_permits() < max {
         tokio::select! {
             () = tokio::time::sleep(LAST_CALL.min(deadline)) => {}
             () = connections.accept(&listener) => {}
         }
     }
     if let Err(error) = connections.accept_waiting(listener) {
-        tracing::error!(%error, "connections that waited are lost");
+        tracing::error!(%error, "waiting connections are lost");
     }
-    // Who has just connected is about to send.
-    let all = most as u32;
+    // A client that has just connected is about to send.
+    let all = u32::try_from(max).expect("settings bound it");
     let _ = tokio::time::timeout(LAST_CALL.min(deadline), permits.acquire_many(all)).await;
     close.send_replace(true);
     let ended = tokio::time::timeout(deadline, permits.acquire_many(all)).await;
     ended.is_ok()
 }
 
-async fn becomes_true(told: &mut watch::Receiver<bool>) {
-    // An error is that nobody can tell any more, which is at the very end.
-    let _ = told.wait_for(|told| *told).await;
+async fn until_true(value: &mut watch::Receiver<bool>) {
+    // Fails when the sender is gone, which is at the end of the process.
+    let _ = value.wait_for(|is_true| *is_true).await;
 }
 
 impl Connections {
-    /// Never ends. Above the most connections, further ones wait in the system's queue.
+    /// Never returns. Above the bound, further connections wait in the system's queue.
     async fn accept(&self, listener: &TcpListener) {
         loop {
             let permit = Arc::clone(&self.permits).acquire_owned().await.expect("never closed");
@@ -117,8 +119,8 @@ impl Connections {
         }
     }
 
-    /// Those that are in the system's queue already: closing the listener would reset them. Asked of
-    /// the system itself, as tokio may not have heard of them yet. Closes the listener.
+    /// Accepts the connections that are in the system's queue already: closing the listener would reset
+    /// them. Asks the system itself, as tokio may not know of them yet. Closes the listener.
     fn accept_waiting(&self, listener: TcpListener) -> io::Result<()> {
         let listener = listener.into_std()?;
         while let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
@@ -138,35 +140,35 @@ impl Connections {
         let (app, router) = (Arc::clone(&self.app), self.router.clone());
         let closing = self.closing.clone();
         tokio::spawn(async move {
-            converse(stream, peer, app, router, closing).await;
+            serve_connection(stream, peer, app, router, closing).await;
             drop(permit);
         });
     }
 }
 
-/// No file descriptor left, say: the next attempt would fail too, at once.
+/// Where no file descriptor is left, for example, the next attempt would fail at once too.
 async fn pause_after(error: &io::Error) {
     let is_the_clients =
         matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset);
     if !is_the_clients {
-        tracing::error!(%error, "no connection can be accepted");
+        tracing::error!(%error, "cannot accept a connection");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// All requests of one connection.
-async fn converse(
+/// Answers all requests of one connection.
+async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
     router: Router,
     mut closing: watch::Receiver<bool>,
 ) {
-    // A small answer must not wait for the acknowledgement of the last one.
+    // A small answer must not wait for the acknowledgement of the answer before it.
     let _ = stream.set_nodelay(true);
-    let peer = Peer::new(peer.ip(), &app.settings.addresses);
+    let peer = Peer::new(peer.ip(), &app.settings.trusted_proxies);
     let deadline = app.settings.request_deadline;
-    // A client that takes no answer for so long keeps its place no longer.
+    // Ends the connection of a client that reads no answer for this long.
     #[cfg(target_os = "linux")]
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(deadline));
     let answer = service_fn(move |request| {
@@ -176,33 +178,33 @@ async fn converse(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline)
-        .max_header_size(MOST_HEADER_BYTES)
-        // Head and body of an answer are small: one buffer, instead of a list of them.
+        .max_header_size(MAX_HEADER_BYTES)
+        // Answers are small: one buffer is faster than a list of buffers.
         .writev(false)
         .serve_connection(TokioIo::new(stream), answer);
     let mut pinned = Pin::new(&mut connection);
     let ended = tokio::select! {
-        // What has arrived is read before idle connections close.
+        // A request that has arrived is read before an idle connection is closed.
         biased;
         ended = pinned.as_mut() => ended,
-        () = becomes_true(&mut closing) => {
+        () = until_true(&mut closing) => {
             pinned.as_mut().graceful_shutdown();
             pinned.await
         }
     };
     if ended.is_err_and(|error| error.is_timeout()) {
-        say_too_slow(connection.into_parts()).await;
+        answer_too_slow(connection.into_parts()).await;
     }
 }
 
-/// Whose first line and fields did not arrive in time is told so; a connection that was idle just ends.
-async fn say_too_slow<S>(parts: Parts<TokioIo<TcpStream>, S>) {
+/// Answers a client whose first line and fields did not arrive in time; an idle connection just ends.
+async fn answer_too_slow<S>(parts: Parts<TokioIo<TcpStream>, S>) {
     if !parts.read_buf.is_empty() {
-        let _ = parts.io.into_inner().write_all(TOO_SLOW).await;
+        let _ = parts.io.into_inner().write_all(TIMEOUT_RESPONSE).await;
     }
 }
 
-/// `GET /` goes past the router: its cost is to be the check's, not the way's.
+/// `GET /` skips the router, which is a measurable part of the cost of a check.
 async fn answer(
     request: Request<Incoming>,
     peer: &Peer,
@@ -213,7 +215,7 @@ async fn answer(
         request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if is_welcome {
         let (parts, _) = request.into_parts();
-        welcome::welcome(app, &parts, peer).await
+        welcome::answer(app, &parts, peer).await
     } else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());

@@ -1,31 +1,43 @@
 //! `GET /`: the rate-limited API itself.
 
+use std::sync::Arc;
+
 use axum::body::Body;
+use axum::extract::{Extension, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use super::{fields, is_allowed};
 use crate::app::App;
-use crate::guard::{self, Verdict};
-use crate::policies::key_by::{From, Peer};
+use crate::policies::key_by::{Caller, Peer};
 
 const WELCOME: &str = "Welcome to the Rate Limited API!";
 const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;
 const FAILED: &str =
     r#"{"message":"The rate limit cannot be checked now. Please try again later."}"#;
 
-/// Of all that is asked, the most often: it takes the shortest way.
-pub(crate) async fn welcome(app: &App, parts: &Parts, peer: &Peer) -> Response<Body> {
-    let from = From { parts, peer, addresses: &app.settings.addresses };
-    let applied = app.policies.current().applied(parts.method.as_str(), parts.uri.path(), &from);
-    match guard::decide(app, &applied).await {
-        Verdict::Allowed(fields) => {
-            respond(StatusCode::OK, "text/plain; charset=utf-8", WELCOME, fields)
+pub(super) async fn welcome(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    parts: Parts,
+) -> Response<Body> {
+    answer(&app, &parts, &peer).await
+}
+
+/// The hottest path: `serve` calls it without the router, and all its texts are static.
+pub(super) async fn answer(app: &App, parts: &Parts, peer: &Peer) -> Response<Body> {
+    let caller = Caller::of_request(parts, peer, &app.settings.trusted_proxies);
+    let applied = app.policies.current().applied(&caller);
+    match app.decide(applied).await {
+        Ok(rulings) if is_allowed(&rulings) => {
+            respond(StatusCode::OK, "text/plain; charset=utf-8", WELCOME, fields::of(&rulings))
         }
-        Verdict::Denied(fields) => {
+        Ok(rulings) => {
+            let fields = fields::of(&rulings);
             respond(StatusCode::TOO_MANY_REQUESTS, "application/json", DENIED, fields)
         }
-        Verdict::Failed(_) => {
+        Err(_) => {
             let retry = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("1"))]);
             respond(StatusCode::SERVICE_UNAVAILABLE, "application/json", FAILED, retry)
         }
@@ -39,7 +51,7 @@ fn respond(
     mut headers: HeaderMap,
 ) -> Response<Body> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // An answer to one client at one moment is nobody else's.
+    // The answer is for one client at one moment.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;

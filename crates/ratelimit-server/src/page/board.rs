@@ -1,72 +1,73 @@
-//! What a simulation has seen: verdicts go in, and every 100 ms a tick for the page comes out.
+//! The results of a simulation: replies go in, and every 100 ms a tick for the page comes out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::peers::Verdict;
+use super::instances::InstanceReply;
+use crate::units::millis;
 
-/// So many denials of a tick are told one by one, the others by their number.
+/// A tick lists this many denials, and only the number of the others.
 const MAX_DENIALS: usize = 20;
 
-/// One simulated request to one algorithm.
+/// One request that a simulated client has sent to one algorithm.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
-    pub series: usize,
-    pub client: usize,
-    pub sent_at_ms: u64,
+pub(crate) struct Sent {
+    pub(crate) series: usize,
+    pub(crate) client: usize,
+    pub(crate) sent_at_ms: u64,
 }
 
-/// Since the tick before, but for what its field says.
+/// What happened since the last tick, unless the field says otherwise.
 #[derive(Debug, Default, Serialize)]
-pub struct Tick {
+pub(crate) struct Tick {
     /// Since the start.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
     /// One for each algorithm.
-    pub series: Vec<Series>,
+    pub(crate) series: Vec<Series>,
     /// Answers by the instance that gave them.
-    pub instances: BTreeMap<String, u64>,
-    /// Answers by who decided: the module, the script, an instance alone …
-    pub sources: BTreeMap<String, u64>,
+    pub(crate) instances: BTreeMap<String, u64>,
+    /// Answers by their source: the module, the script, an instance alone …
+    pub(crate) sources: BTreeMap<String, u64>,
     /// Requests without an answer.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct Series {
-    pub allowed: u64,
-    pub denied: u64,
-    pub denials: Vec<Denial>,
-    pub denials_left_out: u64,
-    pub clients: Vec<Client>,
+pub(crate) struct Series {
+    pub(crate) allowed: u64,
+    pub(crate) denied: u64,
+    pub(crate) denials: Vec<Denial>,
+    pub(crate) denials_left_out: u64,
+    pub(crate) clients: Vec<Client>,
 }
 
 /// One denied request.
 #[derive(Debug, Serialize)]
-pub struct Denial {
-    pub at_ms: u64,
-    pub client: usize,
-    /// -1: for ever.
-    pub retry_after_ms: i64,
-    pub instance: String,
+pub(crate) struct Denial {
+    pub(crate) at_ms: u64,
+    pub(crate) client: usize,
+    /// −1: for ever.
+    pub(crate) retry_after_ms: i64,
+    pub(crate) instance: String,
 }
 
-/// How a client stands, since the start.
+/// The standing of a client.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Client {
+pub(crate) struct Client {
     /// As last answered; `None` before the first answer.
-    pub remaining: Option<u64>,
-    /// Counted down from the last answer.
-    pub reset_after_ms: u64,
+    pub(crate) remaining: Option<u64>,
+    /// From the last answer, counted down.
+    pub(crate) reset_after_ms: u64,
     /// Allowed within the last window.
-    pub in_window: usize,
-    /// The most that was ever allowed within one length of the window.
-    pub most_in_window: usize,
-    pub instance: String,
+    pub(crate) in_window: usize,
+    /// The most that was ever allowed within the length of one window.
+    pub(crate) most_in_window: usize,
+    pub(crate) instance: String,
 }
 
-pub struct Board {
+pub(crate) struct Board {
     window_ms: u64,
     /// By algorithm, then by client.
     clients: Vec<Vec<History>>,
@@ -77,48 +78,48 @@ pub struct Board {
 struct History {
     client: Client,
     reset_at_ms: u64,
-    /// When those were sent that were allowed within the last window.
+    /// When the requests that were allowed within the last window were sent.
     ///
-    /// Each was decided between its sending and its answer. So that a slow answer never shows more
-    /// in one window than there was, a window reaches from a sending to an answer.
+    /// The service decides a request between its sending and its answer. So that a slow answer never
+    /// shows more in one window than there was, a window reaches from a sending to an answer.
     allowed_at_ms: VecDeque<u64>,
 }
 
 impl Board {
-    pub fn new(algorithms: usize, clients: usize, window: Duration) -> Self {
+    pub(crate) fn new(algorithms: usize, clients: usize, window: Duration) -> Self {
         let clients = vec![vec![History::default(); clients]; algorithms];
-        Self { window_ms: window.as_millis() as u64, tick: empty_tick(algorithms), clients }
+        Self { window_ms: millis(window), tick: empty_tick(algorithms), clients }
     }
 
-    pub fn record(&mut self, at_ms: u64, call: Call, verdict: Option<Verdict>) {
-        let Some(verdict) = verdict else {
+    pub(crate) fn record(&mut self, at_ms: u64, sent: Sent, reply: Option<InstanceReply>) {
+        let Some(reply) = reply else {
             self.tick.failed += 1;
             return;
         };
-        let series = &mut self.tick.series[call.series];
-        if verdict.allowed {
+        let series = &mut self.tick.series[sent.series];
+        if reply.allowed {
             series.allowed += 1;
         } else {
             series.denied += 1;
             series.deny(Denial {
                 at_ms,
-                client: call.client,
-                retry_after_ms: verdict.retry_after_ms,
-                instance: verdict.instance.clone(),
+                client: sent.client,
+                retry_after_ms: reply.retry_after_ms,
+                instance: reply.instance.clone(),
             });
         }
-        *self.tick.instances.entry(verdict.instance.clone()).or_default() += 1;
-        *self.tick.sources.entry(verdict.source.clone()).or_default() += 1;
-        self.clients[call.series][call.client].record(
-            call.sent_at_ms,
+        *self.tick.instances.entry(reply.instance.clone()).or_default() += 1;
+        *self.tick.sources.entry(reply.source.clone()).or_default() += 1;
+        self.clients[sent.series][sent.client].record(
+            sent.sent_at_ms,
             at_ms,
             self.window_ms,
-            verdict,
+            reply,
         );
     }
 
-    /// Everything since the last tick; begins the next one.
-    pub fn take_tick(&mut self, at_ms: u64) -> Tick {
+    /// Returns what happened since the last tick, and begins the next one.
+    pub(crate) fn take_tick(&mut self, at_ms: u64) -> Tick {
         let empty = empty_tick(self.clients.len());
         let mut tick = std::mem::replace(&mut self.tick, empty);
         tick.at_ms = at_ms;
@@ -146,14 +147,14 @@ impl Series {
 }
 
 impl History {
-    fn record(&mut self, sent_at_ms: u64, at_ms: u64, window_ms: u64, verdict: Verdict) {
+    fn record(&mut self, sent_at_ms: u64, at_ms: u64, window_ms: u64, reply: InstanceReply) {
         self.forget(at_ms, window_ms);
-        if verdict.allowed {
+        if reply.allowed {
             self.allowed_at_ms.push_back(sent_at_ms);
         }
-        self.reset_at_ms = at_ms.saturating_add(verdict.reset_after_ms);
-        self.client.remaining = Some(verdict.remaining);
-        self.client.instance = verdict.instance;
+        self.reset_at_ms = at_ms.saturating_add(reply.reset_after_ms);
+        self.client.remaining = Some(reply.remaining);
+        self.client.instance = reply.instance;
         self.client.most_in_window = self.client.most_in_window.max(self.allowed_at_ms.len());
     }
 
@@ -176,14 +177,14 @@ impl History {
 mod tests {
     use super::*;
 
-    const CALL: Call = Call { series: 0, client: 1, sent_at_ms: 0 };
+    const SENT: Sent = Sent { series: 0, client: 1, sent_at_ms: 0 };
 
     fn board() -> Board {
         Board::new(2, 2, Duration::from_secs(1))
     }
 
-    fn verdict(allowed: bool) -> Option<Verdict> {
-        Some(Verdict {
+    fn reply(allowed: bool) -> Option<InstanceReply> {
+        Some(InstanceReply {
             allowed,
             remaining: 4,
             retry_after_ms: if allowed { 0 } else { 300 },
@@ -194,11 +195,11 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_counts_what_came_since_the_one_before() {
+    fn a_tick_counts_since_the_last_one() {
         let mut board = board();
-        board.record(10, CALL, verdict(true));
-        board.record(20, CALL, verdict(false));
-        board.record(30, CALL, None);
+        board.record(10, SENT, reply(true));
+        board.record(20, SENT, reply(false));
+        board.record(30, SENT, None);
         let tick = board.take_tick(100);
         let [first, second] = &tick.series[..] else { panic!("two algorithms") };
         assert_eq!((first.allowed, first.denied, tick.failed), (1, 1, 1));
@@ -212,7 +213,7 @@ mod tests {
     #[test]
     fn the_time_to_reset_counts_down() {
         let mut board = board();
-        board.record(10, CALL, verdict(true));
+        board.record(10, SENT, reply(true));
         for (at_ms, reset_after_ms) in [(10, 500), (100, 410), (600, 0)] {
             let client = board.take_tick(at_ms).series[0].clients[1].clone();
             assert_eq!((client.remaining, client.reset_after_ms), (Some(4), reset_after_ms));
@@ -224,7 +225,7 @@ mod tests {
     fn the_window_moves_and_its_highest_count_stays() {
         let mut board = board();
         for sent_at_ms in [0, 400, 800] {
-            board.record(sent_at_ms + 5, Call { sent_at_ms, ..CALL }, verdict(true));
+            board.record(sent_at_ms + 5, Sent { sent_at_ms, ..SENT }, reply(true));
         }
         for (at_ms, in_window) in [(999, 3), (1_000, 2), (1_400, 1), (1_800, 0)] {
             let client = board.take_tick(at_ms).series[0].clients[1].clone();
@@ -233,19 +234,19 @@ mod tests {
     }
 
     #[test]
-    fn a_late_answer_does_not_show_more_in_one_window_than_there_was() {
+    fn a_late_answer_does_not_raise_the_count_of_a_window() {
         let mut board = board();
         // Decided at 0 and at 1000, which are a window apart; the first answer comes late.
-        board.record(200, CALL, verdict(true));
-        board.record(1_001, Call { sent_at_ms: 1_000, ..CALL }, verdict(true));
+        board.record(200, SENT, reply(true));
+        board.record(1_001, Sent { sent_at_ms: 1_000, ..SENT }, reply(true));
         assert_eq!(board.take_tick(1_100).series[0].clients[1].most_in_window, 1);
     }
 
     #[test]
-    fn a_flood_of_denials_is_told_by_number() {
+    fn a_tick_lists_a_bounded_number_of_denials() {
         let mut board = board();
         for _ in 0..MAX_DENIALS + 5 {
-            board.record(0, CALL, verdict(false));
+            board.record(0, SENT, reply(false));
         }
         let tick = board.take_tick(100);
         assert_eq!((tick.series[0].denials.len(), tick.series[0].denials_left_out), (20, 5));

@@ -1,9 +1,9 @@
-//! The live page under `/dashboard`: simulated clients send requests to the service itself, and the page
-//! shows by server-sent events what becomes of them. Nothing on it comes from another site.
+//! The live page under `/dashboard`: simulated clients send requests to the service itself, and
+//! server-sent events tell the page the results. The page loads nothing from another site.
 
 mod board;
+mod instances;
 mod parameters;
-mod peers;
 mod simulation;
 mod traffic;
 
@@ -22,42 +22,42 @@ use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tokio::sync::{mpsc, watch, OwnedSemaphorePermit, Semaphore};
 
+use instances::Instances;
 use parameters::Parameters;
-use peers::Peers;
 use simulation::{Event, Position};
 
 use crate::http::problem::Problem;
 
-/// How many simulations one instance runs at once.
+/// How many simulations one instance runs at a time.
 const MAX_SIMULATIONS: usize = 8;
-/// What a page that lost its connection waits before it comes back.
+/// How long a page that lost its connection waits before it connects again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Events that wait for a slow page.
-const EVENTS: usize = 4;
+/// How many events wait for a slow page.
+const MAX_WAITING_EVENTS: usize = 4;
 
-/// The page, and what it needs: cloned cheaply.
+/// What the endpoints of the page need; cheap to clone.
 #[derive(Clone)]
-pub struct Page {
-    peers: Peers,
+pub(crate) struct Page {
+    instances: Instances,
     free: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Page {
-    /// Sends its requests to these instances in turn, by addresses such as `http://127.0.0.1:3000`,
-    /// until `stopping` becomes true.
-    pub fn new(peers: &[Uri], stopping: watch::Receiver<bool>) -> Self {
+    /// Simulations send their requests to these instances in turn, by base URLs such as
+    /// `http://127.0.0.1:3000`, until `stopping` becomes true.
+    pub(crate) fn new(instances: &[Uri], stopping: watch::Receiver<bool>) -> Self {
         let free = Arc::new(Semaphore::new(MAX_SIMULATIONS));
-        Self { peers: Peers::new(peers), free, stopping }
+        Self { instances: Instances::new(instances), free, stopping }
     }
 
-    /// How many simulations run now.
-    pub fn running(&self) -> usize {
+    /// How many simulations are running.
+    pub(crate) fn running(&self) -> usize {
         MAX_SIMULATIONS - self.free.available_permits()
     }
 
     /// `/dashboard` and everything below it.
-    pub fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         Router::new()
             .route("/dashboard", get(|| file(HTML, include_str!("static/index.html"))))
             .route("/dashboard/page.css", get(|| file(CSS, include_str!("static/page.css"))))
@@ -95,7 +95,7 @@ async fn simulate(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Response {
     if is_from_another_site(&headers) {
-        return refuse(StatusCode::FORBIDDEN, "a simulation is started from this page alone");
+        return refuse(StatusCode::FORBIDDEN, "only this page can start a simulation");
     }
     let Ok(Query(query)) = query else {
         return refuse(StatusCode::BAD_REQUEST, "the query must be pairs of UTF-8 text");
@@ -105,19 +105,20 @@ async fn simulate(
         Err(wrong) => return Problem::from(wrong).response(),
     };
     let Ok(permit) = page.free.clone().try_acquire_owned() else {
-        let why = format!("{MAX_SIMULATIONS} simulations run, which is the most; try again later");
+        let why =
+            format!("{MAX_SIMULATIONS} simulations are running, the maximum; try again later");
         return refuse(StatusCode::SERVICE_UNAVAILABLE, &why);
     };
     let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let position = last_id.and_then(Position::parse).unwrap_or_else(Position::start);
-    let (sender, receiver) = mpsc::channel(EVENTS);
+    let (sender, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
     tokio::spawn(run(page, parameters, position.clone(), sender, permit));
     let fields =
         [(header::CACHE_CONTROL, "no-store"), (HeaderName::from_static("x-accel-buffering"), "no")];
     (fields, Sse::new(stream_of(receiver, position))).into_response()
 }
 
-/// The permit is held for as long as it runs. A process that is to end does not wait for it.
+/// Holds the permit while it runs. A process that is to end does not wait for it.
 async fn run(
     mut page: Page,
     parameters: Parameters,
@@ -127,7 +128,7 @@ async fn run(
 ) {
     tokio::select! {
         _ = page.stopping.wait_for(|stopping| *stopping) => {}
-        () = simulation::run(parameters, position, page.peers, events) => {}
+        () = simulation::run(parameters, position, page.instances, events) => {}
     }
 }
 
@@ -137,22 +138,22 @@ fn stream_of(
 ) -> impl Stream<Item = Result<sse::Event, Infallible>> {
     stream::unfold((receiver, position), |(mut receiver, position)| async move {
         let event = receiver.recv().await?;
-        let told = to_sse(&event, &position);
-        Some((Ok(told), (receiver, position)))
+        let sent = to_sse(&event, &position);
+        Some((Ok(sent), (receiver, position)))
     })
 }
 
 fn to_sse(event: &Event, position: &Position) -> sse::Event {
-    let told = sse::Event::default().event(event.name());
-    let told = match event {
-        Event::Start { .. } => told.retry(RETRY),
-        Event::Tick(tick) => told.id(position.id(tick.at_ms)),
-        Event::End {} => told,
+    let sent = sse::Event::default().event(event.name());
+    let sent = match event {
+        Event::Start { .. } => sent.retry(RETRY),
+        Event::Tick(tick) => sent.id(position.id(tick.at_ms)),
+        Event::End {} => sent,
     };
-    told.json_data(event).expect("numbers and names are JSON")
+    sent.json_data(event).expect("numbers and names are JSON")
 }
 
-/// Browsers say where a request comes from; other programs may do as they like.
+/// A browser names the site that a request comes from. Other programs are not restricted.
 fn is_from_another_site(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
     site.is_some_and(|site| site != "same-origin" && site != "none")
@@ -160,4 +161,17 @@ fn is_from_another_site(headers: &HeaderMap) -> bool {
 
 fn refuse(status: StatusCode, why: &str) -> Response {
     Problem::new(status, why).response()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policies::words::{algorithm_name, ALGORITHMS};
+
+    #[test]
+    fn the_form_offers_each_algorithm() {
+        let html = include_str!("static/index.html");
+        let values = html.split("name=\"algorithms\" value=\"").skip(1);
+        let values: Vec<_> = values.filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(values, ALGORITHMS.map(algorithm_name));
+    }
 }

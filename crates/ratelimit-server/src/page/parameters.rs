@@ -1,82 +1,65 @@
-//! What a simulation is asked for in the query of its address; nothing else reads that text.
+//! The parameters of a simulation, from the query of its URL.
 
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, PolicyError};
+use ratelimit_client::{Algorithm, Pair, PolicyError};
 
 use super::traffic::{Shape, Traffic};
-use crate::policies::window;
-use crate::policies::words::{self, Wrong};
+use crate::policies::words::{
+    algorithm, algorithm_name, PolicyWords, Word, Wrong, ALGORITHMS, MAX_LIMIT,
+};
 
-/// At most so many simulated requests a second are sent, by a simulation as a whole.
-pub const MAX_RATE: u64 = 1_000;
-pub const MAX_CLIENTS: u64 = 20;
-pub const MAX_SECONDS: u64 = 120;
+/// The most requests per second that one simulation sends, for all its clients together.
+pub(crate) const MAX_RATE: u32 = 1_000;
+pub(crate) const MAX_CLIENTS: u32 = 20;
+pub(crate) const MAX_SECONDS: u32 = 120;
 
-/// A simulation that may run.
+/// Valid parameters.
 #[derive(Clone, Debug)]
-pub struct Parameters {
-    /// From one to three, all different.
-    pub algorithms: Vec<Algorithm>,
-    pub limit: u64,
-    pub window: Duration,
-    /// For the bucket alone.
-    pub burst: Option<u64>,
-    pub traffic: Traffic,
-    pub length: Duration,
+pub(crate) struct Parameters {
+    /// At least one, all different.
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) limit: u64,
+    pub(crate) window: Duration,
+    /// For the bucket only.
+    pub(crate) burst: Option<u64>,
+    pub(crate) traffic: Traffic,
+    pub(crate) length: Duration,
 }
 
 const FIELDS: [&str; 8] =
     ["algorithms", "limit", "window", "burst", "clients", "traffic", "rate", "seconds"];
 
 impl Parameters {
-    /// Reads the pairs of a query; `Err` is the first rule that is broken.
-    pub fn read(query: &[(String, String)]) -> Result<Self, Wrong> {
-        refuse_strange_fields(query)?;
-        let field = |name: &str| {
-            let found = query.iter().find(|(field, _)| field == name);
-            found.map_or("", |(_, value)| value.as_str())
-        };
-        let algorithms = algorithms(field("algorithms"))?;
-        let limit = number(field("limit"), 0, u64::MAX)
-            .ok_or_else(|| Wrong::new("limit", PolicyError::Limit.rule()))?;
-        let window = window::parse(field("window"))
-            .ok_or_else(|| Wrong::new("window", words::window_rule()))?;
-        let burst = burst(field("burst"), &algorithms)?;
-        for &algorithm in &algorithms {
-            let burst = burst.filter(|_| algorithm == Algorithm::Bucket);
-            words::policy(algorithm, &[(limit, window)], burst)?;
-        }
-        let bounded = |name: &str, max| {
-            let rule =
-                || Wrong::new(name, format!("{name} must be an integer between 1 and {max}"));
-            number(field(name), 1, max).ok_or_else(rule)
-        };
-        let clients = bounded("clients", MAX_CLIENTS)?;
-        let shape = shape(field("traffic"))?;
-        let rate = bounded("rate", MAX_RATE)?;
-        let length = Duration::from_secs(bounded("seconds", MAX_SECONDS)?);
-        let keys = clients * algorithms.len() as u64;
+    /// `Err`: the first rule that is broken.
+    pub(crate) fn read(query: &[(String, String)]) -> Result<Self, Wrong> {
+        check_fields(query)?;
+        let algorithms = algorithms(field(query, "algorithms"))?;
+        let burst = burst(field(query, "burst"), &algorithms)?;
+        let Pair { limit, window, .. } = pair(query, &algorithms, burst)?;
+        let window = Duration::from_millis(window.millis());
+        let clients = bounded(query, "clients", MAX_CLIENTS)?;
+        let shape = shape(field(query, "traffic"))?;
+        let rate = bounded(query, "rate", MAX_RATE)?;
+        let length = Duration::from_secs(bounded(query, "seconds", MAX_SECONDS)?.into());
+        let keys = u64::from(clients) * algorithms.len() as u64;
+        let total_rate = u64::from(rate) * keys;
         match shape {
             Shape::Boundary => fits_boundary(limit, window, keys, length)?,
-            Shape::Bursty => fits_rate("bursty", rate * keys, MAX_RATE / 2)?,
-            Shape::Steady => fits_rate("steady", rate * keys, MAX_RATE)?,
+            Shape::Bursty => fits_rate("bursty", total_rate, MAX_RATE / 2)?,
+            Shape::Steady => fits_rate("steady", total_rate, MAX_RATE)?,
         }
-        let traffic = Traffic {
-            shape,
-            clients: clients as u32,
-            rate: rate as u32,
-            limit: u32::try_from(limit).unwrap_or(u32::MAX),
-            window,
-        };
+        let traffic_limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let traffic = Traffic { shape, clients, rate, limit: traffic_limit, window };
         Ok(Self { algorithms, limit, window, burst, traffic, length })
     }
 }
 
-fn refuse_strange_fields(query: &[(String, String)]) -> Result<(), Wrong> {
+fn check_fields(query: &[(String, String)]) -> Result<(), Wrong> {
     for (i, (field, _)) in query.iter().enumerate() {
         let Some(known) = FIELDS.iter().find(|known| *known == field) else {
-            return Err(Wrong::new("", format!("unknown field; known are {}", FIELDS.join(", "))));
+            let message = format!("unknown field; expected one of {}", FIELDS.join(", "));
+            return Err(Wrong::new("", message));
         };
         if query[..i].iter().any(|(earlier, _)| earlier == field) {
             return Err(Wrong::new(*known, format!("{known} is given twice")));
@@ -85,32 +68,64 @@ fn refuse_strange_fields(query: &[(String, String)]) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn algorithms(words: &str) -> Result<Vec<Algorithm>, Wrong> {
-    let rule = || {
-        let rule =
-            "algorithms must be one to three of fixed, sliding and bucket, with commas between";
-        Wrong::new("algorithms", rule)
+/// Empty if missing.
+fn field<'a>(query: &'a [(String, String)], name: &str) -> &'a str {
+    let found = query.iter().find(|(field, _)| field == name);
+    found.map_or("", |(_, value)| value)
+}
+
+fn bounded(query: &[(String, String)], name: &str, max: u32) -> Result<u32, Wrong> {
+    let number = integer_word(field(query, name)).integer(name, 1..=max.into())?;
+    Ok(u32::try_from(number).expect("a number up to `max`"))
+}
+
+/// The limit and the window, valid for each algorithm.
+fn pair(
+    query: &[(String, String)],
+    algorithms: &[Algorithm],
+    burst: Option<u64>,
+) -> Result<Pair, Wrong> {
+    let words = |algorithm| PolicyWords {
+        limit: integer_word(field(query, "limit")),
+        window: Word::Text(field(query, "window").to_owned()),
+        windows: None,
+        algorithm: Word::Text(algorithm_name(algorithm).to_owned()),
+        burst: match burst {
+            Some(burst) if algorithm == Algorithm::Bucket => Word::Number(burst),
+            _ => Word::Missing,
+        },
+    };
+    let policies = algorithms.iter().map(|algorithm| words(*algorithm).validate());
+    let policies = policies.collect::<Result<Vec<_>, _>>()?;
+    Ok(policies[0].windows()[0])
+}
+
+fn algorithms(text: &str) -> Result<Vec<Algorithm>, Wrong> {
+    let wrong = || {
+        let names = ALGORITHMS.map(algorithm_name).join(", ");
+        let message = format!("algorithms must be a list of different algorithms: {names}");
+        Wrong::new("algorithms", message)
     };
     let mut algorithms = Vec::new();
-    for word in words.split(',') {
-        let algorithm = words::algorithm(word).ok_or_else(rule)?;
+    for name in text.split(',') {
+        let algorithm = algorithm(name).ok_or_else(wrong)?;
         if algorithms.contains(&algorithm) {
-            return Err(rule());
+            return Err(wrong());
         }
         algorithms.push(algorithm);
     }
     Ok(algorithms)
 }
 
-fn burst(word: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
-    if word.is_empty() {
+/// `None`: not given.
+fn burst(text: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
+    if text.is_empty() {
         return Ok(None);
     }
     if !algorithms.contains(&Algorithm::Bucket) {
-        return Err(Wrong::new("burst", PolicyError::BurstAlgorithm.rule()));
+        return Err(PolicyError::BurstAlgorithm.into());
     }
-    let rule = || Wrong::new("burst", PolicyError::Burst.rule());
-    number(word, 1, u64::MAX).map(Some).ok_or_else(rule)
+    integer_word(text).integer("burst", 1..=MAX_LIMIT).map(Some)
 }
 
 fn shape(word: &str) -> Result<Shape, Wrong> {
@@ -122,9 +137,9 @@ fn shape(word: &str) -> Result<Shape, Wrong> {
     }
 }
 
-/// A second of bursty traffic may have the calls of two.
-fn fits_rate(shape: &str, rate: u64, most: u64) -> Result<(), Wrong> {
-    if rate > most {
+/// With bursty traffic one second may have the calls of two: its bound is half.
+fn fits_rate(shape: &str, rate: u64, most: u32) -> Result<(), Wrong> {
+    if rate > most.into() {
         let rule =
             format!("rate x clients x algorithms with {shape} traffic must be at most {most}");
         return Err(Wrong::new("rate", rule));
@@ -132,13 +147,13 @@ fn fits_rate(shape: &str, rate: u64, most: u64) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Twice the limit comes within one second around the edge.
+/// Around the edge of a window, twice the limit is sent within one second.
 fn fits_boundary(limit: u64, window: Duration, keys: u64, length: Duration) -> Result<(), Wrong> {
     let most = MAX_RATE / 2;
     let wrong = |field: &str, rule: &str| {
         Err(Wrong::new(field, format!("{field} with boundary traffic {rule}")))
     };
-    if limit == 0 || limit.saturating_mul(keys) > most {
+    if limit == 0 || limit.saturating_mul(keys) > most.into() {
         let rule = format!("must be at least 1, and limit x clients x algorithms at most {most}");
         return wrong("limit", &rule);
     }
@@ -151,11 +166,12 @@ fn fits_boundary(limit: u64, window: Duration, keys: u64, length: Duration) -> R
     Ok(())
 }
 
-/// `0|[1-9][0-9]*` within bounds.
-fn number(word: &str, min: u64, max: u64) -> Option<u64> {
-    let is_plain =
-        word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
-    word.parse().ok().filter(|n| is_plain && (min..=max).contains(n))
+/// An integer as JSON has it: no leading zero.
+fn integer_word(text: &str) -> Word {
+    match text.strip_prefix('0') {
+        Some("") | None => Word::of_digits(text),
+        Some(_) => Word::Text(text.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -238,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_numbers_are_refused() {
+    fn hostile_numbers_are_rejected() {
         for value in ["", "-1", "+1", "01", " 1", "1e3", "0x10", "١", "99999999999999999999", "\0"]
         {
             for field in ["limit", "window", "clients", "rate", "seconds"] {
@@ -248,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn boundary_traffic_is_bounded_by_the_limit_and_reaches_the_edge() {
+    fn boundary_traffic_is_bounded_and_reaches_the_edge() {
         let boundary = |field, value| {
             let rate_is_not_used = ("rate", "1000");
             read(&[("traffic", "boundary"), ("burst", ""), rate_is_not_used, (field, value)])
@@ -270,14 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn a_second_of_bursty_traffic_is_held_to_the_bound_too() {
+    fn bursty_traffic_has_half_the_bound() {
         for (rate, is_valid) in [("50", true), ("51", false)] {
             assert_eq!(read(&[("traffic", "bursty"), ("rate", rate)]).is_ok(), is_valid, "{rate}");
         }
     }
 
     #[test]
-    fn a_field_that_is_missing_strange_or_repeated_is_refused() {
+    fn missing_unknown_and_repeated_fields_are_rejected() {
         let query = |pairs: &[(&str, &str)]| {
             let pairs: Vec<_> = pairs.iter().map(|(f, v)| ((*f).into(), (*v).into())).collect();
             Parameters::read(&pairs).unwrap_err().field
@@ -291,6 +307,6 @@ mod tests {
     fn burst_is_for_the_bucket_and_must_refill() {
         assert_eq!(read(&[("algorithms", "fixed")]).unwrap_err().field, "burst");
         let slow = [("limit", "1"), ("window", "366d"), ("burst", "11")];
-        assert!(read(&slow).unwrap_err().rule.contains("must refill within"));
+        assert!(read(&slow).unwrap_err().message.contains("must refill within"));
     }
 }

@@ -1,7 +1,6 @@
-//! One simulation: sends its requests when they are due, and tells the page what became of them,
-//! until its time is over or the page is gone.
+//! One simulation: sends its requests when they are due, and reports the results to the page, until
+//! its time is over or the page is gone.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -12,25 +11,28 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{interval, sleep_until, timeout, Instant, MissedTickBehavior};
 
-use super::board::{Board, Call, Tick};
+use super::board::{Board, Sent, Tick};
+use super::instances::{InstanceReply, Instances};
 use super::parameters::Parameters;
-use super::peers::{Peers, Verdict};
+use crate::policies::words::algorithm_name;
+use crate::random::random_hex;
+use crate::units::millis;
 
 const TICK: Duration = Duration::from_millis(100);
-/// A request that is due while so many have no answer yet waits for one of them.
+/// With this many unanswered requests, a request that is due waits for an answer.
 const MAX_UNANSWERED: usize = 256;
-/// How long the last answers are waited for.
+/// How long to wait for the last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
-/// What the page is told.
+/// A message to the page.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum Event {
+pub(crate) enum Event {
     Start {
         algorithms: Vec<&'static str>,
         clients: u32,
         limit: u64,
-        /// The limit, where it is not told.
+        /// The limit, if the parameters have none.
         burst: u64,
         window_ms: u64,
         run: String,
@@ -40,7 +42,7 @@ pub enum Event {
 }
 
 impl Event {
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Start { .. } => "start",
             Self::Tick(_) => "tick",
@@ -49,22 +51,21 @@ impl Event {
     }
 }
 
-/// Where a simulation is: its name, which its keys bear, and the time since its start. A page whose
-/// connection broke hands it in again and goes on from there, on the same keys.
+/// How far a simulation is: its name, which is part of its keys, and the time since its start. A page
+/// that lost its connection sends it again, and the simulation goes on from there with the same keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    pub run: String,
-    pub at: Duration,
+pub(crate) struct Position {
+    pub(crate) run: String,
+    pub(crate) at: Duration,
 }
 
 impl Position {
-    pub fn start() -> Self {
-        let run = format!("{:016x}", RandomState::new().hash_one(0));
-        Self { run, at: Duration::ZERO }
+    pub(crate) fn start() -> Self {
+        Self { run: random_hex(), at: Duration::ZERO }
     }
 
     /// `<16 hexadecimal digits>-<milliseconds>`, as [`Position::id`] writes it.
-    pub fn parse(id: &str) -> Option<Self> {
+    pub(crate) fn parse(id: &str) -> Option<Self> {
         let (run, at_ms) = id.split_once('-')?;
         let is_run = run.len() == 16 && run.bytes().all(|b| b.is_ascii_hexdigit());
         let is_number = at_ms.len() <= 6 && at_ms.bytes().all(|b| b.is_ascii_digit());
@@ -72,19 +73,19 @@ impl Position {
         (is_run && is_number).then(|| Self { run: run.to_owned(), at })
     }
 
-    pub fn id(&self, at_ms: u64) -> String {
+    pub(crate) fn id(&self, at_ms: u64) -> String {
         format!("{}-{at_ms}", self.run)
     }
 }
 
 /// Runs until its time is over, or until nobody receives its events.
-pub async fn run(
+pub(crate) async fn run(
     parameters: Parameters,
     position: Position,
-    peers: Peers,
+    instances: Instances,
     events: mpsc::Sender<Event>,
 ) {
-    let mut simulation = Simulation::new(parameters, position, peers);
+    let mut simulation = Simulation::new(parameters, position, instances);
     tokio::select! {
         () = events.closed() => {}
         () = simulation.run(&events) => {}
@@ -93,19 +94,19 @@ pub async fn run(
 
 struct Simulation {
     parameters: Parameters,
-    peers: Peers,
+    instances: Instances,
     started: Instant,
-    /// By client, the number of its next call.
+    /// By client, the number of its next request.
     next: Vec<u64>,
     /// By algorithm, then by client.
     bodies: Vec<Vec<Bytes>>,
-    unanswered: JoinSet<(Call, Option<Verdict>)>,
+    unanswered: JoinSet<(Sent, Option<InstanceReply>)>,
     board: Board,
     run: String,
 }
 
 impl Simulation {
-    fn new(parameters: Parameters, position: Position, peers: Peers) -> Self {
+    fn new(parameters: Parameters, position: Position, instances: Instances) -> Self {
         let Position { run, at } = position;
         let traffic = parameters.traffic;
         let first_due = |client| (0..).find(|n| traffic.arrival(client, *n) >= at);
@@ -118,7 +119,7 @@ impl Simulation {
             unanswered: JoinSet::new(),
             board: Board::new(algorithms, traffic.clients as usize, parameters.window),
             parameters,
-            peers,
+            instances,
             run,
         }
     }
@@ -128,7 +129,7 @@ impl Simulation {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let (at, client) = self.next_call();
+            let (at, client) = self.next_due();
             if at.max(self.started.elapsed()) >= self.parameters.length {
                 break;
             }
@@ -137,19 +138,19 @@ impl Simulation {
                 biased;
                 Some(answer) = self.unanswered.join_next() => self.record(answer),
                 () = sleep_until(self.started + at), if may_send => self.send(client),
-                _ = ticks.tick() => self.tell(events),
+                _ = ticks.tick() => self.report(events),
             }
         }
         self.finish(events, ticks).await;
     }
 
-    /// The rest of the time, in which nobody calls, and the answers that are still to come.
+    /// Waits for the end of the time, in which no request is due, and for the last answers.
     async fn finish(&mut self, events: &mpsc::Sender<Event>, mut ticks: tokio::time::Interval) {
         let end = self.started + self.parameters.length;
         while Instant::now() < end {
             tokio::select! {
                 Some(answer) = self.unanswered.join_next() => self.record(answer),
-                _ = ticks.tick() => self.tell(events),
+                _ = ticks.tick() => self.report(events),
             }
         }
         let last_answers = async {
@@ -165,16 +166,16 @@ impl Simulation {
 
     fn start(&self) -> Event {
         Event::Start {
-            algorithms: self.parameters.algorithms.iter().map(|a| name(*a)).collect(),
+            algorithms: self.parameters.algorithms.iter().map(|a| algorithm_name(*a)).collect(),
             clients: self.parameters.traffic.clients,
             limit: self.parameters.limit,
             burst: self.parameters.burst.unwrap_or(self.parameters.limit),
-            window_ms: self.parameters.window.as_millis() as u64,
+            window_ms: millis(self.parameters.window),
             run: self.run.clone(),
         }
     }
 
-    fn next_call(&self) -> (Duration, u32) {
+    fn next_due(&self) -> (Duration, u32) {
         let calls = (0..).zip(&self.next);
         calls
             .map(|(client, n)| (self.parameters.traffic.arrival(client, *n), client))
@@ -182,41 +183,40 @@ impl Simulation {
             .expect("there is a client")
     }
 
-    /// One request of a client: to every algorithm, by the same instance.
+    /// Sends one request of a client to every algorithm, through the same instance.
     fn send(&mut self, client: u32) {
         let next = &mut self.next[client as usize];
-        // So that each client meets each instance, also where their numbers have a common divisor.
+        // Each client meets each instance, even if their numbers have a common divisor.
         let turn = *next + u64::from(client);
         *next += 1;
         let client = client as usize;
         for (series, bodies) in self.bodies.iter().enumerate() {
-            let (peers, body) = (self.peers.clone(), bodies[client].clone());
-            let call = Call { series, client, sent_at_ms: self.now_ms() };
-            self.unanswered.spawn(async move { (call, peers.check(turn, body).await) });
+            let (instances, body) = (self.instances.clone(), bodies[client].clone());
+            let sent = Sent { series, client, sent_at_ms: self.now_ms() };
+            self.unanswered.spawn(async move { (sent, instances.check(turn, body).await) });
         }
     }
 
-    fn record(&mut self, answer: Result<(Call, Option<Verdict>), JoinError>) {
-        let (call, verdict) =
-            answer.expect("a request does not panic, and ends with its simulation");
-        self.board.record(self.now_ms(), call, verdict);
+    fn record(&mut self, answer: Result<(Sent, Option<InstanceReply>), JoinError>) {
+        let (sent, reply) = answer.expect("a request does not panic, and ends with its simulation");
+        self.board.record(self.now_ms(), sent, reply);
     }
 
-    /// A page that is slow to receive gets the same numbers in fewer ticks.
-    fn tell(&mut self, events: &mpsc::Sender<Event>) {
+    /// A page that receives slowly gets the same numbers in fewer ticks.
+    fn report(&mut self, events: &mpsc::Sender<Event>) {
         if let Ok(room) = events.try_reserve() {
             room.send(Event::Tick(self.board.take_tick(self.now_ms())));
         }
     }
 
     fn now_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
+        millis(self.started.elapsed())
     }
 }
 
-/// What each client sends to one algorithm; its key is its own.
+/// The body that each client sends to one algorithm, with a key of its own.
 fn bodies(parameters: &Parameters, algorithm: Algorithm, run: &str) -> Vec<Bytes> {
-    let name = name(algorithm);
+    let name = algorithm_name(algorithm);
     let body = |client| {
         let mut body = json!({
             "key": format!("dashboard:{run}:{name}:{client}"),
@@ -232,27 +232,19 @@ fn bodies(parameters: &Parameters, algorithm: Algorithm, run: &str) -> Vec<Bytes
     (0..parameters.traffic.clients).map(body).collect()
 }
 
-fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Fixed => "fixed",
-        Algorithm::Sliding => "sliding",
-        Algorithm::Bucket => "bucket",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_position_comes_back_as_it_was_told() {
+    fn a_position_is_read_as_it_was_written() {
         let start = Position::start();
         let position = Position { at: Duration::from_millis(12_300), ..start.clone() };
         assert_eq!(Position::parse(&start.id(12_300)), Some(position));
     }
 
     #[test]
-    fn a_strange_position_is_none() {
+    fn a_malformed_position_is_rejected() {
         let long = format!("{}-1", "a".repeat(17));
         for id in ["", "-", "0123456789abcdef", "0123456789abcdef-", "0123456789abcdeg-1", &long] {
             assert_eq!(Position::parse(id), None, "{id}");

@@ -1,41 +1,42 @@
-//! When each simulated client calls: from a client and the number of its call to a moment, and
-//! nothing else. Moments count from the start of the simulation.
+//! When each simulated client sends its requests: the client and the number of the request give the
+//! moment, counted from the start of the simulation.
 
 use std::time::Duration;
 
-/// How often a bursty client calls, and how long one of its bursts lasts.
-const BURST_EVERY: Duration = Duration::from_secs(2);
+/// How often a bursty client sends a burst, and how long the burst lasts.
+const BURST_EVERY_SECONDS: u32 = 2;
+const BURST_EVERY: Duration = Duration::from_secs(BURST_EVERY_SECONDS as u64);
 const BURST_LASTS: Duration = Duration::from_millis(200);
-/// The distance of a boundary call from the window's edge: a twentieth of the window, within these.
-/// Enough for a late call to stay on its side; too little for a bucket to refill.
+/// How far boundary calls keep from the edge of the window: a twentieth of the window, within these
+/// bounds. Enough for a late call to stay on its side; too little for a bucket to refill.
 const MIN_MARGIN: Duration = Duration::from_millis(50);
 const MAX_MARGIN: Duration = Duration::from_millis(250);
 
 /// The form of the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// Calls at even distances.
+pub(crate) enum Shape {
+    /// Calls at equal intervals.
     Steady,
     /// The same number of calls, all within the first 200 ms of every two seconds.
     Bursty,
-    /// The limit's worth of calls just before the edge of a fixed window, and again just after it.
+    /// As many calls as the limit just before the edge of a fixed window, and again just after it.
     Boundary,
 }
 
-/// A shape, and the numbers it is made with.
+/// A shape and its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Traffic {
-    pub shape: Shape,
-    pub clients: u32,
-    /// Calls of each client a second; not for `Boundary`, whose number is the limit.
-    pub rate: u32,
-    pub limit: u32,
-    pub window: Duration,
+pub(crate) struct Traffic {
+    pub(crate) shape: Shape,
+    pub(crate) clients: u32,
+    /// Calls of each client per second. `Boundary` uses the limit instead.
+    pub(crate) rate: u32,
+    pub(crate) limit: u32,
+    pub(crate) window: Duration,
 }
 
 impl Traffic {
-    /// When a client makes its call number `n`, counted from 0; never before its call `n - 1`.
-    pub fn arrival(&self, client: u32, n: u64) -> Duration {
+    /// When a client makes call number `n`, counted from 0; never before call `n - 1`.
+    pub(crate) fn arrival(&self, client: u32, n: u64) -> Duration {
         match self.shape {
             Shape::Steady => self.steady(client, n),
             Shape::Bursty => bursty(self.rate, n),
@@ -49,8 +50,8 @@ impl Traffic {
         part_of(Duration::from_secs(1), turn, self.rate * self.clients)
     }
 
-    /// A cycle of two windows. Its first call opens a window, the others surround that window's
-    /// end; the first call behind it opens a second window, which is over when the cycle ends.
+    /// A cycle of two windows. Its first call opens a window, and the others surround the end of that
+    /// window. The first call after the end opens a second window, which is over when the cycle ends.
     fn boundary(&self, n: u64) -> Duration {
         let calls = 2 * u64::from(self.limit);
         let margin = self.margin();
@@ -70,7 +71,7 @@ impl Traffic {
 }
 
 fn bursty(rate: u32, n: u64) -> Duration {
-    let size = rate * BURST_EVERY.as_secs() as u32;
+    let size = rate * BURST_EVERY_SECONDS;
     let (burst, j) = (n / u64::from(size), n % u64::from(size));
     times(BURST_EVERY, burst) + part_of(BURST_LASTS, j, size)
 }

@@ -1,5 +1,6 @@
 //! Whose limit a request counts against.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub(crate) enum KeyBy {
 }
 
 impl KeyBy {
-    pub(crate) const RULE: &str = "must be address, bearer, api-key or header:NAME";
+    pub(crate) const MESSAGE: &str = "must be address, bearer, api-key or header:NAME";
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
@@ -31,7 +32,7 @@ impl KeyBy {
     }
 }
 
-/// Finds the key of that kind.
+/// Finds the value of its kind in a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Finder {
     Address,
@@ -53,16 +54,18 @@ impl Finder {
         Self::Value(key, format!("no-{kind}"))
     }
 
-    /// `None` where the request has no value of this kind.
-    pub(crate) fn find(&self, from: &From) -> Option<String> {
+    /// `None` if the request has no value of this kind.
+    pub(crate) fn find<'a>(&self, caller: &Caller<'a>) -> Option<Cow<'a, str>> {
         match self {
-            Self::Address => Some(from.address_key()),
-            Self::Value(key, missing) => Some(key.of(from.parts)).filter(|key| key != missing),
+            Self::Address => Some(caller.address()),
+            Self::Value(key, missing) => {
+                Some(key.of(caller.parts)).filter(|key| key != missing).map(Cow::Owned)
+            }
         }
     }
 }
 
-/// The other end of a connection, and its key, which is written once for all requests.
+/// The other end of a connection, and its key, which is written once for all its requests.
 #[derive(Clone)]
 pub(crate) struct Peer {
     address: IpAddr,
@@ -76,18 +79,42 @@ impl Peer {
     }
 }
 
-/// A request, and the other end of its connection.
-pub(crate) struct From<'a> {
-    pub(crate) parts: &'a Parts,
-    pub(crate) peer: &'a Peer,
-    pub(crate) addresses: &'a Addresses,
+/// A request as policies see it: what it asks for, and the values that it may count against.
+pub(crate) struct Caller<'a> {
+    method: &'a str,
+    path: &'a str,
+    parts: &'a Parts,
+    peer: &'a Peer,
+    addresses: &'a Addresses,
 }
 
-impl From<'_> {
-    pub(crate) fn address_key(&self) -> String {
+impl<'a> Caller<'a> {
+    pub(crate) fn of_request(parts: &'a Parts, peer: &'a Peer, addresses: &'a Addresses) -> Self {
+        let (method, path) = (parts.method.as_str(), parts.uri.path());
+        Self { method, path, parts, peer, addresses }
+    }
+
+    /// The same caller, where the request describes another one.
+    pub(crate) fn asking_for<'b>(&self, method: &'b str, path: &'b str) -> Caller<'b>
+    where
+        'a: 'b,
+    {
+        Caller { method, path, ..*self }
+    }
+
+    pub(crate) fn method(&self) -> &'a str {
+        self.method
+    }
+
+    pub(crate) fn path(&self) -> &'a str {
+        self.path
+    }
+
+    /// The key of the client's address: `ip:203.0.113.7`.
+    pub(crate) fn address(&self) -> Cow<'a, str> {
         match self.addresses.client(self.peer.address, &self.parts.headers) {
-            client if client == self.peer.address => self.peer.key.to_string(),
-            client => address_key(client, self.addresses),
+            client if client == self.peer.address => Cow::Borrowed(&*self.peer.key),
+            client => Cow::Owned(address_key(client, self.addresses)),
         }
     }
 }

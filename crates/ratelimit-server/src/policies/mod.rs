@@ -1,21 +1,26 @@
-//! The policies: which apply to a request, and what it counts against.
+//! The policies: which of them apply to a request, and the keys that it counts against.
 
 mod file;
 pub(crate) mod key_by;
 mod path;
-pub(crate) mod window;
 pub(crate) mod words;
 
 use std::sync::Arc;
 
 use ratelimit_client::Policy;
 
-use crate::policies::key_by::{Finder, From, KeyBy};
 use crate::telemetry::metrics::Decisions;
+use key_by::{Caller, Finder, KeyBy};
 
-pub(crate) use file::Source;
+pub(crate) use file::PolicyFile;
 
-/// One policy: for which requests, whose limit, and what limit.
+/// The policy of the settings, and what a policy of the file counts against if it does not say so.
+pub(crate) struct Defaults {
+    pub(crate) policy: Policy,
+    pub(crate) key_by: KeyBy,
+}
+
+/// One policy: which requests it applies to, what they count against, and the limit.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) name: String,
@@ -27,7 +32,7 @@ pub(crate) struct Rule {
     finder: Finder,
 }
 
-/// A path, or all that begin with one.
+/// One path, or all paths that begin with one.
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
     Exactly(String),
@@ -59,9 +64,9 @@ impl Route {
 }
 
 impl Rule {
-    /// The value that a request counts against, if it has one of the policy's kind.
-    pub(crate) fn find(&self, from: &From) -> Option<String> {
-        self.finder.find(from)
+    /// What a request counts against; its address if it has no value of the policy's kind.
+    pub(crate) fn key_or_address(&self, caller: &Caller) -> String {
+        key(self, &self.finder.find(caller).unwrap_or_else(|| caller.address()))
     }
 
     fn covers(&self, method: &str, path: &str) -> bool {
@@ -70,7 +75,7 @@ impl Rule {
     }
 }
 
-/// All policies, in order; the last is that of the settings, for everything.
+/// All policies in order. The last is the policy of the settings, which applies to every request.
 #[derive(Debug)]
 pub(crate) struct Policies {
     rules: Vec<Arc<Rule>>,
@@ -83,39 +88,37 @@ pub(crate) struct Applied {
 }
 
 impl Policies {
-    /// The path may be spelled as its sender likes.
-    ///
-    /// Of each kind of key that the request has, the first policy for its method and path. If that is
-    /// none at all, the settings' policy by the client's address.
-    pub(crate) fn applied(&self, method: &str, path: &str, from: &From) -> Vec<Applied> {
-        let path = path::normal(path);
+    /// Of each kind of key that the request has, the first policy for its method and path. Without
+    /// any, the policy of the settings by the client's address.
+    pub(crate) fn applied(&self, caller: &Caller) -> Vec<Applied> {
+        let (method, path) = (caller.method(), path::normal(caller.path()));
         let mut applied: Vec<Applied> = Vec::with_capacity(1);
         for rule in self.rules.iter().filter(|rule| rule.covers(method, &path)) {
             if applied.iter().any(|earlier| earlier.rule.by == rule.by) {
                 continue;
             }
-            if let Some(value) = rule.find(from) {
+            if let Some(value) = rule.finder.find(caller) {
                 applied.push(Applied { rule: Arc::clone(rule), key: key(rule, &value) });
             }
         }
         if applied.is_empty() {
-            applied.push(self.fallback(&from.address_key()));
+            applied.push(self.fallback(&caller.address()));
         }
         applied
     }
 
-    /// By its name, for a key that the caller knows.
+    /// The policy of this name.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Rule>> {
         self.rules.iter().find(|rule| rule.name == name)
     }
 
     fn fallback(&self, value: &str) -> Applied {
-        let rule = self.rules.last().expect("the policy of the settings is always there");
+        let rule = self.rules.last().expect("the policy of the settings is always the last");
         Applied { rule: Arc::clone(rule), key: key(rule, value) }
     }
 }
 
-/// Each policy counts for itself: `api:ip:203.0.113.7`.
+/// A key that no other policy shares: `api:ip:203.0.113.7`.
 pub(crate) fn key(rule: &Rule, value: &str) -> String {
     [&rule.name, ":", value].concat()
 }

@@ -1,9 +1,9 @@
-//! The path of a request as servers read it, so that another spelling of a route is not another route.
+//! The path of a request as servers read it, so that no other spelling of a route escapes its policy.
 
 use std::borrow::Cow;
 
-/// `/a/..//%6cogin` is `/login`: escapes are decoded once; then empty segments and `.` are left out, and
-/// `..` takes back the one before it. So nginx does before it looks for a location.
+/// `/a/..//%6cogin` is `/login`: escapes are decoded once, then empty segments and `.` are removed, and
+/// `..` removes the segment before it. nginx does the same before it looks for a location.
 pub(super) fn normal(path: &str) -> Cow<'_, str> {
     let is_plain = !path.contains('%') && !path.contains("//") && !path.contains("/.");
     if is_plain || !path.starts_with('/') {
@@ -23,7 +23,7 @@ pub(super) fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("/{}{end}", segments.join("/")))
 }
 
-/// What is no escape stays as it is; what is no UTF-8 equals no route.
+/// Text that is not an escape stays as it is. Bytes that are not UTF-8 are replaced: they match no route.
 fn decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -44,7 +44,7 @@ fn decoded(path: &str) -> String {
 
 fn hex((digits, _): (&[u8; 2], &[u8])) -> Option<u8> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
-    Some((digit(digits[0])? * 16 + digit(digits[1])?) as u8)
+    u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_stays_and_an_escape_is_decoded_once() {
+    fn only_escapes_are_decoded_and_only_once() {
         let cases = [
             ("/%", "/%"),
             ("/%6", "/%6"),

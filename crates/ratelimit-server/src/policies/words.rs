@@ -1,72 +1,126 @@
-//! A policy of words that come from outside, each judged by name.
+//! A policy in a user's words: from JSON, from the file of policies, from settings, from a query.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ratelimit_client::{Algorithm, Policy, PolicyError};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::policies::window;
+/// The largest limit, burst and cost.
+pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
 
-/// Which word is wrong, and the rule that it breaks, which begins with what it is about.
+/// The words of a policy, not yet validated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PolicyWords {
+    pub(crate) limit: Word,
+    pub(crate) window: Word,
+    /// Instead of `limit` and `window`.
+    pub(crate) windows: Option<Vec<Object<PairWords>>>,
+    /// `FIXED` if missing.
+    pub(crate) algorithm: Word,
+    pub(crate) burst: Word,
+}
+
+/// One of several pairs.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PairWords {
+    limit: Word,
+    window: Word,
+}
+
+/// A value of any type, so that a rule of ours answers a value of the wrong type.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Word {
+    #[default]
+    #[serde(skip)]
+    Missing,
+    Number(u64),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+/// Which word is wrong, and the rule that it breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
-    /// `limit`, `checks[3].windows[0].window`.
+    /// `limit`, `checks[3].windows[0].window`; empty for the whole.
     pub(crate) field: String,
     /// `limit must be an integer between 0 and 1000000000000`.
-    pub(crate) rule: String,
+    pub(crate) message: String,
 }
 
-impl Wrong {
-    pub(crate) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { field: field.into(), rule: rule.into() }
+impl PolicyWords {
+    /// `Err`: the first word that breaks a rule.
+    pub(crate) fn validate(&self) -> Result<Policy, Wrong> {
+        let pairs = self.pairs()?;
+        let algorithm = self.algorithm()?;
+        let burst = match &self.burst {
+            Word::Missing => None,
+            burst => Some(burst.integer("burst", 1..=MAX_LIMIT)?),
+        };
+        policy(algorithm, &pairs, burst)
     }
 
-    /// The same inside something: `checks[3]`.
-    pub(crate) fn inside(self, outer: &str) -> Self {
-        match self.field.as_str() {
-            "" => Self { field: outer.to_owned(), ..self },
-            field => Self { field: format!("{outer}.{field}"), ..self },
+    fn pairs(&self) -> Result<Vec<(u64, Duration)>, Wrong> {
+        let Some(windows) = &self.windows else {
+            return Ok(vec![pair(&self.limit, &self.window)?]);
+        };
+        if !matches!((&self.limit, &self.window), (Word::Missing, Word::Missing)) {
+            return Err(Wrong::new("windows", "windows stands instead of limit and window"));
         }
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self.field.as_str() {
-            "" => f.write_str(&self.rule),
-            field => write!(f, "{field}: {}", self.rule),
+        if windows.is_empty() {
+            return Err(Wrong::new("windows", WINDOWS_MESSAGE));
         }
+        let inside = |(i, Object(words)): (usize, &Object<PairWords>)| {
+            pair(&words.limit, &words.window).map_err(|wrong| wrong.inside(&window_at(i)))
+        };
+        windows.iter().enumerate().map(inside).collect()
+    }
+
+    fn algorithm(&self) -> Result<Algorithm, Wrong> {
+        match &self.algorithm {
+            Word::Missing => Some(Algorithm::Fixed),
+            Word::Text(name) => algorithm(name),
+            _ => None,
+        }
+        .ok_or_else(|| Wrong::new("algorithm", ALGORITHM_MESSAGE))
     }
 }
 
-pub(crate) fn window_rule() -> String {
-    format!("window {}", window::RULE)
-}
+const WINDOWS_MESSAGE: &str = "windows must be a list of 1 to 8 of {limit, window}";
+const ALGORITHM_MESSAGE: &str = "algorithm must be FIXED, SLIDING or BUCKET";
 
-/// `FIXED`, `SLIDING` or `BUCKET`, in any case.
-pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
-    match name.to_ascii_uppercase().as_str() {
-        "FIXED" => Some(Algorithm::Fixed),
-        "SLIDING" => Some(Algorithm::Sliding),
-        "BUCKET" => Some(Algorithm::Bucket),
+fn pair(limit: &Word, window: &Word) -> Result<(u64, Duration), Wrong> {
+    let limit = limit.integer("limit", 0..=MAX_LIMIT)?;
+    let window = match window {
+        Word::Text(text) => parse_window(text),
+        Word::Number(seconds) => window_of_seconds(*seconds),
         _ => None,
-    }
+    };
+    let message = || Wrong::new("window", format!("window {WINDOW_MESSAGE}"));
+    Ok((limit, window.ok_or_else(message)?))
 }
 
-pub(crate) const ALGORITHM_RULE: &str = "algorithm must be FIXED, SLIDING or BUCKET";
+fn window_at(i: usize) -> String {
+    format!("windows[{i}]")
+}
 
-/// The first pair has the algorithm and the burst; the others follow.
-pub(crate) fn policy(
+/// The first pair gets the algorithm and the burst, the others follow.
+fn policy(
     algorithm: Algorithm,
     pairs: &[(u64, Duration)],
     burst: Option<u64>,
 ) -> Result<Policy, Wrong> {
     let at = |i: usize, error: PolicyError| match pairs {
-        [_] => wrong(error),
-        _ => wrong(error).inside(&format!("windows[{i}]")),
+        [_] => Wrong::from(error),
+        _ => Wrong::from(error).inside(&window_at(i)),
     };
     let Some((&(limit, window), rest)) = pairs.split_first() else {
-        return Err(Wrong::new("windows", "windows must have 1 to 8 limit and window pairs"));
+        return Err(Wrong::new("windows", WINDOWS_MESSAGE));
     };
     let first = match algorithm {
         Algorithm::Fixed => Policy::try_fixed(limit, window),
@@ -78,17 +132,170 @@ pub(crate) fn policy(
         policy = policy.try_and(limit, window).map_err(|error| at(i + 1, error))?;
     }
     match burst {
-        Some(burst) => policy.try_burst(burst).map_err(wrong),
+        Some(burst) => policy.try_burst(burst).map_err(Wrong::from),
         None => Ok(policy),
     }
 }
 
-fn wrong(error: PolicyError) -> Wrong {
-    let field = match error {
-        PolicyError::Limit => "limit",
-        PolicyError::Window | PolicyError::SameWindow => "window",
-        PolicyError::TooManyWindows => "",
-        _ => "burst",
+/// `fixed`, `sliding` or `bucket`, in any case.
+pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
+    ALGORITHMS.into_iter().find(|algorithm| algorithm_name(*algorithm).eq_ignore_ascii_case(name))
+}
+
+pub(crate) const ALGORITHMS: [Algorithm; 3] =
+    [Algorithm::Fixed, Algorithm::Sliding, Algorithm::Bucket];
+
+/// In lower case.
+pub(crate) fn algorithm_name(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Fixed => "fixed",
+        Algorithm::Sliding => "sliding",
+        Algorithm::Bucket => "bucket",
+    }
+}
+
+/// The rule of every window and every other length of time.
+pub(crate) const WINDOW_MESSAGE: &str =
+    "must be an integer with an optional unit ms, s, m, h or d, between 1ms and 366d";
+
+const MAX_WINDOW_MS: u64 = 366 * 24 * 60 * 60 * 1000;
+
+/// `60` (seconds), `500ms`, `1h`: as in the command.
+pub(crate) fn parse_window(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if number.len() > 1 && number.starts_with('0') {
+        return None;
+    }
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
     };
-    Wrong::new(field, error.rule())
+    window_of_millis(number.parse::<u64>().ok()?.checked_mul(unit_ms)?)
+}
+
+fn window_of_seconds(seconds: u64) -> Option<Duration> {
+    window_of_millis(seconds.checked_mul(1_000)?)
+}
+
+fn window_of_millis(millis: u64) -> Option<Duration> {
+    (1..=MAX_WINDOW_MS).contains(&millis).then(|| Duration::from_millis(millis))
+}
+
+impl Word {
+    /// A number if the text is digits and nothing else.
+    pub(crate) fn of_digits(text: &str) -> Self {
+        match digits(text) {
+            Some(number) => Self::Number(number),
+            None => Self::Text(text.to_owned()),
+        }
+    }
+
+    pub(crate) fn integer(&self, field: &str, range: RangeInclusive<u64>) -> Result<u64, Wrong> {
+        let number = match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        };
+        in_range(number, range).map_err(|rule| Wrong::new(field, format!("{field} {rule}")))
+    }
+}
+
+/// A number of digits and nothing else: no sign, no space.
+pub(crate) fn digits(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// `Err`: the rule.
+pub(crate) fn in_range(number: Option<u64>, range: RangeInclusive<u64>) -> Result<u64, String> {
+    let (least, most) = (range.start(), range.end());
+    let rule = || format!("must be an integer between {least} and {most}");
+    number.filter(|number| range.contains(number)).ok_or_else(rule)
+}
+
+impl Wrong {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+
+    /// The same inside something: `checks[3]`.
+    pub(crate) fn inside(self, outer: &str) -> Self {
+        match self.field.as_str() {
+            "" => Self { field: outer.to_owned(), ..self },
+            field => Self { field: format!("{outer}.{field}"), ..self },
+        }
+    }
+}
+
+impl From<PolicyError> for Wrong {
+    fn from(error: PolicyError) -> Self {
+        let field = match error {
+            PolicyError::Limit => "limit",
+            PolicyError::Window | PolicyError::SameWindow => "window",
+            PolicyError::TooManyWindows => "",
+            _ => "burst",
+        };
+        Self::new(field, error.rule())
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.message),
+            field => write!(f, "{field}: {}", self.message),
+        }
+    }
+}
+
+/// A struct that is read from an object only. Without it, serde also takes a list of the values.
+#[derive(Clone, Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// For a field that may be missing, but not null: `#[serde(deserialize_with = "present")]`.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_a_number_with_a_unit_within_the_bounds() {
+        let most = MAX_WINDOW_MS;
+        let good = [("60", 60_000), ("500ms", 500), ("1ms", 1), ("1h", 3_600_000), ("366d", most)];
+        for (text, millis) in good {
+            assert_eq!(parse_window(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        let bad = ["", "0", "0ms", "01", "+1", "-1", " 1", "1 ", "1M", "1.5", "s", "367d", "1ms1"];
+        for text in bad.into_iter().chain(["99999999999999999999", "18446744073709551615d"]) {
+            assert_eq!(parse_window(text), None, "{text:?}");
+        }
+    }
 }

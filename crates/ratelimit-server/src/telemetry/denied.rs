@@ -1,40 +1,42 @@
-//! Who was denied: a line in the log for each denial, thinned out in a flood, and the keys denied most.
+//! Denials: a line in the log for each, fewer in a flood, and the keys that are denied most.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ratelimit_client::Retry;
 
-use crate::telemetry::sampler::Sampler;
+use super::retry_after_ms;
+use super::sampler::Sampler;
+use crate::random::random_hex;
+use crate::sync::lock;
 
-/// Keys that are counted; a new one takes the place of the least.
+/// How many keys are counted. A new key takes the place of the key with the lowest count.
 const COUNTED_KEYS: usize = 200;
-/// Keys that are shown.
+/// How many keys are shown.
 const TOP_KEYS: usize = 10;
-/// Longer keys are cut in the log and in metrics.
-const MOST_CHARACTERS: usize = 128;
+/// Longer keys are cut, in the log and in metrics.
+const MAX_CHARS: usize = 128;
 
-/// The log of denials.
+/// The denials since the start.
 pub(crate) struct Denied {
-    /// Goes into the digests, if keys are not to be read.
+    /// Mixed into the digests of keys; `None` if keys are written as they are.
     secret: Option<String>,
     sampler: Sampler,
     left_out: AtomicU64,
-    /// Of these, those that no line has told yet.
-    untold: AtomicU64,
+    /// Of these, the lines that no log line has reported yet.
+    unreported: AtomicU64,
     counts: Mutex<HashMap<Box<str>, u64>>,
 }
 
 impl Denied {
     pub(crate) fn new(hash_keys: bool, secret: Option<String>) -> Self {
-        let secret = hash_keys.then(|| secret.unwrap_or_else(random));
+        let secret = hash_keys.then(|| secret.unwrap_or_else(|| random_hex() + &random_hex()));
         Self {
             secret,
             sampler: Sampler::default(),
             left_out: AtomicU64::new(0),
-            untold: AtomicU64::new(0),
+            unreported: AtomicU64::new(0),
             counts: Mutex::new(HashMap::with_capacity(COUNTED_KEYS)),
         }
     }
@@ -43,48 +45,37 @@ impl Denied {
         self.count(key);
         if !self.sampler.permits() {
             self.left_out.fetch_add(1, Relaxed);
-            self.untold.fetch_add(1, Relaxed);
+            self.unreported.fetch_add(1, Relaxed);
             return;
         }
         let key = self.shown(key);
-        let left_out = match self.untold.swap(0, Relaxed) {
+        let left_out = match self.unreported.swap(0, Relaxed) {
             0 => None,
             number => Some(number),
         };
-        match retry {
-            Retry::After(wait) => {
-                tracing::info!(
-                    key,
-                    policy,
-                    retry_after_ms = wait.as_millis() as u64,
-                    left_out,
-                    "denied"
-                );
-            }
-            _ => tracing::info!(key, policy, retry_after_ms = -1, left_out, "denied"),
-        }
+        tracing::info!(key, policy, retry_after_ms = retry_after_ms(retry), left_out, "denied");
     }
 
-    /// To be called each second: a flood that has ended leaves no next line to tell it.
-    pub(crate) fn tell_left_out(&self) {
+    /// To be called each second, because after the end of a flood no next denial reports the number.
+    pub(crate) fn report_left_out(&self) {
         if !self.sampler.is_quiet() {
             return;
         }
-        let left_out = self.untold.swap(0, Relaxed);
+        let left_out = self.unreported.swap(0, Relaxed);
         if left_out > 0 {
             tracing::info!(left_out, "denials left out");
         }
     }
 
-    /// Lines left out since the start.
+    /// How many lines were left out since the start.
     pub(crate) fn left_out(&self) -> u64 {
         self.left_out.load(Relaxed)
     }
 
-    /// The keys denied most, as they may be shown. A count is at most too high, by what the key
-    /// before it in its place had (the algorithm is Space-Saving, Metwally et al. 2005).
+    /// The keys that are denied most, as they may be shown. A count is never too low; it may be too
+    /// high by the count of the key that had its place before (Space-Saving, Metwally et al. 2005).
     pub(crate) fn top(&self) -> Vec<(String, u64)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.counts);
         let mut top: Vec<_> = counts.iter().map(|(key, count)| (&**key, *count)).collect();
         top.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         top.into_iter().take(TOP_KEYS).map(|(key, count)| (self.shown(key), count)).collect()
@@ -92,7 +83,7 @@ impl Denied {
 
     fn count(&self, key: &str) {
         let key = &key[..cut(key)];
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.counts);
         if let Some(count) = counts.get_mut(key) {
             *count += 1;
             return;
@@ -100,7 +91,8 @@ impl Denied {
         let mut before = 0;
         if counts.len() == COUNTED_KEYS {
             let least = counts.iter().min_by_key(|(_, count)| **count);
-            let (least, count) = least.map(|(key, count)| (key.clone(), *count)).expect("some");
+            let (least, count) =
+                least.map(|(key, count)| (key.clone(), *count)).expect("the table is full");
             counts.remove(&least);
             before = count;
         }
@@ -119,13 +111,7 @@ impl Denied {
 }
 
 fn cut(key: &str) -> usize {
-    key.char_indices().nth(MOST_CHARACTERS).map_or(key.len(), |(at, _)| at)
-}
-
-/// 128 bits of the system's randomness, which the standard library hands out in this form alone.
-fn random() -> String {
-    let half = || RandomState::new().hash_one(0);
-    format!("{:016x}{:016x}", half(), half())
+    key.char_indices().nth(MAX_CHARS).map_or(key.len(), |(at, _)| at)
 }
 
 #[cfg(test)]
@@ -133,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_keys_denied_most_stay_among_ever_new_ones_and_the_memory_is_bounded() {
+    fn frequent_keys_stay_among_many_new_ones_in_bounded_memory() {
         let denied = Denied::new(false, None);
         for i in 0..10_000 {
             denied.count(&format!("once-{i}"));
@@ -148,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_shown_short_or_as_a_digest_of_the_secret() {
+    fn a_key_is_shown_cut_or_as_a_digest() {
         let plain = Denied::new(false, None);
         assert_eq!(plain.shown("ip:127.0.0.1"), "ip:127.0.0.1");
         assert_eq!(plain.shown(&"ä".repeat(500)), "ä".repeat(128));

@@ -1,14 +1,24 @@
-//! The log: lines on standard output, for people or for machines.
+//! The log: lines on standard output, as text or JSON.
+
+use std::io::IsTerminal;
 
 use tracing_subscriber::fmt;
 
-use crate::settings::Log;
+/// The format and the level of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// JSON, not text.
+    pub json: bool,
+    /// The lowest level that is logged.
+    pub level: tracing::Level,
+}
 
-/// Once in a process.
+/// To be called once.
 pub fn start(log: Log) {
     let lines = fmt().with_max_level(log.level).with_target(false);
-    match log.json {
-        true => lines.json().flatten_event(true).with_current_span(false).init(),
-        false => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stdout())).init(),
+    if log.json {
+        lines.json().flatten_event(true).with_current_span(false).init();
+    } else {
+        lines.with_ansi(std::io::stdout().is_terminal()).init();
     }
 }

@@ -1,7 +1,7 @@
-//! What happens here, for Prometheus: counted by atomics, written out when asked.
+//! The metrics, for Prometheus.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use ratelimit_client::{Answer, Counts, Error, Limiter, Source};
 
-use crate::telemetry::denied::Denied;
+use super::denied::Denied;
+use crate::units::signed;
 
 type Labels = Vec<(&'static str, String)>;
 
-/// All counters.
+/// All metrics of the service.
 pub(crate) struct Metrics {
     registry: Registry,
     decisions: Family<Labels, Counter>,
@@ -27,7 +28,7 @@ pub(crate) struct Metrics {
     duration: Arc<Histogram>,
 }
 
-/// The counters of one policy, looked up once.
+/// The counters of one policy, looked up once and not at each request.
 #[derive(Clone, Debug)]
 pub(crate) struct Decisions {
     allowed: Counter,
@@ -54,19 +55,19 @@ pub(crate) fn source_name(source: Source) -> &'static str {
 }
 
 impl Metrics {
-    pub(crate) fn new(limiter: Limiter, denied: Arc<Denied>, is_up: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(limiter: Limiter, denied: Arc<Denied>, is_up: Arc<AtomicBool>) -> Self {
         let mut registry = Registry::with_prefix("ratelimit");
         let decisions = Family::<Labels, Counter>::default();
         registry.register("decisions", "Decisions, by policy and outcome", decisions.clone());
         let sources = Family::<Labels, Counter>::default();
-        registry.register("answers", "Decisions, by who decided", sources.clone());
+        registry.register("answers", "Decisions, by source", sources.clone());
         let source = |name: &&'static str| {
             sources.get_or_create(&vec![("source", (*name).to_owned())]).clone()
         };
         let sources = SOURCES.each_ref().map(source);
         let duration = Arc::new(Histogram::default());
         registry.register_collector(Box::new(Durations(Arc::clone(&duration))));
-        registry.register_collector(Box::new(Backend { limiter, denied, is_up }));
+        registry.register_collector(Box::new(BackendCollector { limiter, denied, is_up }));
         Self { registry, decisions, sources, duration }
     }
 
@@ -102,16 +103,16 @@ impl Metrics {
 
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
-        text::encode(&mut out, &self.registry).expect("a string has room");
+        text::encode(&mut out, &self.registry).expect("writing to a string does not fail");
         out
     }
 }
 
-/// Upper bounds in seconds: from a neighbour's answer to a lost one.
+/// Upper bounds in seconds: from an answer of the same machine to a lost one.
 const BOUNDS: [f64; 13] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
-/// How long checks took; the library's own takes a lock each time.
+/// How long checks took. The library's own histogram takes a lock at each observation.
 #[derive(Debug, Default)]
 struct Histogram {
     counts: [AtomicU64; BOUNDS.len() + 1],
@@ -123,7 +124,7 @@ impl Histogram {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         self.counts[bucket].fetch_add(1, Relaxed);
-        self.sum_ns.fetch_add(took.as_nanos() as u64, Relaxed);
+        self.sum_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 }
 
@@ -143,24 +144,24 @@ impl Collector for Durations {
     }
 }
 
-/// What the limiter knows of its server, and whom it denied most.
-struct Backend {
+/// The counts of the limiter, the state of its backend, and the keys that are denied most.
+struct BackendCollector {
     limiter: Limiter,
     denied: Arc<Denied>,
-    is_up: Arc<AtomicU64>,
+    is_up: Arc<AtomicBool>,
 }
 
-impl fmt::Debug for Backend {
+impl fmt::Debug for BackendCollector {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("Backend")
+        f.write_str("BackendCollector")
     }
 }
 
-impl Collector for Backend {
+impl Collector for BackendCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let counts = self.limiter.counts();
         let help = "1 if Redis (or memory, where that is the backend) can decide";
-        let up = ConstGauge::new(self.is_up.load(Relaxed) as i64);
+        let up = ConstGauge::new(i64::from(self.is_up.load(Relaxed)));
         up.encode(encoder.encode_descriptor("backend_up", help, None, MetricType::Gauge)?)?;
         let help = "Failures of Redis, by kind";
         let failures = encoder.encode_descriptor("failures", help, None, MetricType::Counter)?;
@@ -178,14 +179,14 @@ impl Collector for Backend {
         let help = "The keys denied most, at most ten, by an estimate that is never too low";
         let mut top = encoder.encode_descriptor("denied_top", help, None, MetricType::Gauge)?;
         for (key, count) in self.denied.top() {
-            let gauge = ConstGauge::new(count as i64);
+            let gauge = ConstGauge::new(signed(count));
             gauge.encode(top.encode_family(&vec![("key", escaped(&key))])?)?;
         }
         Ok(())
     }
 }
 
-/// The library writes label values as they are, and a key is a stranger's choice.
+/// The library does not escape label values, and a key may hold any character.
 fn escaped(label: &str) -> String {
     label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }

@@ -1,16 +1,16 @@
-//! At most so many log lines a second, however many there are to write.
+//! Bounds the number of log lines per second.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// More lines a second than that tell nobody more.
-const MOST_LINES_A_SECOND: u64 = 10;
+/// Enough for a person to read.
+const MAX_LINES_PER_SECOND: u64 = 10;
 
-/// Says which lines are written.
+/// Decides which lines are written.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     start: Instant,
-    /// The second since the start that was last asked for, and its lines.
+    /// The last second (counted from the start) in which a line was to be written, and how many.
     second: AtomicU64,
     lines: AtomicU64,
 }
@@ -22,16 +22,16 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    /// Whether one more may be written.
+    /// Whether one more line may be written now.
     pub(crate) fn permits(&self) -> bool {
         let now = self.start.elapsed().as_secs();
         if self.second.swap(now, Relaxed) != now {
             self.lines.store(0, Relaxed);
         }
-        self.lines.fetch_add(1, Relaxed) < MOST_LINES_A_SECOND
+        self.lines.fetch_add(1, Relaxed) < MAX_LINES_PER_SECOND
     }
 
-    /// Whether nobody has asked in this second.
+    /// Whether no line was to be written in this second.
     pub(crate) fn is_quiet(&self) -> bool {
         self.start.elapsed().as_secs() != self.second.load(Relaxed)
     }

@@ -14,7 +14,7 @@ use crate::service::{free_port, repository};
 const MODULE: &str = "/usr/local/lib/libratelimit.so";
 const DATA: &str = "dir /data\n";
 
-/// A container's folders and what it is told. Ends with its handle.
+/// The folders and the environment of a container. Dropping the handle ends it.
 pub struct Container {
     dir: TempDir,
     environment: BTreeMap<String, String>,
@@ -69,7 +69,7 @@ impl Container {
         eventually("the server listens", || Connection::open(port).is_ok());
     }
 
-    /// As the kubelet ends it.
+    /// Ends it as the kubelet does.
     pub fn terminate(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("it runs");
         let sent = Command::new("kill").arg(process.id().to_string()).status();
@@ -82,13 +82,13 @@ impl Container {
         status.expect("it ended")
     }
 
-    /// Turns to another server, as another client.
+    /// The same container with another server and its client.
     pub fn ask(&mut self, port: u16, password: Option<&str>) {
         self.environment.insert("REDIS_PORT".to_owned(), port.to_string());
         self.environment.insert("REDIS_PASSWORD".to_owned(), password.unwrap_or("").to_owned());
     }
 
-    /// As who knows the password.
+    /// A connection with the password.
     #[track_caller]
     pub fn connect(&self) -> Connection {
         let mut connection = Connection::open(self.port).expect("it listens");
@@ -106,7 +106,7 @@ impl Drop for Container {
     }
 }
 
-/// Beside the server, else on PATH; each client speaks to each server.
+/// The client beside the server, else the one on PATH: each client can talk to each server.
 fn client_of(binary: &Binary) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).collect::<Vec<_>>();

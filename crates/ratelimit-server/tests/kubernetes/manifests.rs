@@ -1,4 +1,4 @@
-//! What the overlays of docker/k8s come to: rendered and validated by scripts/kubernetes/validate.sh.
+//! The overlays of docker/k8s, as rendered and validated by scripts/kubernetes/validate.sh.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,7 +47,7 @@ impl Overlay {
         Pod::of(self, self.find("Deployment", "ratelimit-server"))
     }
 
-    /// Where the overlay brings its own.
+    /// If the overlay has one of its own.
     pub fn redis(&self) -> Option<Pod<'_>> {
         let set = self.resources.iter().find(|resource| resource["kind"] == "StatefulSet");
         set.map(|set| Pod::of(self, set))
@@ -58,7 +58,7 @@ impl Overlay {
     }
 }
 
-/// What a Deployment or StatefulSet makes pods of.
+/// The pods of a Deployment or a StatefulSet.
 pub struct Pod<'a> {
     overlay: &'a Overlay,
     pub labels: &'a Value,
@@ -75,7 +75,7 @@ impl<'a> Pod<'a> {
         Self { overlay, labels, annotations, spec: &template["spec"] }
     }
 
-    /// Each pod here has one that runs, besides those that prepare it.
+    /// Each pod here has one container, besides its init containers.
     pub fn container(&self) -> &'a Value {
         let containers = self.spec["containers"].as_array().expect("containers");
         assert_eq!(containers.len(), 1);
@@ -100,7 +100,7 @@ impl<'a> Pod<'a> {
         ["startupProbe", "readinessProbe", "livenessProbe"].iter().map(probe).collect()
     }
 
-    /// As a kubelet puts it together: first whole maps, then what is said one by one.
+    /// The environment as a kubelet builds it: first whole maps, then single variables.
     pub fn environment(&self) -> BTreeMap<String, String> {
         let container = self.container();
         let mut variables = BTreeMap::new();

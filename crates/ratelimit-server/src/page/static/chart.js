@@ -1,8 +1,8 @@
-// Draws what the last ticks held: bars per 100 ms, and a line against the limit. Colours are the style sheet's.
+// Draws the last ticks: bars per 100 ms, and a line against the limit. The style sheet has the colours.
 
 export const TICKS_SHOWN = 300;
 
-/** Allowed upwards, denied downwards; `ticks` holds {allowed, denied}, the newest last. */
+/** Allowed upwards, denied downwards. `ticks` holds {allowed, denied}, the newest last. */
 export function drawRates(canvas, ticks) {
   const { context, width, height, colour } = begin(canvas);
   const highest = (field) => Math.max(0, ...ticks.map((tick) => tick[field]));
@@ -21,7 +21,7 @@ export function drawRates(canvas, ticks) {
   if (down > 0) label(context, colour("--quiet"), `${down}`, 2, axis + down * unit - 4);
 }
 
-/** The number allowed within one window, with the limit dashed; above it the area is marked. */
+/** The number allowed within one window, with the limit dashed. The area above the limit is marked. */
 export function drawUsage(canvas, ticks, limit) {
   const { context, width, height, colour } = begin(canvas);
   const top = Math.max(limit, ...ticks.map((tick) => tick.used)) * 1.15 || 1;
@@ -52,7 +52,7 @@ export function drawUsage(canvas, ticks, limit) {
   label(context, colour("--quiet"), `limit ${limit}`, 2, y(limit) + (y(limit) < 16 ? 8 : -7));
 }
 
-/** A clean canvas in the pixels of the screen, as large as it is laid out. */
+/** An empty canvas of its laid-out size, in pixels of the screen. */
 function begin(canvas) {
   const scale = window.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;

@@ -1,24 +1,19 @@
-// The form, the stream of events, and what they show. The service simulates; this page only looks on.
+// The form, the stream of events, and what they show. The service simulates; this page only watches.
 import { TICKS_SHOWN, drawRates, drawUsage } from "./chart.js";
 
-const ALGORITHMS = {
-  fixed: ["Fixed", "Counts in a window that opens with the first call and ends a window later."],
-  sliding: ["Sliding", "Counts two windows and weighs the older one by how much of it is still in view."],
-  bucket: ["Bucket", "Tokens refill steadily up to the burst; each call takes one."],
-};
 const TRAFFIC = {
-  steady: "Calls at even distances.",
+  steady: "Calls at equal intervals.",
   bursty: "Every two seconds, the calls of two seconds at once.",
-  boundary: "The limit’s worth of calls just before the window’s edge, and again just after it.",
+  boundary: "As many calls as the limit just before the edge of the window, and again just after it.",
 };
 const PRESETS = {
   boundary: { algorithms: ["fixed", "sliding"], limit: 10, window: "5s", burst: "", traffic: "boundary", clients: 3, rate: 3, seconds: 40 },
   bucket: { algorithms: ["fixed", "bucket"], limit: 10, window: "10s", burst: 20, traffic: "steady", clients: 2, rate: 4, seconds: 45 },
   shared: { algorithms: ["sliding"], limit: 20, window: "10s", burst: "", traffic: "bursty", clients: 4, rate: 4, seconds: 45 },
 };
-/** Sources of answers that count in one place for all instances, or an earlier such answer. */
+/** Sources that share one count among all instances, or repeat an earlier answer of such a source. */
 const SHARED_SOURCES = ["module", "script", "known_denial"];
-/** So many ticks in a row without trouble, and it is over. */
+/** The trouble is over after this many ticks in a row without trouble. */
 const CALM_TICKS = 10;
 const LOG_ROWS = 100;
 
@@ -38,7 +33,7 @@ function query() {
   return new URLSearchParams([["algorithms", data.getAll("algorithms").join(",")], ...sent]);
 }
 
-/** What does not count in this choice cannot be typed. */
+/** Fields that have no effect with this choice cannot be edited. */
 function adapt() {
   const data = new FormData(form);
   form.elements.burst.disabled = !data.getAll("algorithms").includes("bucket");
@@ -76,7 +71,7 @@ function clearError() {
 function start() {
   stop();
   clearError();
-  say("running", "Starting …");
+  showState("running", "Starting …");
   open(`/dashboard/simulation?${query()}`);
 }
 
@@ -88,25 +83,25 @@ function open(address) {
   opened.addEventListener("end", () => finish("Finished"));
   opened.addEventListener("error", () => {
     if (source !== opened) return;
-    if (opened.readyState === EventSource.CLOSED) return void whyNot(address);
-    say("lost", "The API does not answer. Trying again …");
+    if (opened.readyState === EventSource.CLOSED) return void showRefusal(address);
+    showState("lost", "The service does not answer. Trying again …");
   });
   $("start").textContent = "Stop";
 }
 
-/** An event source hides why it was refused; the same request by hand tells. */
-async function whyNot(address) {
+/** An event source hides the error. The same request by fetch shows it. */
+async function showRefusal(address) {
   stop();
   try {
     const abort = new AbortController();
     const answer = await fetch(address, { signal: abort.signal });
     if (!answer.ok) {
       showError(await answer.json());
-      return say("idle", "Not started");
+      return showState("idle", "Not started");
     }
     abort.abort();
   } catch {
-    say("lost", "The API does not answer. Trying again …");
+    showState("lost", "The service does not answer. Trying again …");
   }
   $("start").textContent = "Stop";
   const again = setTimeout(() => open(address), 1000);
@@ -121,13 +116,13 @@ function stop() {
 
 function finish(how) {
   stop();
-  const told = run?.series.map((one) => `${one.title}: ${one.allowed} allowed, ${one.denied} denied`);
-  say("idle", [how, ...(told ?? [])].join(". "));
+  const totals = run?.series.map(({ title, allowed, denied }) => `${title}: ${allowed} allowed, ${denied} denied`);
+  showState("idle", [how, ...(totals ?? [])].join(". "));
 }
 
-/** A run that goes on after a lost connection keeps what it has. */
+/** A run that goes on after a lost connection keeps its results. */
 function begin({ algorithms, clients, limit, burst, window_ms, run: name }) {
-  if (run?.name === name) return say("running", "Running again");
+  if (run?.name === name) return showState("running", "Running again");
   const seconds = Number(form.elements.seconds.value);
   run = { name, limit, burst, window_ms, seconds, calm: 0, troubled: false, instances: new Map(), left_out: 0 };
   $("panels").replaceChildren();
@@ -136,7 +131,7 @@ function begin({ algorithms, clients, limit, burst, window_ms, run: name }) {
   $("log-more").textContent = "";
   $("trouble").hidden = true;
   run.series = algorithms.map((algorithm) => panel(algorithm, clients));
-  say("running", "Running");
+  showState("running", "Running");
 }
 
 function take(tick) {
@@ -160,7 +155,7 @@ function takeSeries(series, { allowed, denied, clients }) {
   series.clients = clients;
 }
 
-/** Says when answers do not come from the shared count, and when they do again. */
+/** Shows when answers do not come from the shared count, and when they do again. */
 function watch({ sources, failed }) {
   const alone = Object.keys(sources).filter((name) => !SHARED_SOURCES.includes(name));
   const isTroubled = failed > 0 || alone.length > 0;
@@ -172,32 +167,33 @@ function watch({ sources, failed }) {
   } else if (run.troubled && run.calm >= CALM_TICKS) {
     run.troubled = false;
     $("trouble").hidden = true;
-    say("running", "Redis is back: one count for all instances again");
+    showState("running", "Redis answers again: one count for all instances");
   }
 }
 
 function trouble(alone, failed) {
-  if (alone.includes("memory")) return "No Redis by choice: every instance counts in its own memory.";
-  if (alone.includes("open")) return "Redis is gone: every request is allowed, uncounted, until it is back.";
-  if (alone.length > 0) return "Redis is gone: every instance decides alone, by its share of the limit, until it is back.";
-  return `No decision for ${failed} requests: Redis or an instance is gone.`;
+  if (alone.includes("memory")) return "No Redis (BACKEND=memory): every instance counts in its own memory.";
+  if (alone.includes("open")) return "Redis does not answer. Until it does, every request is allowed and not counted.";
+  if (alone.length > 0) return "Redis does not answer. Until it does, every instance decides alone, by its share of the limit.";
+  return `No decision for ${failed} requests: Redis or an instance does not answer.`;
 }
 
-function say(kind, text) {
+function showState(kind, text) {
   const state = $("state");
   if (state.textContent === text) return;
   state.textContent = text;
   state.dataset.kind = kind;
 }
 
-// --- what is shown ------------------------------------------------------------------------------
+// --- the results ------------------------------------------------------------------------------
 
 function panel(algorithm, clients) {
-  const [title, about] = ALGORITHMS[algorithm];
+  const box = [...form.elements.algorithms].find((one) => one.value === algorithm);
+  const title = box.parentElement.textContent.trim();
   const element = $("panel").content.firstElementChild.cloneNode(true);
   element.dataset.algorithm = algorithm;
   element.querySelector("h2").textContent = title;
-  element.querySelector(".about").textContent = about;
+  element.querySelector(".about").textContent = box.dataset.about;
   element.querySelector("[data-figure=permitted]").textContent = `Rate, of ${number((run.limit * 1000) / run.window_ms)}/s`;
   const rows = Array.from({ length: clients }, (_, i) => clientRow(i + 1));
   element.querySelector("tbody").append(...rows);
@@ -241,7 +237,7 @@ function capacity({ algorithm }) {
 function verdict({ algorithm, most }) {
   const within = `within ${duration(run.window_ms)}`;
   if (algorithm === "bucket" && most > run.limit)
-    return `${most} allowed ${within}: the bucket’s ${run.burst}, and what refilled meanwhile.`;
+    return `${most} allowed ${within}: the bucket’s ${run.burst}, and what has refilled since.`;
   if (most <= run.limit) return `Never more than the limit of ${run.limit} ${within}.`;
   return `${most} allowed ${within}: ${(most / run.limit).toFixed(1)} times the limit.`;
 }
@@ -279,10 +275,10 @@ function logTick(tick) {
   while (body.rows.length > LOG_ROWS) body.lastElementChild.remove();
   run.left_out += tick.series.reduce((sum, series) => sum + series.denials_left_out, 0);
   if (body.rows.length > 0) $("log-empty").hidden = true;
-  if (run.left_out > 0) $("log-more").textContent = `${run.left_out} more came too fast to be listed.`;
+  if (run.left_out > 0) $("log-more").textContent = `${run.left_out} more are not listed.`;
 }
 
-/** Two digits that matter at most. */
+/** Two or three significant digits. */
 function number(value) {
   return `${+value.toPrecision(value < 10 ? 2 : 3)}`;
 }

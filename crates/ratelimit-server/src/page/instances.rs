@@ -1,4 +1,4 @@
-//! The instances that simulated requests are sent to, over HTTP as anybody would.
+//! The instances that simulated requests go to, over HTTP as from any other program.
 
 use std::time::Duration;
 
@@ -15,47 +15,48 @@ use serde::Deserialize;
 const DEADLINE: Duration = Duration::from_secs(2);
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// Which instances there are; cloned cheaply.
+/// The instances; cheap to clone.
 #[derive(Clone)]
-pub struct Peers {
+pub(crate) struct Instances {
     client: Client<HttpConnector, Full<Bytes>>,
     checks: Vec<Uri>,
 }
 
-/// What an instance answered.
+/// The answer of an instance to a check.
 #[derive(Debug, Deserialize)]
-pub struct Verdict {
-    pub allowed: bool,
-    pub remaining: u64,
-    /// -1: waiting does not help.
-    pub retry_after_ms: i64,
-    pub reset_after_ms: u64,
-    pub source: String,
-    pub instance: String,
+pub(crate) struct InstanceReply {
+    pub(crate) allowed: bool,
+    pub(crate) remaining: u64,
+    /// −1: waiting does not help.
+    pub(crate) retry_after_ms: i64,
+    pub(crate) reset_after_ms: u64,
+    pub(crate) source: String,
+    pub(crate) instance: String,
 }
 
-impl Peers {
-    /// Of base addresses such as `http://127.0.0.1:3000`, which the settings have judged.
-    pub fn new(bases: &[Uri]) -> Self {
+impl Instances {
+    /// By base URLs such as `http://127.0.0.1:3000`, which the settings have validated.
+    pub(crate) fn new(bases: &[Uri]) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Self { client, checks: bases.iter().map(check_address).collect() }
     }
 
-    /// Asks one of them, the numbers going round. `None` where there is no decision in time.
-    pub async fn check(&self, turn: u64, body: Bytes) -> Option<Verdict> {
-        let peer = (turn % self.checks.len() as u64) as usize;
-        let request = Request::post(&self.checks[peer])
+    /// Sends a check to the instance whose turn it is. `None` without a decision in time.
+    pub(crate) async fn check(&self, turn: u64, body: Bytes) -> Option<InstanceReply> {
+        let instance = usize::try_from(turn).map_or(0, |turn| turn % self.checks.len());
+        let request = Request::post(&self.checks[instance])
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .expect("its parts are valid");
         tokio::time::timeout(DEADLINE, self.send(request)).await.ok()?
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Option<Verdict> {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Option<InstanceReply> {
         let response = self.client.request(request).await.ok()?;
-        if !matches!(response.status(), StatusCode::OK | StatusCode::TOO_MANY_REQUESTS) {
+        // A denial is 200 too.
+        if response.status() != StatusCode::OK {
             return None;
         }
         let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await.ok()?;
