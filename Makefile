@@ -1,58 +1,61 @@
-# Each target is one script; `make` alone lists them.
+# Each target runs one script. `make` without a target lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-# Where rustup puts cargo; a shell that was open before does not know yet.
+# rustup puts cargo here; a shell that is older than the installation does not have it on its PATH.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory bench-client bench-http fuzz docker-test lint package clean
+.PHONY: help run demo build test test-matrix test-clients bench bench-instructions bench-memory \
+  bench-client bench-http fuzz docker-test lint package clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-22s%s\n", $$1, $$2 }'
 
-run: ## build, find or install a server, run it with the module until Ctrl-C (SERVER=path, PORT=6379)
+run: ## build, and run a server with the module until Ctrl-C (SERVER=path, PORT=6379)
 	@scripts/run.sh
 
-demo: ## a server, two instances of the service and the live page, until Ctrl-C (SERVER=path, PORT=3000)
+demo: ## run two instances of the service with the live page until Ctrl-C (SERVER=path, PORT=3000)
 	@scripts/demo.sh
 
 build: ## build the module: target/release/libratelimit.so
 	@scripts/setup.sh build
 	cargo build --release --locked
 
-test: ## run every test on the servers found here; installs Redis, nginx, Prometheus and Chromium (apt) and Python packages where missing (SERVER=path)
+# Installs Redis, nginx, Prometheus and Chromium by apt, and Python packages, where they are
+# missing.
+test: ## run every test on the servers of this machine (SERVER=path)
 	@scripts/test.sh
 
-test-matrix: ## get every server of the matrix and run every test on each
+test-matrix: ## download every server of the matrix and run every test on each
 	@scripts/test.sh matrix
 
-test-clients: ## run the snippets of docs/clients.md, each with its own client; installs the clients (SERVER=path)
+test-clients: ## run the programs of docs/clients.md; installs their clients (SERVER=path)
 	@scripts/test-clients.sh
 
-bench: bench-memory bench-client ## throughput, latency and memory per key, and the Rust client (SERVER=path, ROUNDS=3)
+bench: bench-memory bench-client ## measure throughput, memory, the client (SERVER=path, ROUNDS=3)
 	@bench/throughput.sh
 
-bench-memory: ## memory per key alone, on every server found
+bench-memory: ## measure memory per key, on every server of this machine
 	@bench/memory.sh
 
-bench-client: ## the Rust client alone: module, Lua twin, common script, remembered denials (SERVER=path, ROUNDS=3)
+bench-client: ## measure the Rust client (SERVER=path, ROUNDS=3)
 	@bench/client.sh
 
-bench-http: ## the service beside Express with the common script, by wrk; installs both (SERVER=path, ROUNDS=5)
+bench-http: ## measure the service beside Express; installs wrk and Node (SERVER=path, ROUNDS=5)
 	@bench/http.sh
 
-bench-instructions: ## instructions per command, counted with callgrind (SERVER=path)
+bench-instructions: ## count the instructions of each command with callgrind (SERVER=path)
 	@bench/instructions.sh
 
-fuzz: ## fuzz each target for a while (SECONDS_EACH=60)
+fuzz: ## run each fuzz target (SECONDS_EACH=60)
 	@scripts/fuzz.sh
 
-docker-test: ## build the images and run them, alone and together behind nginx; needs a Docker engine (BASES=local)
+docker-test: ## build the images and test them; needs a Docker engine (BASES=local)
 	@docker/test.sh
 
-lint: ## formatting, clippy, the walls between the crates, shellcheck where it is installed
+lint: ## check everything that needs no server: formatting, clippy, rustdoc, spelling, versions …
 	@scripts/lint.sh
 
-package: ## a tarball of the module with its documents, tried on a real server: target/package/ (SERVER=path)
+package: ## make target/package/…tar.gz, and check it on a real server (SERVER=path)
 	@scripts/release/package.sh
 
-clean: ## remove what was built; keeps the downloaded servers in .servers/
+clean: ## remove what was built, but keep the downloaded servers in .servers/
 	cargo clean

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Bytes of memory per key: used_memory over 100,000 keys, against the same keys set by SET key 1 EX 60.
+# Measures bytes of memory per key: used_memory of 100,000 keys, compared with the same keys made by
+# SET key 1 EX 60.
 # usage: [SERVER=path] memory.sh [--record]
-# On every server found, each measurement on a fresh one: after the first call for each key and after five.
-# --record writes to bench/record/.
+# It measures on every server that it finds, after the first call for each key and after the fifth.
+# Each row starts a new server. --record writes to bench/record/.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 prepare "$@"
@@ -11,16 +12,15 @@ work=$(mktemp -d)
 trap 'stop_server; rm -rf "$work"' EXIT
 
 rows() {
-  cat <<'END'
-SET key 1 EX 60|SET key:__rand_int__ 1 EX 60
-CHECK FIXED|RATELIMIT.CHECK key:__rand_int__ 7 60
-CHECK SLIDING|RATELIMIT.CHECK key:__rand_int__ 7 60 ALGORITHM SLIDING
-CHECK BUCKET|RATELIMIT.CHECK key:__rand_int__ 7 60 ALGORITHM BUCKET
-CHECK FIXED, two pairs|RATELIMIT.CHECK key:__rand_int__ 7 60 70 3600
-END
+  local algorithm
+  echo "SET key 1 EX 60|SET key:__rand_int__ 1 EX 60"
+  for algorithm in "${algorithms[@]}"; do
+    echo "CHECK $algorithm|RATELIMIT.CHECK key:__rand_int__ 7 60$(options_of "$algorithm")"
+  done
+  echo "CHECK FIXED, two pairs|RATELIMIT.CHECK key:__rand_int__ 7 60 70 3600"
 }
 
-# used_memory once it stands still (a hash table may be growing).
+# Prints used_memory once it no longer changes: a hash table may still be growing.
 used_memory() {
   local before='' now=0
   until [ "$before" = "$now" ]; do
@@ -31,14 +31,16 @@ used_memory() {
   echo "$now"
 }
 
-bytes_per_key() { # command → "after one call  after five"
+# Sets `bytes` to the bytes per key after one call and after five calls.
+bytes_per_key() { # command
   local empty one
   start_server "$server" --loadmodule "$module"
   empty=$(used_memory)
   send_for_each_key $keys "$1"
   one=$(used_memory)
   for _ in 2 3 4 5; do send_for_each_key $keys "$1"; done
-  [ "$(cli DBSIZE)" = $keys ] || die "$1: keys expired before they were counted; the machine is too busy"
+  [ "$(cli DBSIZE)" = $keys ] ||
+    die "$1: keys expired before they were counted; the machine is too busy"
   bytes="$(((one - empty) / keys)) $((($(used_memory) - empty) / keys))"
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes base images of this machine's own, where no registry of images is in reach: a Debian by debootstrap, and on
-# it this machine's Rust, a Redis, a Valkey, an nginx and a Prometheus.
+# Makes base images on a machine that reaches no registry of images: a Debian by debootstrap, and on
+# it the Rust of this machine, a Redis, a Valkey, an nginx and a Prometheus.
 # usage: local-bases.sh
-# Prints the variables that put them in place of the published ones. Needs root, a Docker engine and debootstrap
-# (scripts/setup.sh docker).
-# The Redis and Valkey are those of the test matrix; users, paths and commands are those of the published images.
+# Prints the variables that put these images in place of the published ones. Needs root, a Docker
+# engine and debootstrap (scripts/setup.sh docker).
+# Redis and Valkey are those of the test matrix. Users, paths and commands are as in the published
+# images.
 # shellcheck source=engine.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/engine.sh"
 help_if_asked "$@"
@@ -17,7 +18,7 @@ have debootstrap || die "debootstrap is missing; scripts/setup.sh docker install
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
-build() { # image; the Dockerfile on stdin, what it copies in $work/context
+build() { # image; the Dockerfile on stdin, the files that it copies in $work/context
   say "making $1 …"
   docker build --quiet --network=host --tag "$1" --file - "$work/context" >/dev/null
 }
@@ -26,11 +27,12 @@ new_context() { rm -rf "$work/context"; mkdir -p "$work/context"; }
 
 debian() {
   say "making local/debian by debootstrap …"
-  debootstrap --variant=minbase bookworm "$work/debian" >"$work/log" 2>&1 || { tail -20 "$work/log" >&2; die "debootstrap failed"; }
-  # As the slim images of Debian do.
+  debootstrap --variant=minbase bookworm "$work/debian" >"$work/log" 2>&1 ||
+    { tail -20 "$work/log" >&2; die "debootstrap failed"; }
+  # The slim images of Debian leave these out too.
   rm -rf "$work"/debian/var/cache/apt/*.bin "$work"/debian/var/cache/apt/archives/*.deb \
     "$work"/debian/var/lib/apt/lists/* "$work"/debian/usr/share/{doc,man,locale,info}/*
-  # Behind a proxy with certificates of its own, builds need them too.
+  # A proxy of this machine may have certificates of its own, which builds need too.
   mkdir -p "$work/debian/etc/ssl/certs"
   cp -L /etc/ssl/certs/ca-certificates.crt "$work/debian/etc/ssl/certs/"
   tar -C "$work/debian" -c . | docker import - local/debian >/dev/null
@@ -47,12 +49,13 @@ ENV PATH=/usr/local/rust/bin:$PATH CARGO_HOME=/usr/local/cargo
 END
 }
 
-# With the user and the directory that the published images have; the tools are Debian's, which every server knows.
+# The user and the directory are those of the published images. The tools are Debian's, which work
+# with every server.
 redis_or_valkey() { # redis | valkey
   local path
   new_context
   path=$("$root/scripts/servers.sh" found | grep "^$1-[89]" | head -1 | cut -d' ' -f2- || true)
-  [ -n "$path" ] || die "no $1 here; make test-matrix gets one"
+  [ -n "$path" ] || die "there is no $1 on this machine; make test-matrix downloads one"
   cp -L "$path" "$work/context/$1-server"
   build "local/$1" <<END
 FROM local/debian

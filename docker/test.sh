@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the images, runs each by itself, and all together behind nginx. Needs a Docker engine.
+# Builds the images, and tests each one alone and all together behind nginx. Needs a Docker engine.
 # usage: [BASES=local] test.sh
-# BASES=local: on base images that are made here (docker/local-bases.sh), where no registry is in reach; builds and
-# containers of it use this machine's network. Else base images are pulled; RUST_IMAGE, DEBIAN_IMAGE, REDIS_IMAGE,
-# VALKEY_IMAGE and NGINX_IMAGE name others.
+# By default base images are pulled; RUST_IMAGE, DEBIAN_IMAGE, REDIS_IMAGE, VALKEY_IMAGE and
+# NGINX_IMAGE name others. With BASES=local, for a machine that reaches no registry,
+# docker/local-bases.sh makes the base images, and builds use the network of this machine.
 # shellcheck source=engine.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/engine.sh"
 help_if_asked "$@"
@@ -24,7 +24,7 @@ for base in RUST_IMAGE DEBIAN_IMAGE REDIS_IMAGE VALKEY_IMAGE; do
   if [ -n "${!base-}" ]; then options+=(--build-arg "$base"); fi
 done
 
-build() { # image, target, further words
+build() { # image, target, option…
   local image=$1 target=$2 begun=$SECONDS
   shift 2
   say "building $image …"

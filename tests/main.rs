@@ -4,6 +4,7 @@
 
 mod access;
 mod arguments;
+mod benchmarks;
 mod clients;
 mod cluster;
 mod concurrency;

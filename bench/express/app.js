@@ -1,7 +1,8 @@
-// The rate-limited API as countless articles build it: Express as it comes, node-redis, and the script that counts
-// with GET, SET ... EX and INCR. It gives the answers of `GET /` of ratelimit-server, as one process, which is how
-// Express runs where nothing else is set up. Nothing slows it down: no log, the script by its digest, one
-// connection to Redis, on which calls of the same moment go together.
+// A rate-limited program as many articles build it: Express with its defaults, node-redis, and the
+// script that counts with GET, SET ... EX and INCR. It gives the same replies to `GET /` as
+// ratelimit-server. It is one process, as Express is by default. Nothing slows it down: it writes
+// no log, runs the script by its digest, and has one connection to Redis, which sends calls of the
+// same moment together.
 // usage: NODE_ENV=production PORT= REDIS_PORT= RATE_LIMIT= TIME_WINDOW= KEY_PREFIX= SCRIPT=file node app.js
 import { readFileSync } from 'node:fs';
 import express from 'express';

@@ -1,6 +1,7 @@
--- The generic cell rate algorithm as client libraries ship it: one theoretical arrival time, in floating point.
--- KEYS[1] the arrival time; ARGV[1] the limit, ARGV[2] the window in seconds; the burst is the limit.
--- Returns {allowed, remaining, retry after, reset after}, the waits as strings of seconds.
+-- The generic cell rate algorithm as client libraries have it: one theoretical arrival time, as a
+-- floating-point number.
+-- KEYS[1] the arrival time; ARGV[1] the limit, ARGV[2] the window in seconds; the burst is the
+-- limit. Returns {allowed, remaining, retry after, reset after}, the waits as strings of seconds.
 local limit = tonumber(ARGV[1])
 local interval = tonumber(ARGV[2]) / limit
 local time = redis.call('TIME')
