@@ -102,7 +102,7 @@ fn a_read_only_replica_peeks_but_does_not_check() {
         primary.connect().must("RATELIMIT.CHECK k 5 1000");
         let mut client = replica.connect();
         follow(&mut client, &primary);
-        let reply = client.must("RATELIMIT.PEEK k 5 1000").integers();
+        let reply = client.must("RATELIMIT.PEEK k 5 1000").numbers();
         assert_eq!(reply[..4], [1, 5, 4, 0]);
         client.reply_to("RATELIMIT.CHECK k 5 1000").expect_error("READONLY");
         assert_eq!(client.must("GET k").text(), "1");
@@ -117,7 +117,7 @@ fn a_server_without_enough_replicas_only_peeks() {
         client.must("RATELIMIT.CHECK k 5 1000");
         client.must("CONFIG SET min-replicas-to-write 1");
         client.reply_to("RATELIMIT.CHECK k 5 1000").expect_error("NOREPLICAS");
-        assert_eq!(client.must("RATELIMIT.PEEK k 5 1000").integers()[..4], [1, 5, 4, 0]);
+        assert_eq!(client.must("RATELIMIT.PEEK k 5 1000").numbers()[..4], [1, 5, 4, 0]);
         assert_eq!(client.must("GET k").text(), "1");
     });
 }

@@ -186,8 +186,8 @@ fn the_script_takes_check_and_peek_in_any_case() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         let mut send = |verb| frozen.script.send(&mut frozen.connection, verb, b"k", &["5", "60"]);
-        assert_eq!(send("check").integers(), [1, 5, 4, 0, 60_000]);
-        assert_eq!(send("Peek").integers(), [1, 5, 4, 0, 60_000]);
+        assert_eq!(send("check").numbers(), [1, 5, 4, 0, 60_000]);
+        assert_eq!(send("Peek").numbers(), [1, 5, 4, 0, 60_000]);
         for verb in ["", "CHECKS", "RATELIMIT.CHECK", "RESET", "\0"] {
             assert_eq!(send(verb), Reply::Error(error_text("Syntax").into()), "{verb:?}");
         }

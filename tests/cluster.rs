@@ -54,7 +54,7 @@ fn a_call_to_the_wrong_node_is_sent_to_the_right_one() {
         }
         let mut client = cluster.client();
         let reply = client.call(&["RATELIMIT.PEEK", "{k}", "5", "1000"]);
-        assert_eq!(reply.integers()[..4], [1, 5, 4, 0]);
+        assert_eq!(reply.numbers()[..4], [1, 5, 4, 0]);
     });
 }
 

@@ -73,7 +73,7 @@ fn a_panic_in_a_transaction_and_in_a_script_is_an_error_there() {
         let replies = client.pipeline(&calls);
         let [first, second] = replies[3].array() else { panic!("{replies:?}") };
         assert_eq!(first.error(), error_text("Panic"));
-        assert_eq!(second.integers(), [1, 5, 4, 0, 60_000]);
+        assert_eq!(second.numbers(), [1, 5, 4, 0, 60_000]);
         client.must("RATELIMIT.TEST PANIC");
         let script = "return redis.pcall('RATELIMIT.CHECK', KEYS[1], '5', '60')";
         assert_eq!(client.call(&["EVAL", script, "1", "k"]).error(), error_text("Panic"));

@@ -133,7 +133,7 @@ fn a_string_that_expires_after_2_to_the_53_is_rejected() {
             is_rejected_and_unchanged(client, limiter, "late", "Foreign");
         }
         client.must("SET late 5 PXAT 9007199254740991");
-        let reply = limiter.send(client, "PEEK", b"late", &["6", "60"]).integers();
+        let reply = limiter.send(client, "PEEK", b"late", &["6", "60"]).numbers();
         assert_eq!(reply[..3], [1, 6, 1], "{}", limiter.name());
     });
 }
@@ -188,7 +188,7 @@ fn a_counter_moves_from_a_common_script_and_back() {
     with_each_limiter(|client, limiter| {
         let end = T0_MILLIS + 700_000;
         client.must(&format!("SET user 3 PXAT {end}"));
-        let reply = limiter.send(client, "CHECK", b"user", &["5", "1000"]).integers();
+        let reply = limiter.send(client, "CHECK", b"user", &["5", "1000"]).numbers();
         assert_eq!(reply, [1, 5, 1, 0, 700_000]);
         assert_eq!(client.must("INCR user").integer(), 5);
         assert!(!limiter.send(client, "CHECK", b"user", &["5", "1000"]).allowed());

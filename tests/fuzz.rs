@@ -301,10 +301,10 @@ fn a_state_is_over_at_its_expiry() {
         for limiter in frozen.limiters() {
             frozen.connection.must(&format!("SET k 9 PXAT {}", T0_MILLIS + 1));
             let words = &["5", "60"];
-            let denied = limiter.send(&mut frozen.connection, "CHECK", b"k", words).integers();
+            let denied = limiter.send(&mut frozen.connection, "CHECK", b"k", words).numbers();
             assert_eq!(denied, [0, 5, 0, 1, 1], "{}", limiter.name());
             frozen.connection.must(&format!("SET k 9 PXAT {T0_MILLIS}"));
-            let allowed = limiter.send(&mut frozen.connection, "CHECK", b"k", words).integers();
+            let allowed = limiter.send(&mut frozen.connection, "CHECK", b"k", words).numbers();
             assert_eq!(allowed, [1, 5, 4, 0, 60_000], "{}", limiter.name());
         }
     });

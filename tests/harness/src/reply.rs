@@ -94,19 +94,26 @@ impl Reply {
     /// Whether a limiter's reply allows the call. An error fails the test.
     #[track_caller]
     pub fn allowed(&self) -> bool {
-        self.array()[0].integer() == 1
+        self.numbers()[0] == 1
+    }
+
+    /// The five numbers at the start of a limiter's reply. Only `tests/reply.rs` and the vectors look
+    /// at the whole reply.
+    #[track_caller]
+    pub fn numbers(&self) -> [i64; 5] {
+        std::array::from_fn(|i| self.array()[i].integer())
     }
 
     /// The `remaining` of a limiter's reply.
     #[track_caller]
     pub fn remaining(&self) -> i64 {
-        self.array()[2].integer()
+        self.numbers()[2]
     }
 
     /// The `retry_after_ms` of a limiter's reply.
     #[track_caller]
     pub fn retry_after_ms(&self) -> i64 {
-        self.array()[3].integer()
+        self.numbers()[3]
     }
 
     /// The value of a field in a map.
