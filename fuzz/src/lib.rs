@@ -76,7 +76,7 @@ fn scene(bytes: &[u8]) -> Option<(Now, u64, Call, &[u8])> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     let mut words = bytes[..end].splitn(3, |&byte| byte == b' ');
     let mut number = || core::str::from_utf8(words.next()?).ok()?.parse::<u64>().ok();
-    let now = Now::from_micros(number()?.try_into().ok()?)?;
+    let now = Now::from_micros(number()?.try_into().ok()?).ok()?;
     let expiry_ms = number()?;
     Some((now, expiry_ms, parse(words.next()?).ok()?, &bytes[end + 1..]))
 }
@@ -119,7 +119,7 @@ fn told(outcome: &Outcome) -> Vec<(u64, u64)> {
 /// pair's at another moment, and an expiry before the state's end ends the wait.
 fn waits_truly(call: &Call, stored: Option<Stored>, now: Now, outcome: &Outcome) {
     let RetryAfter::Millis(wait_ms) = outcome.binding().retry_after else { return };
-    let later = |ms: u64| Now::from_micros((now.micros() + ms * 1000) as i64);
+    let later = |ms: u64| Now::from_micros((now.micros() + ms * 1000) as i64).ok();
     let Some(then) = later(wait_ms) else { return };
     let passes = |then| peek(call, stored, then).expect("it was read before").allowed();
     assert!(passes(then));
