@@ -3,7 +3,8 @@
 use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
 use ratelimit_core::time::{MAX_REFILL_MS, MAX_STORED, MAX_WINDOW_MS};
 use ratelimit_core::{
-    check, peek, Algorithm, Call, CallOf, Next, Now, Outcome, RetryAfter, StateError, Stored,
+    check, peek, settle, Algorithm, Call, CallOf, Next, Now, Outcome, RetryAfter, StateError,
+    Stored,
 };
 
 /// Words with spaces between: they are refused, or a call within the bounds, which reads the same
@@ -50,6 +51,7 @@ pub fn state(bytes: &[u8]) {
     let peeked = peek(&call, stored, now);
     let checked = check(&call, stored, now);
     agrees_with_room_for_one(&call, stored, now, &checked);
+    agrees_with_settle(&call, stored, now, &checked);
     let (peeked, (checked, next)) = match (peeked, checked) {
         (Ok(peeked), Ok(checked)) => (peeked, checked),
         (peeked, checked) => return assert_eq!(peeked.err(), checked.err()),
@@ -97,6 +99,30 @@ fn agrees_with_room_for_one(
         }
         (one, many) => assert_eq!(one.err(), many.as_ref().err().copied()),
     }
+}
+
+/// Settled and then consumed, a call comes to the same as in one step.
+fn agrees_with_settle(
+    call: &Call,
+    stored: Option<Stored>,
+    now: Now,
+    checked: &Result<(Outcome, Option<Next>), StateError>,
+) {
+    let settled = settle(call, stored, now);
+    let (settled, (outcome, next)) = match (settled, checked) {
+        (Ok(settled), Ok(checked)) => (settled, checked),
+        (settled, checked) => return assert_eq!(settled.err(), checked.as_ref().err().copied()),
+    };
+    assert_eq!(settled.allowed(), outcome.allowed());
+    let peeked = peek(call, stored, now).expect("it was read before");
+    assert_eq!(settled.clone().outcome().standings(), peeked.standings());
+    let Some(next) = next else { return };
+    let (consumed, stored_by_it) = settled.consume();
+    assert_eq!(consumed.standings(), outcome.standings());
+    assert_eq!(stored_by_it.value(), next.value());
+    assert_eq!(stored_by_it.expiry_ms, next.expiry_ms);
+    let plain = core::str::from_utf8(next.value()).expect("ASCII").parse().ok();
+    assert_eq!(next.plain_count(), plain);
 }
 
 fn is_possible(call: &Call, outcome: &Outcome) {

@@ -49,7 +49,7 @@ pub mod time;
 pub mod token_bucket;
 
 pub use command::ArgumentError;
-pub use decide::{check, decide, peek, Mode};
+pub use decide::{check, decide, peek, settle, Mode, Settled};
 pub use decision::{Next, NextOf, Outcome, OutcomeOf, RetryAfter, Standing};
 pub use policy::{Algorithm, Call, CallOf, Pair, Policy, PolicyError, PolicyOf, Window};
 pub use state::{StateError, Stored};
