@@ -11,8 +11,8 @@ use crate::ffi;
 pub(crate) fn now() -> Result<Now, Error> {
     #[cfg(feature = "test-hooks")]
     if let Some(frozen) = crate::test_hooks::frozen_clock() {
-        return Now::from_micros(frozen).ok_or(Error::Clock);
+        return Ok(Now::from_micros(frozen)?);
     }
     let micros = ffi::cached_micros().unwrap_or_else(ffi::system_micros);
-    Now::from_micros(micros).ok_or(Error::Clock)
+    Ok(Now::from_micros(micros)?)
 }

@@ -42,7 +42,7 @@ pub(crate) fn set<const N: usize>(
     let mut digits = [0; 20];
     let expiry = &mut digits[..decimal_len(next.expiry_ms)];
     write_decimal(next.expiry_ms, expiry);
-    if ctx.replicate_set(command(), key, value(next.value()), &PXAT, expiry) {
+    if ctx.replicate_set(command(), key, value(next), &PXAT, expiry) {
         return Ok(());
     }
     counters::REPLICATION_FAILURES.count();
@@ -57,15 +57,7 @@ fn command() -> &'static CStr {
     c"SET"
 }
 
-fn value(value: &[u8]) -> Value<'_> {
-    small_count(value).map_or(Value::Bytes(value), |count| Value::Retained(&COUNTS[count]))
-}
-
-/// The number that a value of up to three digits is: a count, written without leading zeros. States
-/// with a tag are longer.
-fn small_count(value: &[u8]) -> Option<usize> {
-    if value.is_empty() || value.len() > 3 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(value.iter().fold(0, |count, digit| count * 10 + usize::from(digit - b'0')))
+fn value<const N: usize>(next: &NextOf<N>) -> Value<'_> {
+    let retained = next.plain_count().and_then(|count| COUNTS.get(usize::try_from(count).ok()?));
+    retained.map_or(Value::Bytes(next.value()), Value::Retained)
 }

@@ -1,7 +1,7 @@
 //! The reply to a decision: `allowed limit remaining retry_after_ms reset_after_ms`, and for
 //! several pairs an array with the last four of each pair.
 
-use ratelimit_core::{OutcomeOf, RetryAfter, Standing};
+use ratelimit_core::{OutcomeOf, Standing};
 
 use crate::ffi::Context;
 
@@ -22,11 +22,7 @@ pub(crate) fn outcome<const N: usize>(ctx: &Context, outcome: &OutcomeOf<N>) {
 fn standing(ctx: &Context, standing: &Standing) {
     ctx.reply_integer(wire(standing.limit));
     ctx.reply_integer(wire(standing.remaining));
-    ctx.reply_integer(match standing.retry_after {
-        RetryAfter::Now => 0,
-        RetryAfter::Millis(millis) => wire(millis),
-        RetryAfter::Never => -1,
-    });
+    ctx.reply_integer(standing.retry_after.to_wire());
     ctx.reply_integer(wire(standing.reset_after_ms));
 }
 

@@ -3,7 +3,8 @@
 use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
 use ratelimit_core::time::{MAX_REFILL_MS, MAX_STORED, MAX_WINDOW_MS};
 use ratelimit_core::{
-    check, peek, Algorithm, Call, CallOf, Next, Now, Outcome, RetryAfter, StateError, Stored,
+    check, peek, settle, Algorithm, Call, CallOf, Next, Now, Outcome, RetryAfter, StateError,
+    Stored,
 };
 
 /// Words with spaces between: they are refused, or a call within the bounds, which reads the same
@@ -50,6 +51,7 @@ pub fn state(bytes: &[u8]) {
     let peeked = peek(&call, stored, now);
     let checked = check(&call, stored, now);
     agrees_with_room_for_one(&call, stored, now, &checked);
+    agrees_with_settle(&call, stored, now, &checked);
     let (peeked, (checked, next)) = match (peeked, checked) {
         (Ok(peeked), Ok(checked)) => (peeked, checked),
         (peeked, checked) => return assert_eq!(peeked.err(), checked.err()),
@@ -76,7 +78,7 @@ fn scene(bytes: &[u8]) -> Option<(Now, u64, Call, &[u8])> {
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     let mut words = bytes[..end].splitn(3, |&byte| byte == b' ');
     let mut number = || core::str::from_utf8(words.next()?).ok()?.parse::<u64>().ok();
-    let now = Now::from_micros(number()?.try_into().ok()?)?;
+    let now = Now::from_micros(number()?.try_into().ok()?).ok()?;
     let expiry_ms = number()?;
     Some((now, expiry_ms, parse(words.next()?).ok()?, &bytes[end + 1..]))
 }
@@ -99,6 +101,30 @@ fn agrees_with_room_for_one(
     }
 }
 
+/// Settled and then consumed, a call comes to the same as in one step.
+fn agrees_with_settle(
+    call: &Call,
+    stored: Option<Stored>,
+    now: Now,
+    checked: &Result<(Outcome, Option<Next>), StateError>,
+) {
+    let settled = settle(call, stored, now);
+    let (settled, (outcome, next)) = match (settled, checked) {
+        (Ok(settled), Ok(checked)) => (settled, checked),
+        (settled, checked) => return assert_eq!(settled.err(), checked.as_ref().err().copied()),
+    };
+    assert_eq!(settled.allowed(), outcome.allowed());
+    let peeked = peek(call, stored, now).expect("it was read before");
+    assert_eq!(settled.clone().outcome().standings(), peeked.standings());
+    let Some(next) = next else { return };
+    let (consumed, stored_by_it) = settled.consume();
+    assert_eq!(consumed.standings(), outcome.standings());
+    assert_eq!(stored_by_it.value(), next.value());
+    assert_eq!(stored_by_it.expiry_ms, next.expiry_ms);
+    let plain = core::str::from_utf8(next.value()).expect("ASCII").parse().ok();
+    assert_eq!(next.plain_count(), plain);
+}
+
 fn is_possible(call: &Call, outcome: &Outcome) {
     assert_eq!(outcome.standings().len(), call.policy.pairs().len());
     assert!(outcome.standings().contains(outcome.binding()));
@@ -119,7 +145,7 @@ fn told(outcome: &Outcome) -> Vec<(u64, u64)> {
 /// pair's at another moment, and an expiry before the state's end ends the wait.
 fn waits_truly(call: &Call, stored: Option<Stored>, now: Now, outcome: &Outcome) {
     let RetryAfter::Millis(wait_ms) = outcome.binding().retry_after else { return };
-    let later = |ms: u64| Now::from_micros((now.micros() + ms * 1000) as i64);
+    let later = |ms: u64| Now::from_micros((now.micros() + ms * 1000) as i64).ok();
     let Some(then) = later(wait_ms) else { return };
     let passes = |then| peek(call, stored, then).expect("it was read before").allowed();
     assert!(passes(then));

@@ -138,7 +138,10 @@ fn answer<C: Command>(ctx: &Context, arguments: &Arguments) {
     counters::ERRORS.count();
     match error {
         Error::Arity => ctx.reply_wrong_arity(),
-        _ => ctx.reply_error(error.text()),
+        _ => {
+            let (code, sentence) = error.text();
+            ctx.reply_error(code, sentence);
+        }
     }
 }
 

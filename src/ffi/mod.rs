@@ -12,7 +12,7 @@ mod strings;
 mod words;
 
 use std::ffi::{c_int, c_long, c_void, CStr};
-use std::io;
+use std::io::{self, Write};
 use std::ptr::{self, NonNull};
 
 use redis_module::{raw, Context as LoadContext};
@@ -209,7 +209,11 @@ impl Context {
         unsafe { (api().reply_with_long_long)(self.0, number) };
     }
 
-    pub(crate) fn reply_error(&self, text: &CStr) {
+    /// Cuts what is longer than 127 bytes; no error's text is.
+    pub(crate) fn reply_error(&self, code: &str, sentence: &str) {
+        let mut line = [0; 128];
+        let _ = write!(&mut line[..127], "{code} {sentence}");
+        let text = CStr::from_bytes_until_nul(&line).unwrap_or(c"ERR");
         // SAFETY: the server copies the text.
         unsafe { (api().reply_with_error)(self.0, text.as_ptr()) };
     }

@@ -25,7 +25,7 @@ impl Memory {
     /// What the server would answer, had it these keys.
     pub(crate) fn ask(&self, verb: Verb, key: &[u8], call: &Call) -> Result<Answer, Error> {
         let now = Now::from_micros((self.clock)())
-            .ok_or_else(|| Error::Refused("ERR server clock is out of range".into()))?;
+            .map_err(|error| Error::Refused(format!("ERR {error}")))?;
         let mut states = lock(&self.states);
         let state = states.get(key, now.millis()).map(|(value, end)| (&**value, end));
         let (outcome, next) = decide(verb, call, state, now)?;
@@ -54,8 +54,7 @@ fn decide(
         Verb::Check => check(call, stored, now),
         Verb::Peek => peek(call, stored, now).map(|outcome| (outcome, None)),
     };
-    // Only this wrote the states: what it cannot read is another algorithm's.
-    outcome.map_err(|_| Error::Refused("ERR key holds the state of another algorithm".into()))
+    outcome.map_err(|error| Error::Refused(format!("ERR {error}")))
 }
 
 /// Since it was first asked, by a clock that does not step.

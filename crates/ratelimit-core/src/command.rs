@@ -1,6 +1,8 @@
 //! The words of RATELIMIT.CHECK and RATELIMIT.PEEK behind the key, judged from left to right.
 
-use crate::decimal::{leading_number, whole_number};
+use core::fmt;
+
+use crate::decimal::whole_number;
 use crate::policy::{Algorithm, CallOf, PolicyError, PolicyOf, Window, MAX_LIMIT};
 
 /// The words behind the command's name, as the documents show them.
@@ -9,44 +11,52 @@ pub const SYNTAX: &str = "key limit window [limit window ...] \
 
 /// The first wrong word, or what does not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// A word, not a byte: ARCHITECTURE.md says why.
-#[repr(u64)]
 pub enum ArgumentError {
     /// An unknown, repeated, missing or trailing word.
     Syntax,
-    /// No integer from 0 to [`MAX_LIMIT`].
-    Limit,
     /// No duration from 1 ms to 366 days.
     Window,
     /// No integer from 1 to [`MAX_LIMIT`].
     Cost,
     /// No name of an algorithm.
     Algorithm,
-    /// No integer from 1 to [`MAX_LIMIT`].
-    Burst,
-    /// More than eight pairs.
-    TooManyPairs,
-    /// Two windows of one length.
-    SameWindow,
-    /// A burst without a bucket.
-    BurstAlgorithm,
-    /// A burst with several pairs.
-    BurstPairs,
-    /// A burst that takes more than 3660 days to refill.
-    BurstRefill,
+    /// The words are numbers, but no policy can be made of them.
+    Policy(PolicyError),
 }
+
+impl ArgumentError {
+    /// The rule that is broken, as one sentence. The shell adds the code `ERR`.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax error",
+            Self::Window => {
+                "window must be an integer with an optional unit ms, s, m, h or d, \
+                 between 1ms and 366d"
+            }
+            Self::Cost => "cost must be an integer between 1 and 1000000000000",
+            Self::Algorithm => "algorithm must be FIXED, SLIDING or BUCKET",
+            Self::Policy(error) => error.text(),
+        }
+    }
+
+    /// Every error.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let own = [Self::Syntax, Self::Window, Self::Cost, Self::Algorithm];
+        own.into_iter().chain(PolicyError::ALL.iter().copied().map(Self::Policy))
+    }
+}
+
+impl fmt::Display for ArgumentError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for ArgumentError {}
 
 impl From<PolicyError> for ArgumentError {
     fn from(error: PolicyError) -> Self {
-        match error {
-            PolicyError::Limit => Self::Limit,
-            PolicyError::TooManyPairs => Self::TooManyPairs,
-            PolicyError::SameWindow => Self::SameWindow,
-            PolicyError::Burst => Self::Burst,
-            PolicyError::BurstAlgorithm => Self::BurstAlgorithm,
-            PolicyError::BurstPairs => Self::BurstPairs,
-            PolicyError::BurstRefill => Self::BurstRefill,
-        }
+        Self::Policy(error)
     }
 }
 
@@ -85,7 +95,7 @@ fn another_pair<const N: usize>(
     next: Option<&[u8]>,
 ) -> Result<PolicyOf<N>, ArgumentError> {
     if policy.is_full() {
-        return Err(ArgumentError::TooManyPairs);
+        return Err(PolicyError::TooManyPairs.into());
     }
     Ok(policy.and(limit(word)?, window(next)?)?)
 }
@@ -103,10 +113,10 @@ impl Options {
             let parse = |word| positive(word).ok_or(ArgumentError::Cost);
             set_once(&mut self.cost, value, parse)
         } else if is(keyword, b"ALGORITHM") {
-            let parse = |word| algorithm(word).ok_or(ArgumentError::Algorithm);
+            let parse = |word| Algorithm::from_name(word).ok_or(ArgumentError::Algorithm);
             set_once(&mut self.algorithm, value, parse)
         } else if is(keyword, b"BURST") {
-            let parse = |word| positive(word).ok_or(ArgumentError::Burst);
+            let parse = |word| positive(word).ok_or(PolicyError::Burst.into());
             set_once(&mut self.burst, value, parse)
         } else {
             Err(ArgumentError::Syntax)
@@ -132,41 +142,14 @@ fn set_once<'a, T>(
 
 #[inline(always)]
 fn limit(word: &[u8]) -> Result<u64, ArgumentError> {
-    whole_number(word).filter(|&n| n <= MAX_LIMIT).ok_or(ArgumentError::Limit)
+    whole_number(word).filter(|&n| n <= MAX_LIMIT).ok_or(PolicyError::Limit.into())
 }
 
 fn positive(word: &[u8]) -> Option<u64> {
     whole_number(word).filter(|n| (1..=MAX_LIMIT).contains(n))
 }
 
-fn algorithm(word: &[u8]) -> Option<Algorithm> {
-    if is(word, b"FIXED") {
-        Some(Algorithm::Fixed)
-    } else if is(word, b"SLIDING") {
-        Some(Algorithm::Sliding)
-    } else if is(word, b"BUCKET") {
-        Some(Algorithm::Bucket)
-    } else {
-        None
-    }
-}
-
 #[inline(always)]
 fn window(word: Option<&[u8]>) -> Result<Window, ArgumentError> {
-    duration(word.ok_or(ArgumentError::Syntax)?).ok_or(ArgumentError::Window)
-}
-
-/// `60`, `500ms`, `1h`: seconds without a unit, units in lower case.
-#[inline(always)]
-fn duration(word: &[u8]) -> Option<Window> {
-    let (number, unit) = leading_number(word)?;
-    let millis = match unit {
-        b"ms" => 1,
-        b"" | b"s" => 1_000,
-        b"m" => 60_000,
-        b"h" => 3_600_000,
-        b"d" => 86_400_000,
-        _ => return None,
-    };
-    Window::from_millis(number.checked_mul(millis)?)
+    Window::parse(word.ok_or(ArgumentError::Syntax)?).ok_or(ArgumentError::Window)
 }

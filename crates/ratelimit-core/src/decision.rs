@@ -14,6 +14,18 @@ pub enum RetryAfter {
     Never,
 }
 
+impl RetryAfter {
+    /// As every reply has it: 0 for now, the milliseconds, −1 for never.
+    #[inline(always)]
+    pub const fn to_wire(self) -> i64 {
+        match self {
+            Self::Now => 0,
+            Self::Millis(millis) => millis as i64,
+            Self::Never => -1,
+        }
+    }
+}
+
 /// How one pair stands.
 ///
 /// Limit 10, six used, 12 s of the window left: `limit` 10, `remaining` 4, `reset_after_ms` 12000.
@@ -38,6 +50,7 @@ impl Standing {
 #[derive(Clone, Debug)]
 pub struct NextOf<const N: usize> {
     pub(crate) text: Text<N>,
+    pub(crate) plain_count: Option<u64>,
     /// Milliseconds since 1970.
     pub expiry_ms: u64,
 }
@@ -47,7 +60,12 @@ pub type Next = NextOf<MAX_PAIRS>;
 
 impl<const N: usize> NextOf<N> {
     pub(crate) fn blank() -> Self {
-        Self { text: Text::empty(), expiry_ms: 0 }
+        Self { text: Text::empty(), plain_count: None, expiry_ms: 0 }
+    }
+
+    /// The number that the string is, where it is a plain count.
+    pub fn plain_count(&self) -> Option<u64> {
+        self.plain_count
     }
 
     /// The string to store.

@@ -22,7 +22,7 @@ pub struct FixedWindow {
 
 impl State for FixedWindow {
     const TAG: &'static [u8; 2] = b"f1";
-    const LEAST_GROUPS: usize = 2;
+    const PLAIN_WHEN_ALONE: bool = true;
 
     fn unused(window: Window) -> Self {
         Self { window, end_ms: 0, count: 0 }
@@ -92,8 +92,8 @@ impl State for FixedWindow {
         Ok((i, Self { window: pairs[i].window, end_ms, count }))
     }
 
-    fn write_plain(&self, text: &mut Writer) {
-        text.number(self.count);
+    fn plain_count(&self) -> Option<u64> {
+        Some(self.count)
     }
 }
 

@@ -49,8 +49,8 @@ pub mod time;
 pub mod token_bucket;
 
 pub use command::ArgumentError;
-pub use decide::{check, decide, peek, Mode};
+pub use decide::{check, decide, peek, settle, Mode, Settled};
 pub use decision::{Next, NextOf, Outcome, OutcomeOf, RetryAfter, Standing};
-pub use policy::{Algorithm, Call, CallOf, Pair, Policy, PolicyOf, Window};
+pub use policy::{Algorithm, Call, CallOf, Pair, Policy, PolicyError, PolicyOf, Window};
 pub use state::{StateError, Stored};
-pub use time::Now;
+pub use time::{ClockError, Now};

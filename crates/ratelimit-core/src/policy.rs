@@ -1,6 +1,9 @@
 //! What is permitted: an algorithm and up to eight limit/window pairs. A [`Policy`] that exists
 //! is valid, nothing re-checks it.
 
+use core::fmt;
+
+use crate::decimal::leading_number;
 use crate::time::{MAX_REFILL_MS, MAX_WINDOW_MS};
 
 /// The largest limit, burst and cost. Times the longest refill in microseconds (2^49) it still
@@ -25,8 +28,24 @@ impl Window {
 
     /// `None` outside the bounds, or where it is no whole number of milliseconds.
     pub fn from_micros(micros: u64) -> Option<Self> {
-        (micros % 1000 == 0).then_some(())?;
+        micros.is_multiple_of(1000).then_some(())?;
         Self::from_millis(micros / 1000)
+    }
+
+    /// An integer with an optional unit, as the command has it: `60`, `500ms`, `1h`. Without a unit
+    /// it is in seconds. `None`: anything else, or a length outside the bounds.
+    #[inline(always)]
+    pub fn parse(word: &[u8]) -> Option<Self> {
+        let (number, unit) = leading_number(word)?;
+        let millis = match unit {
+            b"ms" => 1,
+            b"" | b"s" => 1_000,
+            b"m" => 60_000,
+            b"h" => 3_600_000,
+            b"d" => 86_400_000,
+            _ => return None,
+        };
+        Self::from_millis(number.checked_mul(millis)?)
     }
 
     /// The length in milliseconds.
@@ -37,6 +56,16 @@ impl Window {
     /// The length in microseconds, at most 2^45.
     pub const fn micros(self) -> u64 {
         self.0 * 1000
+    }
+}
+
+/// In its largest unit, as [`Window::parse`] reads it: `500ms`, `90s`, `1h`.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let divides = |unit: &&(u64, _)| self.0.is_multiple_of(unit.0);
+        let (millis, name) = units.iter().find(divides).unwrap_or(&(1, "ms"));
+        write!(f, "{}{name}", self.0 / millis)
     }
 }
 
@@ -62,6 +91,29 @@ pub enum Algorithm {
     Sliding,
     /// A bucket that refills continuously: [`crate::token_bucket`].
     Bucket,
+}
+
+impl Algorithm {
+    /// Every algorithm.
+    pub const ALL: &'static [Self] = &[Self::Fixed, Self::Sliding, Self::Bucket];
+
+    /// The name that the command has for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "FIXED",
+            Self::Sliding => "SLIDING",
+            Self::Bucket => "BUCKET",
+        }
+    }
+
+    /// In any case. Nearly all write it in capitals, and the first comparison is quick.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        let has_name = |algorithm: &Self| {
+            let own = algorithm.name().as_bytes();
+            name == own || name.eq_ignore_ascii_case(own)
+        };
+        Self::ALL.iter().copied().find(has_name)
+    }
 }
 
 /// An algorithm with its pairs, of which it has room for `N`: nearly every call has one pair, and
@@ -96,6 +148,42 @@ pub enum PolicyError {
     /// A burst that takes more than 3660 days to refill.
     BurstRefill,
 }
+
+impl PolicyError {
+    /// Every error.
+    pub const ALL: &'static [Self] = &[
+        Self::Limit,
+        Self::TooManyPairs,
+        Self::SameWindow,
+        Self::Burst,
+        Self::BurstAlgorithm,
+        Self::BurstPairs,
+        Self::BurstRefill,
+    ];
+
+    /// The rule that is broken, as one sentence.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Limit => "limit must be an integer between 0 and 1000000000000",
+            Self::TooManyPairs => "limit and window pairs must be at most 8",
+            Self::SameWindow => "windows must all be different",
+            Self::Burst => "burst must be an integer between 1 and 1000000000000",
+            Self::BurstAlgorithm => "burst requires ALGORITHM BUCKET",
+            Self::BurstPairs => "burst requires a single limit and window pair",
+            Self::BurstRefill => {
+                "burst must refill within 3660d: burst x window must be at most limit x 3660d"
+            }
+        }
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for PolicyError {}
 
 /// Constant functions, so that a policy can be a constant and a wrong one fails to compile.
 impl<const N: usize> PolicyOf<N> {

@@ -1,5 +1,7 @@
 //! What stands under a key, and what every algorithm must say of its part of it.
 
+use core::fmt;
+
 use crate::decision::RetryAfter;
 use crate::policy::{Pair, Window};
 use crate::text::{Numbers, Writer};
@@ -27,6 +29,28 @@ pub enum StateError {
     OtherAlgorithm,
 }
 
+impl StateError {
+    /// Every error.
+    pub const ALL: &'static [Self] = &[Self::NoExpiry, Self::Foreign, Self::OtherAlgorithm];
+
+    /// What is wrong with the key, as one sentence. The shell adds the code `ERR`.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NoExpiry => "key has no expiry, so it is not a rate limiter's",
+            Self::Foreign => "key holds a string that is not a rate limiter's state",
+            Self::OtherAlgorithm => "key holds the state of another algorithm",
+        }
+    }
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for StateError {}
+
 /// What one algorithm keeps for one pair, and its arithmetic.
 ///
 /// `settle` comes first: it carries a stored state to `now`, under the pair of this call. The
@@ -52,9 +76,12 @@ pub(crate) trait State: Copy {
     fn read(window: Window, numbers: &mut Numbers) -> Option<Self>;
     fn write(&self, text: &mut Writer);
 
-    /// How many groups a tagged string has at least. Where it is 2, a state that stands alone
-    /// is a plain number instead, as only a fixed window's is.
-    const LEAST_GROUPS: usize = 1;
+    /// Whether a lone pair is stored as a plain number, without the tag. Only FIXED.
+    const PLAIN_WHEN_ALONE: bool = false;
+    /// That number.
+    fn plain_count(&self) -> Option<u64> {
+        None
+    }
     /// The state that such a number is, and the place of its pair.
     fn read_plain(
         _count: u64,
@@ -64,5 +91,4 @@ pub(crate) trait State: Copy {
     ) -> Result<(usize, Self), StateError> {
         Err(StateError::OtherAlgorithm)
     }
-    fn write_plain(&self, _text: &mut Writer) {}
 }

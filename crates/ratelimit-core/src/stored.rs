@@ -75,7 +75,8 @@ fn read_groups<S: State>(value: &[u8], pairs: &[Pair], states: &mut [S]) -> Opti
         widest = Some(window);
         groups += 1;
     }
-    (S::LEAST_GROUPS..=MAX_PAIRS).contains(&groups).then_some(groups)
+    let least = if S::PLAIN_WHEN_ALONE { 2 } else { 1 };
+    (least..=MAX_PAIRS).contains(&groups).then_some(groups)
 }
 
 /// A group is the pair's that has its window, and the first is a lone pair's; one that no pair has is
@@ -109,9 +110,12 @@ fn is_state(value: &[u8]) -> bool {
 /// The canonical string of the states, which are in the order called, and its expiry.
 pub(crate) fn write<S: State, const N: usize>(states: &[S], next: &mut NextOf<N>) {
     next.expiry_ms = states.iter().map(S::expiry_ms).max().unwrap_or(0);
-    match states {
-        [only] if S::LEAST_GROUPS > 1 => only.write_plain(&mut next.text.writer()),
-        _ => write_groups(states, &mut next.text.writer()),
+    if let [only] = states {
+        next.plain_count = only.plain_count();
+    }
+    match next.plain_count {
+        Some(count) => next.text.writer().number(count),
+        None => write_groups(states, &mut next.text.writer()),
     }
 }
 

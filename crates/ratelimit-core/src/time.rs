@@ -1,5 +1,7 @@
 //! The moment of a decision, in microseconds since 1970, and the roundings of a wait.
 
+use core::fmt;
+
 /// 366 days, the longest window, in milliseconds.
 pub const MAX_WINDOW_MS: u64 = 366 * DAY_MS;
 /// 3660 days, the longest time in which a bucket may refill, in milliseconds.
@@ -20,10 +22,13 @@ impl Now {
     /// The latest moment that a decision can be made at, in microseconds: in the year 2235.
     pub const MAX_MICROS: u64 = MAX_STORED - 2 * MAX_REFILL_MS * 1000;
 
-    /// `None` when the clock stands before 1970 or after [`Now::MAX_MICROS`].
-    pub fn from_micros(micros: i64) -> Option<Self> {
-        let micros = u64::try_from(micros).ok()?;
-        (micros <= Self::MAX_MICROS).then_some(Self(micros))
+    /// # Errors
+    /// When the clock stands before 1970 or after [`Now::MAX_MICROS`].
+    pub fn from_micros(micros: i64) -> Result<Self, ClockError> {
+        match u64::try_from(micros) {
+            Ok(micros) if micros <= Self::MAX_MICROS => Ok(Self(micros)),
+            _ => Err(ClockError),
+        }
     }
 
     /// Microseconds since 1970.
@@ -36,6 +41,25 @@ impl Now {
         self.0 / 1000
     }
 }
+
+/// The clock stands at a moment that no decision can be made at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockError;
+
+impl ClockError {
+    /// What is wrong, as one sentence. The shell adds the code `ERR`.
+    pub const fn text(self) -> &'static str {
+        "server clock is out of range"
+    }
+}
+
+impl fmt::Display for ClockError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl core::error::Error for ClockError {}
 
 /// Microseconds as milliseconds, rounded up: a wait may be announced too long, never too short.
 pub(crate) fn ceil_millis(micros: u64) -> u64 {

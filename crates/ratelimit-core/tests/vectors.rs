@@ -1,7 +1,7 @@
 //! `tests/vectors.txt` against the core, with room for one pair and for eight.
 
 use ratelimit_core::command::opens_pair;
-use ratelimit_core::{check, peek, ArgumentError, CallOf, NextOf, Now, OutcomeOf, RetryAfter};
+use ratelimit_core::{check, peek, ArgumentError, CallOf, NextOf, Now, OutcomeOf};
 use ratelimit_core::{Standing, StateError, Stored};
 use ratelimit_harness::{
     cases, error_names, error_text, replay, Held, Reply, Request, Subject, VECTORS,
@@ -73,8 +73,8 @@ fn outcome<const N: usize>(
     request: &Request,
 ) -> Result<(OutcomeOf<N>, Option<NextOf<N>>), String> {
     let words = request.words.iter().map(Vec::as_slice);
-    let call = CallOf::<N>::parse(words).map_err(|error: ArgumentError| format!("{error:?}"))?;
-    let now = Now::from_micros(now_micros).ok_or("Clock")?;
+    let call = CallOf::<N>::parse(words).map_err(name::<ArgumentError>)?;
+    let now = Now::from_micros(now_micros).map_err(|_| "Clock")?;
     let stored = held.map(|held| Stored {
         value: &held.value,
         expiry_ms: held.expiry_ms.map(|ms| ms.try_into().expect("an expiry fits")),
@@ -84,7 +84,14 @@ fn outcome<const N: usize>(
     } else {
         peek(&call, stored, now).map(|outcome| (outcome, None))
     };
-    outcome.map_err(|error: StateError| format!("{error:?}"))
+    outcome.map_err(name::<StateError>)
+}
+
+/// The innermost word: `Policy(Limit)` is Limit.
+fn name<E: std::fmt::Debug>(error: E) -> String {
+    let debug = format!("{error:?}");
+    let (_, name) = debug.rsplit_once('(').unwrap_or(("", &debug));
+    name.trim_end_matches(')').to_owned()
 }
 
 fn reply<const N: usize>(outcome: &OutcomeOf<N>) -> Reply {
@@ -98,12 +105,8 @@ fn reply<const N: usize>(outcome: &OutcomeOf<N>) -> Reply {
 }
 
 fn numbers(standing: &Standing) -> [Reply; 4] {
-    let retry_after_ms = match standing.retry_after {
-        RetryAfter::Now => 0,
-        RetryAfter::Millis(ms) => ms.try_into().expect("a wait fits"),
-        RetryAfter::Never => -1,
-    };
     let number = |n: u64| n.try_into().expect("a number fits");
-    let Standing { limit, remaining, reset_after_ms, .. } = *standing;
-    [number(limit), number(remaining), retry_after_ms, number(reset_after_ms)].map(Reply::Integer)
+    let Standing { limit, remaining, retry_after, reset_after_ms } = *standing;
+    [number(limit), number(remaining), retry_after.to_wire(), number(reset_after_ms)]
+        .map(Reply::Integer)
 }
