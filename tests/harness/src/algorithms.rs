@@ -1,7 +1,17 @@
 //! The algorithms, for tests that try each of them.
 
-/// The algorithms by their names in a call.
-pub const ALGORITHMS: [&str; 3] = ["FIXED", "SLIDING", "BUCKET"];
+use ratelimit_core::Algorithm;
+
+/// The names of all algorithms, as a call has them.
+pub const ALGORITHMS: [&str; Algorithm::ALL.len()] = {
+    let mut names = [""; Algorithm::ALL.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Algorithm::ALL[i].name();
+        i += 1;
+    }
+    names
+};
 
 /// For each algorithm and each list of pairs, such as `5 60 9 1h`: a key, and the words behind it.
 /// The key is named after the algorithm and the number of pairs, such as `FIXED-2`.

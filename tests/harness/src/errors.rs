@@ -1,5 +1,5 @@
-//! The texts of the errors by their names. The core owns most of them, the module's `error.rs` the
-//! rest; both are asked here, so that no test types a text again.
+//! The texts of the errors, by the names of the errors. Most of them are in the core, the others in
+//! the module's `src/error.rs`. No test repeats a text.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use ratelimit_core::{ArgumentError, StateError};
 
 use module::Error;
 
-// `Arity` is not used here: its text is the server's own.
+// `Arity` is not used here: the server has the text for it.
 #[allow(dead_code)]
 #[path = "../../../src/error.rs"]
 mod module;
@@ -18,7 +18,7 @@ pub fn error_text(name: &str) -> &'static str {
     table().get(name).unwrap_or_else(|| panic!("there is no error of the name {name}"))
 }
 
-/// Without that of a wrong arity, which is the server's own text.
+/// All names but `Arity`: the server has the text for it.
 pub fn error_names() -> Vec<&'static str> {
     table().keys().map(String::as_str).collect()
 }
@@ -36,7 +36,7 @@ fn errors() -> impl Iterator<Item = Error> {
     arguments.chain(states).chain(others)
 }
 
-/// The innermost word: `Argument(Policy(Limit))` is Limit.
+/// The innermost word of an error: of `Argument(Policy(Limit))`, it is `Limit`.
 fn name(error: Error) -> String {
     let debug = format!("{error:?}");
     let (_, name) = debug.rsplit_once('(').unwrap_or(("", &debug));
