@@ -1,8 +1,8 @@
 //! The server's API, made safe: all `unsafe` of the module is in this folder.
 //!
-//! Wherever a comment says nothing else, it relies on three things. A pointer that the server hands
-//! to a callback lives until the callback returns, and no type here keeps it longer. Commands run
-//! on one thread, one at a time. A function of [`api::Api`] is there once a [`Context`] is.
+//! Unless a comment says otherwise, the code relies on three things. A pointer that the server
+//! hands to a callback lives until the callback returns, and no type here keeps it longer. Commands
+//! run on one thread, one at a time. A function of [`api::Api`] is there once a [`Context`] is.
 
 mod api;
 mod callbacks;
