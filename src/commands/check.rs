@@ -1,5 +1,5 @@
-//! `RATELIMIT.CHECK key limit window [limit window ...] [ALGORITHM FIXED | SLIDING | BUCKET]
-//! [BURST burst] [COST cost]`
+//! `RATELIMIT.CHECK`: decides a call, and counts it if it is allowed.
+//! Its words are [`ratelimit_core::command::SYNTAX`].
 
 use std::ffi::CStr;
 

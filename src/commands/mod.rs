@@ -5,6 +5,8 @@ mod peek;
 
 use std::ffi::CStr;
 
+use ratelimit_core::Algorithm;
+
 use crate::arguments;
 use crate::error::Error;
 use crate::ffi::{Argument, Arguments, Context, Kind};
@@ -31,8 +33,15 @@ const ARGUMENTS: &[Argument] = &[
 const PAIR: &[Argument] =
     &[Argument::new("limit", Kind::Integer), Argument::new("window", Kind::String)];
 
-const ALGORITHMS: &[Argument] =
-    &[Argument::word("FIXED"), Argument::word("SLIDING"), Argument::word("BUCKET")];
+const ALGORITHMS: &[Argument] = &{
+    let mut words = [Argument::word(""); Algorithm::ALL.len()];
+    let mut i = 0;
+    while i < words.len() {
+        words[i] = Argument::word(Algorithm::ALL[i].name());
+        i += 1;
+    }
+    words
+};
 
 /// Runs the form of a command for one pair, which nearly every call has, or the form for several.
 #[inline(always)]

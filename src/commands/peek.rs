@@ -1,5 +1,5 @@
-//! `RATELIMIT.PEEK key limit window [limit window ...] [ALGORITHM FIXED | SLIDING | BUCKET]
-//! [BURST burst] [COST cost]`
+//! `RATELIMIT.PEEK`: shows what CHECK would decide, and counts nothing.
+//! Its words are [`ratelimit_core::command::SYNTAX`].
 
 use std::ffi::CStr;
 

@@ -1,4 +1,4 @@
-//! The functions of the module that the server calls, and how the server is told of them.
+//! The functions of the module that the server calls, and their registration.
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -95,7 +95,7 @@ impl Context {
                 return Ok(());
             }
         }
-        Err("a setting was refused")
+        Err("the server refused a setting")
     }
 
     pub(crate) fn register_info(&self) {

@@ -33,7 +33,7 @@ impl Context {
         OpenKey(unsafe { (api().open_key)(self.0, name.0, access as c_int) })
     }
 
-    /// Tells the server of a change: it breaks WATCHes, and informs client-side caches.
+    /// Reports a change to the server, which breaks WATCHes and informs client-side caches.
     pub(crate) fn signal_modified(&self, name: KeyName) {
         // SAFETY: the name is an argument of this call.
         unsafe { (api().signal_modified_key)(self.0, name.0) };

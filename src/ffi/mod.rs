@@ -1,8 +1,8 @@
 //! The server's API, made safe: all `unsafe` of the module is in this folder.
 //!
-//! Wherever a comment says nothing else, it relies on three things. A pointer that the server hands
-//! to a callback lives until the callback returns, and no type here keeps it longer. Commands run
-//! on one thread, one at a time. A function of [`api::Api`] is there once a [`Context`] is.
+//! Unless a comment says otherwise, the code relies on three things. A pointer that the server
+//! hands to a callback lives until the callback returns, and no type here keeps it longer. Commands
+//! run on one thread, one at a time. A function of [`api::Api`] is there once a [`Context`] is.
 
 mod api;
 mod callbacks;
@@ -11,8 +11,8 @@ mod key;
 mod strings;
 mod words;
 
-use std::ffi::{c_int, c_long, c_void, CStr};
-use std::io::{self, Write};
+use std::ffi::{c_int, c_long, c_void, CStr, CString};
+use std::io;
 use std::ptr::{self, NonNull};
 
 use redis_module::{raw, Context as LoadContext};
@@ -209,13 +209,12 @@ impl Context {
         unsafe { (api().reply_with_long_long)(self.0, number) };
     }
 
-    /// Cuts what is longer than 127 bytes; no error's text is.
+    /// Replies with `code sentence`.
     pub(crate) fn reply_error(&self, code: &str, sentence: &str) {
-        let mut line = [0; 128];
-        let _ = write!(&mut line[..127], "{code} {sentence}");
-        let text = CStr::from_bytes_until_nul(&line).unwrap_or(c"ERR");
+        // Only a NUL would make the line empty, and no text of the module has one.
+        let line = CString::new(format!("{code} {sentence}")).unwrap_or_default();
         // SAFETY: the server copies the text.
-        unsafe { (api().reply_with_error)(self.0, text.as_ptr()) };
+        unsafe { (api().reply_with_error)(self.0, line.as_ptr()) };
     }
 
     /// Replies with the server's own text, which names the command.
