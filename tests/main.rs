@@ -1,6 +1,13 @@
 //! Tests of the module and the Lua script on real servers. Each file is about one behaviour.
 //!
 //! `make test` runs them on the servers that it finds, `make test-matrix` on all servers.
+#![allow(
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    reason = "a test may panic, and its numbers are small"
+)]
 
 mod access;
 mod arguments;

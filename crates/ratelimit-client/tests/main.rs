@@ -1,4 +1,11 @@
 //! The client against real servers: one file a behaviour.
+#![allow(
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    reason = "a test may panic, and its numbers are small"
+)]
 
 mod backends;
 #[cfg(feature = "cluster")]

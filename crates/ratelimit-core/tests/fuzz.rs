@@ -1,4 +1,10 @@
 //! The fuzz targets' bodies on a fixed seed: their corpus, damaged at random.
+#![allow(
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "a test may panic, and its numbers are small"
+)]
 
 use ratelimit_harness::Random;
 use std::path::Path;

@@ -135,6 +135,7 @@ pub enum Task {
 /// All settings, valid.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What to do instead of serving.
     pub task: Option<Task>,
     pub(crate) target: Target,
     pub(crate) redis_deadline: Duration,
@@ -152,6 +153,7 @@ pub struct Settings {
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
     pub(crate) peers: Vec<Uri>,
+    /// The level and the format of the log.
     pub log: Log,
     pub(crate) hash_keys: bool,
     pub(crate) hash_secret: Option<String>,

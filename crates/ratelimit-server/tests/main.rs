@@ -1,4 +1,11 @@
 //! The service as it ships, with real servers, a real nginx and a real HTTP client.
+#![allow(
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    reason = "a test may panic, and its numbers are small"
+)]
 
 mod api;
 mod auth;

@@ -1,4 +1,9 @@
 //! The layer around real HTTP and gRPC services, with real clients and real servers of limits.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test may panic, and its numbers are small"
+)]
 
 mod denials;
 mod fields;
