@@ -6,7 +6,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::expiring::{lock, ExpiringMap};
+use crate::expiring::ExpiringMap;
+use crate::sync::lock;
 use crate::{Answer, Call, Decision, Policy, Retry, Source, Window};
 
 /// Denials by key, the latest one each.

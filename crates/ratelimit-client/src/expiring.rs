@@ -1,7 +1,7 @@
 //! A map that is bounded in keys, and whose entries end.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Full, it takes a new key only in the place of one that has ended. What has ended goes bit by bit
 /// with what comes, so that no call pays for all.
@@ -66,11 +66,6 @@ impl<V> ExpiringMap<V> {
             self.remove(&key);
         }
     }
-}
-
-/// What a panic elsewhere left behind is whole: each change is one step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -114,23 +114,26 @@ mod counts;
 mod denials;
 mod error;
 mod expiring;
-mod guard;
+mod fallback;
 #[cfg(feature = "http")]
 pub mod http;
 mod limiter;
 mod memory;
+mod on_failure;
 mod policy;
-mod reply;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 mod server;
+mod sync;
+mod wire;
 
 pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Window};
-pub use builder::{Builder, OnFailure};
+pub use builder::Builder;
 pub use call::Call;
 pub use counts::Counts;
 pub use error::Error;
 pub use limiter::Limiter;
+pub use on_failure::OnFailure;
 pub use policy::{Policy, PolicyError};
 pub use ratelimit_core::{Algorithm, Pair};
 /// The crate of the connections, in the version that a [`Limiter`] takes.

@@ -8,11 +8,12 @@ use futures_util::future::join_all;
 use ratelimit_core::Algorithm;
 use redis::aio::ConnectionLike;
 
-use crate::builder::{Builder, OnFailure};
+use crate::builder::Builder;
 use crate::call::{Call, Verb};
-use crate::expiring::lock;
-use crate::guard::Guard;
+use crate::fallback::Guard;
 use crate::memory::Memory;
+use crate::on_failure::OnFailure;
+use crate::sync::lock;
 use crate::{Answer, Counts, Error, Policy};
 
 /// Decides calls by a server's module, its Lua twin, or memory. Cheap to clone; clones share all.

@@ -6,7 +6,8 @@ use std::time::Instant;
 use ratelimit_core::{check, peek, Call, Next, Now, Outcome, Stored};
 
 use crate::call::Verb;
-use crate::expiring::{lock, ExpiringMap};
+use crate::expiring::ExpiringMap;
+use crate::sync::lock;
 use crate::{Answer, Error, Source};
 
 /// Keys and their states, as a server would store them.

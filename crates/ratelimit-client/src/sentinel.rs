@@ -11,7 +11,7 @@ use redis::{
     Value,
 };
 
-use crate::expiring::lock;
+use crate::sync::lock;
 
 /// A connection to the master that the sentinels name. Cheap to clone; clones share it.
 ///

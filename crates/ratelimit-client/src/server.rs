@@ -7,9 +7,10 @@ use futures_util::future::BoxFuture;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, Value};
 
-use crate::call::{append_words, Call, Verb};
+use crate::call::{Call, Verb};
 use crate::error::Asked;
-use crate::{reply, Answer, Source};
+use crate::wire::{self, append_words};
+use crate::{Answer, Source};
 
 /// Which of the two to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl Server {
             Use::Script => (self.ask_script(verb, key, call).await?, Source::Script),
             Use::Either => self.ask_either(verb, key, call, now_ms).await?,
         };
-        Ok(reply::parse(&reply, call.policy, source)?)
+        Ok(wire::parse(&reply, call.policy, source)?)
     }
 
     async fn ask_either(

@@ -6,13 +6,13 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::breaker::Breaker;
-use crate::builder::{OnFailure, Then};
 use crate::call::{Call, Verb};
 use crate::denials::Denials;
 use crate::error::Asked;
-use crate::expiring::lock;
 use crate::memory::Memory;
+use crate::on_failure::{OnFailure, Then};
 use crate::server::Server;
+use crate::sync::lock;
 use crate::{Answer, Counts, Error, Failure, Policy, Quota, Retry, Source, Window};
 
 /// A server, and all of that.

@@ -1,11 +1,35 @@
-//! The server's reply, taken as an answer only if it is one in every part.
+//! The words that ask a server, and its reply, taken as an answer only if it is one in every part.
 
 use std::time::Duration;
 
-use redis::Value;
+use ratelimit_core::Algorithm;
+use redis::{Cmd, Value};
 
 use crate::error::beginning;
 use crate::{Answer, Error, Policy, Quota, Retry, Source, Window};
+
+/// Appends the words behind the key: `limit window [limit window ...] [ALGORITHM a] [BURST b] [COST c]`.
+pub(crate) fn append_words(command: &mut Cmd, policy: &Policy, cost: u64) {
+    for pair in policy.windows() {
+        command.arg(pair.limit);
+        match pair.window.millis() {
+            millis if millis % 1000 == 0 => command.arg(millis / 1000),
+            millis => command.arg(format!("{millis}ms")),
+        };
+    }
+    match policy.algorithm() {
+        Algorithm::Fixed => {}
+        Algorithm::Sliding => drop(command.arg("ALGORITHM").arg("SLIDING")),
+        Algorithm::Bucket => drop(command.arg("ALGORITHM").arg("BUCKET")),
+    }
+    let first = policy.windows()[0];
+    if first.burst != first.limit {
+        command.arg("BURST").arg(first.burst);
+    }
+    if cost != 1 {
+        command.arg("COST").arg(cost);
+    }
+}
 
 const EXPECTED: &str =
     "[allowed, limit, remaining, retry_after_ms, reset_after_ms], and behind them \
@@ -76,7 +100,37 @@ fn integer(item: &Value) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use redis::Arg;
+
     use super::*;
+    use crate::Call;
+
+    fn words(policy: Policy, cost: u64) -> String {
+        let mut command = Cmd::new();
+        append_words(&mut command, &policy, cost);
+        let words = command.args_iter().map(|word| match word {
+            Arg::Simple(word) => String::from_utf8_lossy(word).into_owned(),
+            _ => panic!("a cursor"),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_command() {
+        let minute = Duration::from_secs(60);
+        let cases = [
+            (Policy::fixed(5, minute), 1, "5 60"),
+            (Policy::fixed(5, Duration::from_millis(1500)), 2, "5 1500ms COST 2"),
+            (Policy::sliding(5, minute), 1, "5 60 ALGORITHM SLIDING"),
+            (Policy::bucket(5, minute).burst(9), 1, "5 60 ALGORITHM BUCKET BURST 9"),
+            (Policy::fixed(5, minute).and(50, 60 * minute), 1, "5 60 50 3600"),
+        ];
+        for (policy, cost, expected) in cases {
+            assert_eq!(words(policy, cost), expected);
+            let parsed = ratelimit_core::Call::parse(expected.split(' ').map(str::as_bytes));
+            assert_eq!(parsed, Ok(Call::new("k", &policy).cost(cost).to_core().unwrap()));
+        }
+    }
 
     fn array(items: &[i64]) -> Value {
         Value::Array(items.iter().map(|&item| Value::Int(item)).collect())

@@ -1,6 +1,6 @@
 //! Measures checks over one multiplexed connection; `bench/client.sh` runs it.
 //!
-//! bench_client redis-url common.lua rounds checks: the module, the Lua twin and the common script, each
+//! client redis-url common.lua rounds checks: the module, the Lua twin and the common script, each
 //! allowed and denied, by 1, 64 and 512 callers; then a flood of which 99 % is denied, with and
 //! without the memory of denials. Rows take turns in every round; a row's median round is printed.
 
@@ -252,9 +252,10 @@ async fn flood_figures(
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let words: Vec<_> = env::args().collect();
-    let [_, url, common, rounds, checks] = &words[..] else {
-        return Err("usage: bench_client redis-url common.lua rounds checks".into());
+    // Cargo adds `--bench` to the words.
+    let words: Vec<_> = env::args().skip(1).filter(|word| word != "--bench").collect();
+    let [url, common, rounds, checks] = &words[..] else {
+        return Err("usage: client redis-url common.lua rounds checks".into());
     };
     let (rounds, checks): (usize, usize) = (rounds.parse()?, checks.parse()?);
     if rounds == 0 || checks < 1_000 {
