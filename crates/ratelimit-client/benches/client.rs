@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use ratelimit_client::redis::{self, aio::MultiplexedConnection, AsyncConnectionConfig, Script};
-use ratelimit_client::{Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Limiter, OnFailure, Policy, Source};
 use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -26,13 +26,13 @@ const KEYS: usize = 1_000;
 const MOST_TIME: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]
-enum Backend {
+enum Subject {
     Limiter(Limiter),
     /// By its digest on the bare connection: no deadline, no numbers in the reply.
     Common(MultiplexedConnection, String),
 }
 
-impl Backend {
+impl Subject {
     /// Whether it was allowed, and whether the server was left alone.
     async fn check(&self, key: &str, policy: &Policy) -> Result<(bool, bool)> {
         match self {
@@ -43,7 +43,7 @@ impl Backend {
             Self::Common(connection, digest) => {
                 let mut command = redis::cmd("EVALSHA");
                 command.arg(digest).arg(1).arg(key);
-                command.arg(policy.windows()[0].limit).arg(DAY.as_secs());
+                command.arg(policy.pairs()[0].limit).arg(DAY.as_secs());
                 let allowed: u8 = command.query_async(&mut connection.clone()).await?;
                 Ok((allowed == 1, false))
             }
@@ -55,7 +55,7 @@ impl Backend {
 #[derive(Clone)]
 struct Row {
     label: &'static str,
-    backend: Backend,
+    backend: Subject,
     policy: Policy,
     callers: usize,
     checks: usize,
@@ -158,7 +158,7 @@ fn median(mut rounds: Vec<Figures>) -> Figures {
     rounds[rounds.len() / 2]
 }
 
-fn backend_rows(backends: &[(&'static str, &'static str, Backend)], checks: usize) -> Vec<Row> {
+fn backend_rows(backends: &[(&'static str, &'static str, Subject)], checks: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for callers in CALLERS {
         // One caller waits for each round trip.
@@ -195,7 +195,7 @@ fn print_backends(rows: &[Row], figures: &[Figures]) {
     println!("| ---: | --- | ---: | ---: | ---: | ---: |");
     for (row, figure) in rows.iter().zip(figures) {
         let is_base = |other: &Row| {
-            let Backend::Common(..) = other.backend else { return false };
+            let Subject::Common(..) = other.backend else { return false };
             other.callers == row.callers && other.primed == row.primed
         };
         let base = rows.iter().position(is_base).expect("the common script has a row for each");
@@ -231,7 +231,7 @@ async fn flood_figures(
     let labels = ["each asked of the server", "denials remembered"];
     let row = |(label, limiter)| Row {
         label,
-        backend: Backend::Limiter(limiter),
+        backend: Subject::Limiter(limiter),
         policy: TIGHT,
         callers: FLOOD_CALLERS,
         checks: keys * 100,
@@ -267,14 +267,15 @@ async fn main() -> Result<()> {
     let common = Script::new(&std::fs::read_to_string(common)?);
     let digest = common.prepare_invoke().load_async(&mut connection).await?;
     let limiter = || Limiter::redis(connection.clone(), OnFailure::closed_after(MOST_TIME));
-    let module = limiter().backend(Use::Module).build();
-    let script = limiter().backend(Use::Script).build();
+    let module = limiter().backend(Backend::Module).build();
+    let script = limiter().backend(Backend::Script).build();
     let backends = [
-        ("module, allowed", "module, denied", Backend::Limiter(module.clone())),
-        ("Lua twin, allowed", "Lua twin, denied", Backend::Limiter(script)),
-        ("common.lua, allowed", "common.lua, denied", Backend::Common(connection.clone(), digest)),
+        ("module, allowed", "module, denied", Subject::Limiter(module.clone())),
+        ("Lua twin, allowed", "Lua twin, denied", Subject::Limiter(script)),
+        ("common.lua, allowed", "common.lua, denied", Subject::Common(connection.clone(), digest)),
     ];
-    let remembers = limiter().backend(Use::Module).remember_denials(rounds * checks, DAY).build();
+    let remembers =
+        limiter().backend(Backend::Module).remember_denials(rounds * checks, DAY).build();
     let rows = backend_rows(&backends, checks);
     print_backends(&rows, &medians(&rows, rounds, &mut connection).await?);
     let floods = [module, remembers];

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::{extract::ConnectInfo, routing::get, Router};
-use ratelimit_client::http::{Addresses, Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
 use ratelimit_client::{redis, Limiter, OnFailure, Policy};
 
 const API: Policy = Policy::fixed(5, Duration::from_secs(60));
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A check that takes longer than 50 ms lets the request pass: a broken Redis breaks nothing else.
     let limiter =
         Limiter::redis(connection, OnFailure::open_after(Duration::from_millis(50))).build();
-    let address = Key::address(Addresses::direct(), |request| {
+    let address = KeyExtractor::address(TrustedProxies::direct(), |request| {
         Some(request.extensions.get::<ConnectInfo<SocketAddr>>()?.ip())
     });
 

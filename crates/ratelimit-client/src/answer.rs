@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ratelimit_core::{Outcome, RetryAfter, Standing};
+use ratelimit_core::{Outcome, RetryAfter};
 
 /// How a policy or one of its windows stands after a decision.
 ///
@@ -33,7 +33,7 @@ pub enum Retry {
 /// One window of a policy that has several, speaking for itself alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Window {
+pub struct Standing {
     /// Its numbers.
     pub quota: Quota,
     /// When it alone would let the call pass.
@@ -116,7 +116,7 @@ pub struct Answer {
     /// wait; allowed, the smallest remaining.
     pub decision: Decision,
     /// Each window, in the order of the policy, if it has several; else empty.
-    pub windows: Vec<Window>,
+    pub standings: Vec<Standing>,
     /// Who decided.
     pub source: Source,
 }
@@ -141,27 +141,27 @@ impl Answer {
         self.decision.quota()
     }
 
-    pub(crate) fn new(binding: Window, windows: Vec<Window>, source: Source) -> Self {
-        let Window { quota, retry } = binding;
+    pub(crate) fn new(binding: Standing, standings: Vec<Standing>, source: Source) -> Self {
+        let Standing { quota, retry } = binding;
         let decision = match retry {
             Retry::Now => Decision::Allowed(quota),
             Retry::After(retry_after) => Decision::Denied { quota, retry_after },
             Retry::Never => Decision::DeniedForever(quota),
         };
-        Self { decision, windows, source }
+        Self { decision, standings, source }
     }
 
     pub(crate) fn of_outcome(outcome: &Outcome, source: Source) -> Self {
-        let windows = match outcome.standings() {
+        let standings = match outcome.standings() {
             [_] => Vec::new(),
-            several => several.iter().map(Window::of_standing).collect(),
+            several => several.iter().map(Standing::of_standing).collect(),
         };
-        Self::new(Window::of_standing(outcome.binding()), windows, source)
+        Self::new(Standing::of_standing(outcome.binding()), standings, source)
     }
 }
 
-impl Window {
-    fn of_standing(standing: &Standing) -> Self {
+impl Standing {
+    fn of_standing(standing: &ratelimit_core::Standing) -> Self {
         let retry = match standing.retry_after {
             RetryAfter::Now => Retry::Now,
             RetryAfter::Millis(millis) => Retry::After(Duration::from_millis(millis)),

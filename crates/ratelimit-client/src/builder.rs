@@ -7,11 +7,11 @@ use redis::aio::ConnectionLike;
 
 use crate::breaker::Breaker;
 use crate::denials::Denials;
-use crate::fallback::Guard;
-use crate::limiter::{Backend, Limiter};
+use crate::fallback::Resilient;
+use crate::limiter::{Decider, Limiter};
 use crate::memory::{micros_running, Memory};
-use crate::on_failure::{OnFailure, Then};
-use crate::server::{Connection, Server, Twin, Use};
+use crate::on_failure::{Fallback, OnFailure};
+use crate::server::{Backend, Connection, Server, Twin};
 
 /// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`]. What concerns a server is
 /// without effect on the memory backend.
@@ -20,7 +20,7 @@ pub struct Builder {
     target: Target,
     prefix: Vec<u8>,
     suffixes: bool,
-    which: Use,
+    which: Backend,
     twin: Twin,
     denials: Option<Denials>,
     failures_to_open: u32,
@@ -41,8 +41,8 @@ impl Builder {
         Self::new(Target::Server(Arc::new(connection), on_failure))
     }
 
-    pub(crate) fn memory(most_keys: usize) -> Self {
-        Self::new(Target::Memory(most_keys))
+    pub(crate) fn memory(max_keys: usize) -> Self {
+        Self::new(Target::Memory(max_keys))
     }
 
     fn new(target: Target) -> Self {
@@ -50,7 +50,7 @@ impl Builder {
             target,
             prefix: Vec::new(),
             suffixes: false,
-            which: Use::Either,
+            which: Backend::Auto,
             twin: Twin::default(),
             denials: None,
             failures_to_open: 5,
@@ -73,13 +73,13 @@ impl Builder {
     }
 
     /// Fixes whether the module or the Lua twin is asked; without this it is found out.
-    pub fn backend(mut self, which: Use) -> Self {
+    pub fn backend(mut self, which: Backend) -> Self {
         self.which = which;
         self
     }
 
     /// Denies a denied key here, without asking, until its wait is over: for the same policy and a
-    /// cost not below the denied one, for at most `most_keys` keys, and none longer than `longest`.
+    /// cost not below the denied one, for at most `max_keys` keys, and none longer than `longest`.
     /// A peek is always asked of the server.
     ///
     /// It never lets pass what the server would deny. It may deny what the server would allow, for no
@@ -88,8 +88,8 @@ impl Builder {
     /// evicted, and where the server's clock stepped forward. A raised limit is another policy: it is
     /// asked for at once. A wait is told true for the denied cost; a larger one may have to wait
     /// longer, and is then told so.
-    pub fn remember_denials(mut self, most_keys: usize, longest: Duration) -> Self {
-        self.denials = Some(Denials::new(most_keys, longest));
+    pub fn remember_denials(mut self, max_keys: usize, longest: Duration) -> Self {
+        self.denials = Some(Denials::new(max_keys, longest));
         self
     }
 
@@ -118,13 +118,13 @@ impl Builder {
     /// The limiter; its clones share everything.
     pub fn build(self) -> Limiter {
         let backend = match self.target {
-            Target::Memory(most_keys) => Backend::Memory(Memory::new(most_keys, self.clock)),
+            Target::Memory(max_keys) => Decider::Memory(Memory::new(max_keys, self.clock)),
             Target::Server(connection, on_failure) => {
-                let local = match on_failure.then {
-                    Then::Local { most_keys, .. } => Some(Memory::new(most_keys, self.clock)),
-                    Then::Open | Then::Closed => None,
+                let local = match on_failure.fallback {
+                    Fallback::Local { max_keys, .. } => Some(Memory::new(max_keys, self.clock)),
+                    Fallback::Open | Fallback::Closed => None,
                 };
-                Backend::Server(Box::new(Guard {
+                Decider::Server(Box::new(Resilient {
                     server: Server::new(connection, self.which, self.twin),
                     on_failure,
                     breaker: Breaker::new(self.failures_to_open, self.pause),

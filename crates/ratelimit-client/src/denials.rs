@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::expiring::ExpiringMap;
 use crate::sync::lock;
-use crate::{Answer, Call, Decision, Policy, Retry, Source, Window};
+use crate::{Answer, Call, Decision, Policy, Retry, Source, Standing};
 
 /// Denials by key, the latest one each.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ struct Denial {
 
 impl Denials {
     /// Knows at most so many keys, and none for longer than `longest`.
-    pub(crate) fn new(most_keys: usize, longest: Duration) -> Self {
+    pub(crate) fn new(max_keys: usize, longest: Duration) -> Self {
         let longest_ms = longest.as_millis().try_into().unwrap_or(u64::MAX);
-        Self { known: Mutex::new(ExpiringMap::new(most_keys)), longest_ms }
+        Self { known: Mutex::new(ExpiringMap::new(max_keys)), longest_ms }
     }
 
     /// The same policy, and a cost not below the denied one.
@@ -37,7 +37,7 @@ impl Denials {
         let known = lock(&self.known);
         let (denial, _) = known.get(key, now_ms)?;
         (denial.policy == *call.policy && call.cost >= denial.cost).then_some(())?;
-        let capacity = call.policy.windows().iter().map(|pair| pair.burst).min()?;
+        let capacity = call.policy.pairs().iter().map(|pair| pair.burst).min()?;
         // A larger cost may be one that never passes, which is for the server to tell.
         (call.cost == denial.cost || call.cost <= capacity).then_some(())?;
         Some(later(&denial.answer, now_ms.saturating_sub(denial.answered_ms)))
@@ -82,7 +82,7 @@ impl Denials {
 fn later(answer: &Answer, elapsed_ms: u64) -> Answer {
     let elapsed = Duration::from_millis(elapsed_ms);
     let (quota, retry) = (*answer.quota(), answer.retry());
-    let pass = |window: &Window| {
+    let pass = |window: &Standing| {
         let mut quota = window.quota;
         quota.reset_after = quota.reset_after.saturating_sub(elapsed);
         let retry = match window.retry {
@@ -90,10 +90,10 @@ fn later(answer: &Answer, elapsed_ms: u64) -> Answer {
             Retry::After(wait) => Retry::After(wait - elapsed),
             other => other,
         };
-        Window { quota, retry }
+        Standing { quota, retry }
     };
-    let windows = answer.windows.iter().map(pass).collect();
-    let mut later = Answer::new(pass(&Window { quota, retry }), windows, Source::KnownDenial);
+    let windows = answer.standings.iter().map(pass).collect();
+    let mut later = Answer::new(pass(&Standing { quota, retry }), windows, Source::KnownDenial);
     // Told from the later of two moments, it cannot be over before the denial is forgotten.
     if let Decision::Allowed(quota) = later.decision {
         later.decision = Decision::Denied { quota, retry_after: Duration::from_millis(1) };
@@ -111,7 +111,7 @@ mod tests {
     fn denied(retry: Retry) -> Answer {
         let reset_after = Duration::from_millis(1000);
         let quota = Quota { limit: 5, remaining: 1, reset_after };
-        Answer::new(Window { quota, retry }, Vec::new(), Source::Module)
+        Answer::new(Standing { quota, retry }, Vec::new(), Source::Module)
     }
 
     fn after(millis: u64) -> Retry {

@@ -35,14 +35,14 @@ pub enum Error {
 
 /// What came of asking a backend.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum Unanswered {
     /// To be answered by what was chosen for a failure.
     Failed(Failure),
     /// To be told to the caller.
     Wrong(Error),
 }
 
-impl From<Error> for Asked {
+impl From<Error> for Unanswered {
     fn from(error: Error) -> Self {
         Self::Wrong(error)
     }
@@ -50,7 +50,7 @@ impl From<Error> for Asked {
 
 /// A server that says no to this one call is no failure; everything that another moment or another
 /// server may answer better is.
-impl From<RedisError> for Asked {
+impl From<RedisError> for Unanswered {
     fn from(error: RedisError) -> Self {
         use ServerErrorKind::{CrossSlot, NoPerm, NoScript, ResponseError};
         match error.kind() {
@@ -75,8 +75,8 @@ fn has_no_room_for_clients(error: &RedisError) -> bool {
     error.detail().is_some_and(|text| text.starts_with("max number of clients"))
 }
 
-fn refused(error: &RedisError) -> Asked {
-    Asked::Wrong(Error::Refused(match (error.code(), error.detail()) {
+fn refused(error: &RedisError) -> Unanswered {
+    Unanswered::Wrong(Error::Refused(match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => beginning(format_args!("{code} {detail}")),
         _ => beginning(format_args!("{error}")),
     }))

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use crate::breaker::Breaker;
 use crate::call::{Call, Verb};
 use crate::denials::Denials;
-use crate::error::Asked;
+use crate::error::Unanswered;
 use crate::memory::Memory;
-use crate::on_failure::{OnFailure, Then};
+use crate::on_failure::{Fallback, OnFailure};
 use crate::server::Server;
 use crate::sync::lock;
-use crate::{Answer, Counts, Error, Failure, Policy, Quota, Retry, Source, Window};
+use crate::{Answer, Counts, Error, Failure, Policy, Quota, Retry, Source, Standing};
 
 /// A server, and all of that.
-pub(crate) struct Guard {
+pub(crate) struct Resilient {
     pub(crate) server: Server,
     pub(crate) on_failure: OnFailure,
     pub(crate) breaker: Breaker,
@@ -26,7 +26,7 @@ pub(crate) struct Guard {
     pub(crate) start: Instant,
 }
 
-impl Guard {
+impl Resilient {
     pub(crate) async fn ask(
         &self,
         verb: Verb,
@@ -45,8 +45,8 @@ impl Guard {
                 }
                 Ok(answer)
             }
-            Err(Asked::Wrong(error)) => Err(error),
-            Err(Asked::Failed(failure)) => self.without_server(verb, key, call, failure),
+            Err(Unanswered::Wrong(error)) => Err(error),
+            Err(Unanswered::Failed(failure)) => self.without_server(verb, key, call, failure),
         }
     }
 
@@ -65,24 +65,24 @@ impl Guard {
             denials.forget(key);
         }
         deleted.map_err(|asked| match asked {
-            Asked::Wrong(error) => error,
-            Asked::Failed(failure) => Error::Unavailable(failure),
+            Unanswered::Wrong(error) => error,
+            Unanswered::Failed(failure) => Error::Unavailable(failure),
         })
     }
 
     /// Within the deadline, and not at all while the circuit is open.
     async fn guarded<T>(
         &self,
-        asking: impl Future<Output = Result<T, Asked>>,
+        asking: impl Future<Output = Result<T, Unanswered>>,
         counts: &Mutex<Counts>,
-    ) -> Result<T, Asked> {
+    ) -> Result<T, Unanswered> {
         let result = if !self.breaker.permits(self.now_ms()) {
-            Err(Asked::Failed(Failure::CircuitOpen))
+            Err(Unanswered::Failed(Failure::CircuitOpen))
         } else {
             let answered = tokio::time::timeout(self.on_failure.deadline, asking).await;
-            let result = answered.unwrap_or(Err(Asked::Failed(Failure::Deadline)));
+            let result = answered.unwrap_or(Err(Unanswered::Failed(Failure::Deadline)));
             match &result {
-                Err(Asked::Failed(Failure::Deadline | Failure::Connection)) => {
+                Err(Unanswered::Failed(Failure::Deadline | Failure::Connection)) => {
                     self.breaker.failed(self.now_ms());
                 }
                 // A server that answers costs nobody the deadline, and may decide the next call: out
@@ -91,7 +91,7 @@ impl Guard {
             }
             result
         };
-        if let Err(Asked::Failed(failure)) = &result {
+        if let Err(Unanswered::Failed(failure)) = &result {
             lock(counts).count_failure(*failure);
         }
         result
@@ -109,9 +109,9 @@ impl Guard {
         call: Call<'_>,
         failure: Failure,
     ) -> Result<Answer, Error> {
-        match (self.on_failure.then, &self.local) {
-            (Then::Open, _) => Ok(unused(call.policy, failure)),
-            (Then::Local { instances, .. }, Some(memory)) => {
+        match (self.on_failure.fallback, &self.local) {
+            (Fallback::Open, _) => Ok(unused(call.policy, failure)),
+            (Fallback::Local { instances, .. }, Some(memory)) => {
                 locally(memory, instances, verb, key, call, failure)
             }
             _ => Err(Error::Unavailable(failure)),
@@ -121,13 +121,13 @@ impl Guard {
 
 /// The numbers of a policy that nobody has used: what else could be said where nobody counts?
 fn unused(policy: &Policy, failure: Failure) -> Answer {
-    let unused = |burst| Window {
+    let unused = |burst| Standing {
         quota: Quota { limit: burst, remaining: burst, reset_after: Duration::ZERO },
         retry: Retry::Now,
     };
-    let bursts = policy.windows().iter().map(|pair| pair.burst);
+    let bursts = policy.pairs().iter().map(|pair| pair.burst);
     let binding = unused(bursts.clone().min().unwrap_or(0));
-    let windows = match policy.windows() {
+    let windows = match policy.pairs() {
         [_] => Vec::new(),
         _ => bursts.map(unused).collect(),
     };
@@ -149,7 +149,7 @@ fn locally(
         Err(Error::MemoryFull(_)) => return Err(Error::Unavailable(failure)),
         answer => answer?,
     };
-    let never = call.policy.windows().iter().any(|pair| call.cost > pair.burst);
+    let never = call.policy.pairs().iter().any(|pair| call.cost > pair.burst);
     if answer.retry() == Retry::Never && !never {
         return Err(Error::Unavailable(failure));
     }

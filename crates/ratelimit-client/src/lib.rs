@@ -29,7 +29,7 @@
 //! assert_eq!(limiter.peek("user:42", &API).await?.quota().remaining, 2);
 //!
 //! // Each window has numbers of its own.
-//! assert_eq!(limiter.peek("user:42", &API).await?.windows[1].quota.remaining, 99);
+//! assert_eq!(limiter.peek("user:42", &API).await?.standings[1].quota.remaining, 99);
 //! # Ok(())
 //! # }
 //! ```
@@ -67,7 +67,7 @@
 //! ```
 //!
 //! The module is asked; a server that does not know its command is asked by the Lua twin (Redis 7 or
-//! Valkey), and each five seconds the module is tried again: see [`Use`]. Both keep the same state.
+//! Valkey), and each five seconds the module is tried again: see [`Backend`]. Both keep the same state.
 //! [`Limiter::check_each`] asks for many keys in one round trip.
 //!
 //! # When the server is slow or gone
@@ -127,7 +127,7 @@ mod server;
 mod sync;
 mod wire;
 
-pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Window};
+pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Standing};
 pub use builder::Builder;
 pub use call::Call;
 pub use counts::Counts;
@@ -140,4 +140,4 @@ pub use ratelimit_core::{Algorithm, Pair};
 pub use redis;
 #[cfg(feature = "sentinel")]
 pub use sentinel::SentinelConnection;
-pub use server::Use;
+pub use server::Backend;

@@ -10,7 +10,7 @@ use redis::aio::ConnectionLike;
 
 use crate::builder::Builder;
 use crate::call::{Call, Verb};
-use crate::fallback::Guard;
+use crate::fallback::Resilient;
 use crate::memory::Memory;
 use crate::on_failure::OnFailure;
 use crate::sync::lock;
@@ -21,15 +21,15 @@ use crate::{Answer, Counts, Error, Policy};
 pub struct Limiter(Arc<Shared>);
 
 struct Shared {
-    backend: Backend,
+    backend: Decider,
     prefix: Vec<u8>,
     suffixes: bool,
     counts: Mutex<Counts>,
 }
 
-pub(crate) enum Backend {
+pub(crate) enum Decider {
     Memory(Memory),
-    Server(Box<Guard>),
+    Server(Box<Resilient>),
 }
 
 impl Limiter {
@@ -41,13 +41,13 @@ impl Limiter {
         Builder::redis(connection, on_failure)
     }
 
-    /// Decides in the memory of this process, for at most `most_keys` keys at a time: for tests, and
+    /// Decides in the memory of this process, for at most `max_keys` keys at a time: for tests, and
     /// for a service on one machine. A new key above that is [`Error::MemoryFull`].
-    pub fn memory(most_keys: usize) -> Builder {
-        Builder::memory(most_keys)
+    pub fn memory(max_keys: usize) -> Builder {
+        Builder::memory(max_keys)
     }
 
-    pub(crate) fn new(backend: Backend, prefix: Vec<u8>, suffixes: bool) -> Self {
+    pub(crate) fn new(backend: Decider, prefix: Vec<u8>, suffixes: bool) -> Self {
         Self(Arc::new(Shared { backend, prefix, suffixes, counts: Mutex::default() }))
     }
 
@@ -92,11 +92,11 @@ impl Limiter {
     {
         let key = self.0.full_key(key.as_ref(), policy);
         match &self.0.backend {
-            Backend::Memory(memory) => {
+            Decider::Memory(memory) => {
                 memory.remove(&key);
                 Ok(())
             }
-            Backend::Server(guard) => guard.reset(&key, &self.0.counts).await,
+            Decider::Server(resilient) => resilient.reset(&key, &self.0.counts).await,
         }
     }
 
@@ -123,8 +123,8 @@ impl Shared {
         let core = call.to_core()?;
         let key = self.full_key(call.key, call.policy);
         match &self.backend {
-            Backend::Memory(memory) => memory.ask(verb, &key, &core),
-            Backend::Server(guard) => guard.ask(verb, &key, call, &self.counts).await,
+            Decider::Memory(memory) => memory.ask(verb, &key, &core),
+            Decider::Server(resilient) => resilient.ask(verb, &key, call, &self.counts).await,
         }
     }
 

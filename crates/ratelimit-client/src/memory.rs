@@ -19,8 +19,8 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(most_keys: usize, clock: fn() -> i64) -> Self {
-        Self { states: Mutex::new(ExpiringMap::new(most_keys)), clock }
+    pub(crate) fn new(max_keys: usize, clock: fn() -> i64) -> Self {
+        Self { states: Mutex::new(ExpiringMap::new(max_keys)), clock }
     }
 
     /// What the server would answer, had it these keys.

@@ -189,7 +189,7 @@ impl Policy {
     }
 
     /// Limits and windows, in the order given.
-    pub const fn windows(&self) -> &[Pair] {
+    pub const fn pairs(&self) -> &[Pair] {
         self.0.pairs()
     }
 
@@ -201,7 +201,7 @@ impl Policy {
     /// down, but not below 1 (a limit of 0 stays 0). Limit 100 for 3 instances: 33 each.
     pub fn share(&self, instances: u32) -> Self {
         let part = |whole: u64| (whole / u64::from(instances.max(1))).max(whole.min(1));
-        let pairs = self.windows();
+        let pairs = self.pairs();
         let mut share = ratelimit_core::Policy::new(part(pairs[0].limit), pairs[0].window);
         for pair in &pairs[1..] {
             share = share.and_then(|share| share.and(part(pair.limit), pair.window));
@@ -296,7 +296,7 @@ mod tests {
 
     /// Limits and bursts.
     fn numbers(policy: Policy) -> Vec<(u64, u64)> {
-        policy.windows().iter().map(|pair| (pair.limit, pair.burst)).collect()
+        policy.pairs().iter().map(|pair| (pair.limit, pair.burst)).collect()
     }
 
     #[test]

@@ -8,18 +8,18 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, Value};
 
 use crate::call::{Call, Verb};
-use crate::error::Asked;
+use crate::error::Unanswered;
 use crate::wire::{self, append_words};
 use crate::{Answer, Source};
 
 /// Which of the two to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Use {
+pub enum Backend {
     /// The module; where the server does not know its command, the Lua twin, and every five seconds
     /// one call tries the module again.
     #[default]
-    Either,
+    Auto,
     /// The module alone. A server without it is an error.
     Module,
     /// The Lua twin alone.
@@ -58,13 +58,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Connection for C {
 
 pub(crate) struct Server {
     connection: Arc<dyn Connection>,
-    which: Use,
+    which: Backend,
     twin: Twin,
     module: Presence,
 }
 
 impl Server {
-    pub(crate) fn new(connection: Arc<dyn Connection>, which: Use, twin: Twin) -> Self {
+    pub(crate) fn new(connection: Arc<dyn Connection>, which: Backend, twin: Twin) -> Self {
         Self { connection, which, twin, module: Presence::default() }
     }
 
@@ -75,11 +75,11 @@ impl Server {
         key: &[u8],
         call: Call<'_>,
         now_ms: u64,
-    ) -> Result<Answer, Asked> {
+    ) -> Result<Answer, Unanswered> {
         let (reply, source) = match self.which {
-            Use::Module => (self.ask_module(verb, key, call).await?, Source::Module),
-            Use::Script => (self.ask_script(verb, key, call).await?, Source::Script),
-            Use::Either => self.ask_either(verb, key, call, now_ms).await?,
+            Backend::Module => (self.ask_module(verb, key, call).await?, Source::Module),
+            Backend::Script => (self.ask_script(verb, key, call).await?, Source::Script),
+            Backend::Auto => self.ask_either(verb, key, call, now_ms).await?,
         };
         Ok(wire::parse(&reply, call.policy, source)?)
     }
@@ -125,7 +125,7 @@ impl Server {
         }
     }
 
-    pub(crate) async fn delete(&self, key: &[u8]) -> Result<(), Asked> {
+    pub(crate) async fn delete(&self, key: &[u8]) -> Result<(), Unanswered> {
         let mut command = redis::cmd("DEL");
         command.arg(key);
         self.query(command).await?;

@@ -6,11 +6,11 @@ use ratelimit_core::Algorithm;
 use redis::{Cmd, Value};
 
 use crate::error::beginning;
-use crate::{Answer, Error, Policy, Quota, Retry, Source, Window};
+use crate::{Answer, Error, Policy, Quota, Retry, Source, Standing};
 
 /// Appends the words behind the key: `limit window [limit window ...] [ALGORITHM a] [BURST b] [COST c]`.
 pub(crate) fn append_words(command: &mut Cmd, policy: &Policy, cost: u64) {
-    for pair in policy.windows() {
+    for pair in policy.pairs() {
         command.arg(pair.limit);
         match pair.window.millis() {
             millis if millis % 1000 == 0 => command.arg(millis / 1000),
@@ -22,7 +22,7 @@ pub(crate) fn append_words(command: &mut Cmd, policy: &Policy, cost: u64) {
         Algorithm::Sliding => drop(command.arg("ALGORITHM").arg("SLIDING")),
         Algorithm::Bucket => drop(command.arg("ALGORITHM").arg("BUCKET")),
     }
-    let first = policy.windows()[0];
+    let first = policy.pairs()[0];
     if first.burst != first.limit {
         command.arg("BURST").arg(first.burst);
     }
@@ -45,7 +45,7 @@ fn answer(reply: &Value, policy: &Policy, source: Source) -> Option<Answer> {
     let Value::Array(items) = reply else { return None };
     let (allowed, rest) = items.split_first()?;
     let binding = window(rest)?;
-    let mut bursts = policy.windows().iter().map(|pair| pair.burst);
+    let mut bursts = policy.pairs().iter().map(|pair| pair.burst);
     bursts.any(|burst| burst == binding.quota.limit).then_some(())?;
     let is_allowed = match integer(allowed)? {
         0 => false,
@@ -53,17 +53,17 @@ fn answer(reply: &Value, policy: &Policy, source: Source) -> Option<Answer> {
         _ => return None,
     };
     (is_allowed == (binding.retry == Retry::Now)).then_some(())?;
-    let windows = match policy.windows().len() {
+    let windows = match policy.pairs().len() {
         1 => Vec::new(),
         _ => each_window(rest.get(4)?, policy)?,
     };
     Some(Answer::new(binding, windows, source))
 }
 
-fn each_window(item: &Value, policy: &Policy) -> Option<Vec<Window>> {
+fn each_window(item: &Value, policy: &Policy) -> Option<Vec<Standing>> {
     let Value::Array(items) = item else { return None };
-    (items.len() == policy.windows().len()).then_some(())?;
-    let windows = items.iter().zip(policy.windows()).map(|(item, pair)| match item {
+    (items.len() == policy.pairs().len()).then_some(())?;
+    let windows = items.iter().zip(policy.pairs()).map(|(item, pair)| match item {
         Value::Array(numbers) => window(numbers).filter(|w| w.quota.limit == pair.burst),
         _ => None,
     });
@@ -71,7 +71,7 @@ fn each_window(item: &Value, policy: &Policy) -> Option<Vec<Window>> {
 }
 
 /// Limit, remaining, retry_after_ms, reset_after_ms.
-fn window(items: &[Value]) -> Option<Window> {
+fn window(items: &[Value]) -> Option<Standing> {
     let [limit, remaining, retry, reset, ..] = items else { return None };
     let quota = Quota {
         limit: whole(limit)?,
@@ -84,7 +84,7 @@ fn window(items: &[Value]) -> Option<Window> {
         0 => Retry::Now,
         millis => Retry::After(Duration::from_millis(millis.try_into().ok()?)),
     };
-    Some(Window { quota, retry })
+    Some(Standing { quota, retry })
 }
 
 fn whole(item: &Value) -> Option<u64> {
@@ -156,7 +156,7 @@ mod tests {
         }
         let several = one_window().and(50, Duration::from_secs(3600));
         let told = told_of([[5, 4, 0, 0], [50, 4, 0, 0]]);
-        assert_eq!(parse(&told, &several, Source::Module).unwrap().windows[1].quota.limit, 50);
+        assert_eq!(parse(&told, &several, Source::Module).unwrap().standings[1].quota.limit, 50);
         let never = parse(&array(&[0, 5, 5, -1, 0]), &one_window(), Source::Module).unwrap();
         assert_eq!(never.retry(), Retry::Never);
         assert!(parse(&array(&[1, 5, 4, 0, 60_000]), &one_window(), Source::Module)

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ratelimit_client::{Answer, Call, Error, Limiter, OnFailure, Policy, Retry, Source, Use};
+use ratelimit_client::{Answer, Backend, Call, Error, Limiter, OnFailure, Policy, Retry, Source};
 use ratelimit_harness::{Frozen, Random, Setup, T0_MICROS};
 
 use crate::{connection, limiter, on_each, run, LONG, YEAR};
@@ -18,10 +18,10 @@ fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
         let mut frozen = Frozen::start(binary);
         MEMORY_CLOCK.store(T0_MICROS, Relaxed);
         let backends = [
-            limiter(&frozen.server).await.backend(Use::Module).prefix("module:").build(),
+            limiter(&frozen.server).await.backend(Backend::Module).prefix("module:").build(),
             limiter(&frozen.server)
                 .await
-                .backend(Use::Script)
+                .backend(Backend::Script)
                 .twin_text(&Frozen::script_source())
                 .prefix("script:")
                 .build(),
@@ -96,13 +96,13 @@ fn an_answer_says_what_was_decided_and_by_whom() {
         let server = Setup::module(binary).start();
         let policy = Policy::fixed(3, YEAR);
         let cases = [
-            (limiter(&server).await.backend(Use::Module).build(), Source::Module),
-            (limiter(&server).await.backend(Use::Script).prefix("x").build(), Source::Script),
+            (limiter(&server).await.backend(Backend::Module).build(), Source::Module),
+            (limiter(&server).await.backend(Backend::Script).prefix("x").build(), Source::Script),
             (Limiter::memory(9).build(), Source::Memory),
         ];
         for (limiter, source) in cases {
             let first = limiter.check("k", &policy).await.unwrap();
-            assert!(first.is_allowed() && first.source == source && first.windows.is_empty());
+            assert!(first.is_allowed() && first.source == source && first.standings.is_empty());
             assert_eq!((first.quota().limit, first.quota().remaining), (3, 2));
             assert!(first.quota().reset_after > YEAR - LONG);
             let call = Call::new("k", &policy).cost(3);
@@ -129,10 +129,10 @@ fn several_windows_each_tell_their_own_numbers() {
             let answer = limiter.check("k", &policy).await.unwrap();
             assert_eq!((answer.quota().limit, answer.quota().remaining), (2, 1));
             let windows: Vec<_> =
-                answer.windows.iter().map(|w| (w.quota.limit, w.quota.remaining)).collect();
+                answer.standings.iter().map(|w| (w.quota.limit, w.quota.remaining)).collect();
             assert_eq!(windows, [(9, 8), (2, 1), (5, 4)]);
             let denied = limiter.check_call(Call::new("k", &policy).cost(3)).await.unwrap();
-            let retries: Vec<_> = denied.windows.iter().map(|window| window.retry).collect();
+            let retries: Vec<_> = denied.standings.iter().map(|window| window.retry).collect();
             assert_eq!(retries, [Retry::Now, Retry::Never, Retry::Now]);
         }
     });
@@ -178,7 +178,7 @@ fn the_answer_is_the_same_over_resp3() {
         let client = ratelimit_client::redis::Client::open(url).unwrap();
         let resp3 = client.get_multiplexed_async_connection().await.unwrap();
         let policy = Policy::fixed(3, YEAR).and(5, YEAR / 2);
-        for which in [Use::Module, Use::Script] {
+        for which in [Backend::Module, Backend::Script] {
             let on_failure = OnFailure::closed_after(LONG);
             let over_resp3 = Limiter::redis(resp3.clone(), on_failure).backend(which).build();
             let over_resp2 =

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ratelimit_client::redis::cluster::ClusterClient;
 use ratelimit_client::redis::cluster_async::ClusterConnection;
-use ratelimit_client::{Call, Error, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Call, Error, Limiter, OnFailure, Policy, Source};
 use ratelimit_harness::{
     catch_up, eventually, is_primary, not_applicable, on_every_server, Cluster, Reply, Setup,
 };
@@ -23,7 +23,7 @@ async fn connection(cluster: &Cluster) -> ClusterConnection {
     client.get_async_connection().await.expect("the cluster accepts")
 }
 
-async fn limiter(cluster: &Cluster, which: Use) -> Limiter {
+async fn limiter(cluster: &Cluster, which: Backend) -> Limiter {
     let limiter = Limiter::redis(connection(cluster).await, OnFailure::closed_after(LONG));
     limiter.backend(which).suffix_by_algorithm().prefix("app:").build()
 }
@@ -33,7 +33,7 @@ fn keys_of_all_nodes_are_limited_by_the_module_and_the_twin() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         run(async {
-            for which in [Use::Module, Use::Script] {
+            for which in [Backend::Module, Backend::Script] {
                 let limiter = limiter(&cluster, which).await;
                 let policy = Policy::sliding(2, YEAR);
                 let keys: Vec<_> = (0..60).map(|i| format!("{which:?}:{i}")).collect();
@@ -58,7 +58,7 @@ fn a_cluster_without_the_module_is_asked_by_the_twin() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::plain(binary));
         run(async {
-            let limiter = limiter(&cluster, Use::Either).await;
+            let limiter = limiter(&cluster, Backend::Auto).await;
             for i in 0..60 {
                 let answer = limiter.check(&format!("key:{i}"), &POLICY).await.unwrap();
                 assert!(answer.is_allowed() && answer.source == Source::Script);
@@ -82,7 +82,7 @@ fn many_calls_take_one_round_trip_to_each_node() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         run(async {
-            let limiter = limiter(&cluster, Use::Module).await;
+            let limiter = limiter(&cluster, Backend::Module).await;
             let keys: Vec<_> = (0..300).map(|i| format!("{i:1000}")).collect();
             let calls: Vec<_> = keys.iter().map(|key| Call::new(key, &POLICY)).collect();
             let pause = |how: &str| {
@@ -123,7 +123,7 @@ impl Load {
     async fn start(cluster: &Cluster) -> Self {
         let told = Arc::new(Told { most: AtomicU64::new(LIMIT / 2), ..Told::default() });
         let mut callers = tokio::task::JoinSet::new();
-        for which in [Use::Module, Use::Script] {
+        for which in [Backend::Module, Backend::Script] {
             let limiter = limiter(cluster, which).await;
             for _ in 0..4 {
                 callers.spawn(call_until_it_is_over(limiter.clone(), Arc::clone(&told)));

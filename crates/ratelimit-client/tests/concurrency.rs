@@ -1,6 +1,6 @@
 //! Many tasks of many limiters on one key admit exactly the limit.
 
-use ratelimit_client::{Limiter, Policy, Use};
+use ratelimit_client::{Backend, Limiter, Policy};
 use ratelimit_harness::Setup;
 use tokio::task::JoinSet;
 
@@ -17,7 +17,7 @@ fn five_limiters_of_many_tasks_on_one_key_admit_exactly_the_limit() {
         let server = Setup::module(binary).start();
         let policies = [Policy::fixed, Policy::sliding, Policy::bucket];
         for (which, policy) in
-            [Use::Module, Use::Script].iter().flat_map(|w| policies.map(|p| (w, p)))
+            [Backend::Module, Backend::Script].iter().flat_map(|w| policies.map(|p| (w, p)))
         {
             let policy = policy(LIMIT as u64, YEAR);
             let mut limiters = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ratelimit_client::{Call, Limiter, Policy, Source, Use};
+use ratelimit_client::{Backend, Call, Limiter, Policy, Source};
 use ratelimit_harness::{Connection, Setup};
 
 use crate::{limiter, on_each, until, LONG, YEAR};
@@ -25,7 +25,8 @@ fn a_flood_of_denied_calls_does_not_reach_the_server() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let mut control = server.connect();
-        for (which, command) in [(Use::Module, "ratelimit.check"), (Use::Script, "evalsha")] {
+        for (which, command) in [(Backend::Module, "ratelimit.check"), (Backend::Script, "evalsha")]
+        {
             let limiter = limiter(&server).await.backend(which).prefix(command);
             let limiter = limiter.remember_denials(9, LONG).build();
             for policy in [Policy::fixed(1, YEAR), Policy::fixed(1, YEAR).and(9, YEAR / 2)] {
@@ -37,7 +38,7 @@ fn a_flood_of_denied_calls_does_not_reach_the_server() {
                     let known = limiter.check(&key, &policy).await.unwrap();
                     assert_eq!(known.source, Source::KnownDenial);
                     assert_eq!(known.quota().limit, first.quota().limit);
-                    assert_eq!(known.windows.len(), first.windows.len());
+                    assert_eq!(known.standings.len(), first.standings.len());
                     assert!(!known.is_allowed() && known.retry() <= first.retry());
                 }
                 assert_eq!(calls(&mut control, command), asked + 1);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ratelimit_client::{Error, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Error, Limiter, OnFailure, Policy, Source};
 use ratelimit_harness::{module, Setup};
 
 use crate::{limiter, manager, on_each, until, LONG, YEAR};
@@ -73,10 +73,10 @@ fn a_module_that_refuses_one_call_is_there_for_the_next() {
 fn what_is_fixed_by_hand_is_kept_to() {
     on_each(async |binary| {
         let with = Setup::module(binary).start();
-        let script = limiter(&with).await.backend(Use::Script).build();
+        let script = limiter(&with).await.backend(Backend::Script).build();
         assert_eq!(source(&script).await, Source::Script);
         let without = Setup::plain(binary).start();
-        let module = limiter(&without).await.backend(Use::Module).build();
+        let module = limiter(&without).await.backend(Backend::Module).build();
         match module.check("k", &POLICY).await {
             Err(Error::Refused(text)) => assert!(text.starts_with("ERR unknown command"), "{text}"),
             other => panic!("{other:?}"),

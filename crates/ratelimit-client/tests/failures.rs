@@ -208,11 +208,11 @@ async fn call_until_it_is_over(limiter: Limiter, load: Arc<Load>) -> u64 {
 }
 
 /// As many as one makes, of a server that has never been there.
-fn alone(instances: u32, most_keys: usize) -> Vec<Limiter> {
+fn alone(instances: u32, max_keys: usize) -> Vec<Limiter> {
     // A port that was free a moment ago may be another test's by now.
     let nowhere = 1;
     let one = |_| {
-        let on_failure = OnFailure::local_after(LONG, instances, most_keys);
+        let on_failure = OnFailure::local_after(LONG, instances, max_keys);
         Limiter::redis(manager(nowhere), on_failure).circuit_breaker(1, YEAR).build()
     };
     (0..instances).map(one).collect()

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratelimit_client::{Call, Error, Failure, Limiter, OnFailure, Policy, Use};
+use ratelimit_client::{Backend, Call, Error, Failure, Limiter, OnFailure, Policy};
 use ratelimit_harness::Setup;
 
 use crate::{connection, limiter, manager, on_each, run, LONG, YEAR};
@@ -187,7 +187,7 @@ fn an_answer_that_comes_after_the_deadline_is_nobody_elses() {
         let hasty = OnFailure::closed_after(Duration::from_millis(20));
         let hasty = Limiter::redis(connection.clone(), hasty).circuit_breaker(u32::MAX, LONG);
         let patient = Limiter::redis(connection, OnFailure::closed_after(LONG)).build();
-        let hasty = hasty.backend(Use::Module).build();
+        let hasty = hasty.backend(Backend::Module).build();
         assert!(patient.check("warm", &POLICY).await.is_ok());
         server.pause();
         // Each has a limit of its own, by which its answer is known.
@@ -206,10 +206,7 @@ fn an_answer_that_comes_after_the_deadline_is_nobody_elses() {
         let (answers, ()) = tokio::join!(waiting, async { server.resume() });
         for (answer, policy) in answers.into_iter().zip(late) {
             let quota = *answer.unwrap().quota();
-            assert_eq!(
-                (quota.limit, quota.remaining + 1),
-                (policy.windows()[0].limit, quota.limit)
-            );
+            assert_eq!((quota.limit, quota.remaining + 1), (policy.pairs()[0].limit, quota.limit));
         }
     });
 }

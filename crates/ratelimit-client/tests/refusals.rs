@@ -3,7 +3,7 @@
 
 use ratelimit_client::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ratelimit_client::redis::Client;
-use ratelimit_client::{Error, Failure, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Error, Failure, Limiter, OnFailure, Policy, Source};
 use ratelimit_harness::{
     error_text, eventually, not_applicable, Cluster, Connection, Reply, Server, Setup,
 };
@@ -21,7 +21,7 @@ async fn both(server: &Server) -> [Limiter; 2] {
     let of = |which| async move {
         limiter(server).await.backend(which).circuit_breaker(1, LONG).build()
     };
-    [of(Use::Module).await, of(Use::Script).await]
+    [of(Backend::Module).await, of(Backend::Script).await]
 }
 
 async fn fails(limiter: &Limiter, key: &str, why: &str) {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use ratelimit_client::{Call, Error, Limiter, OnFailure, Policy, Use};
+use ratelimit_client::{Backend, Call, Error, Limiter, OnFailure, Policy};
 use ratelimit_harness::{eventually, Server, Setup};
 
 use crate::{connection, limiter, on_each, LONG, YEAR};
@@ -63,13 +63,14 @@ fn many_calls_on_independent_keys_are_all_sent_before_the_first_answer() {
         // The script is there already, as it is but for the first call.
         limiter(&server)
             .await
-            .backend(Use::Script)
+            .backend(Backend::Script)
             .build()
             .check("k", &Policy::fixed(1, YEAR))
             .await
             .unwrap();
         server.connect().must("CONFIG RESETSTAT");
-        for (which, command) in [(Use::Module, "ratelimit.check"), (Use::Script, "evalsha")] {
+        for (which, command) in [(Backend::Module, "ratelimit.check"), (Backend::Script, "evalsha")]
+        {
             let gate = Gate::before(&server, command, CALLS);
             let connection = connection(gate.port).await;
             let limiter = Limiter::redis(connection, OnFailure::closed_after(LONG));

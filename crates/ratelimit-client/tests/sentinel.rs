@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
-use ratelimit_client::{Error, Limiter, OnFailure, Policy, SentinelConnection, Source, Use};
+use ratelimit_client::{Backend, Error, Limiter, OnFailure, Policy, SentinelConnection, Source};
 use ratelimit_harness::{
     catch_up, eventually, follow, is_primary, on_every_server, watch, Binary, Server, Setup,
 };
@@ -35,7 +35,7 @@ impl Service {
         SentinelConnection::new(client.expect("addresses"), Default::default())
     }
 
-    fn limiter(&self, which: Use) -> Limiter {
+    fn limiter(&self, which: Backend) -> Limiter {
         let on_failure = OnFailure::closed_after(Duration::from_millis(200));
         let limiter = Limiter::redis(self.connection(), on_failure).backend(which);
         limiter.prefix(format!("{which:?}:")).circuit_breaker(5, Duration::from_millis(20)).build()
@@ -58,7 +58,7 @@ fn goes_on_after(outage: fn(&mut Service)) {
     on_every_server(|binary| {
         let mut service = Service::start(binary);
         run(async {
-            let limiters = [service.limiter(Use::Module), service.limiter(Use::Script)];
+            let limiters = [service.limiter(Backend::Module), service.limiter(Backend::Script)];
             let mut admitted = [0, 0];
             for (limiter, admitted) in limiters.iter().zip(&mut admitted) {
                 until("the master is found", || async { check(limiter).await.is_some() }).await;
@@ -125,7 +125,7 @@ fn goes_on_with_the_new_master_when_the_old_one_keeps_the_connection_and_takes_n
     on_every_server(|binary| {
         let service = Service::start(binary);
         run(async {
-            let limiters = [service.limiter(Use::Module), service.limiter(Use::Script)];
+            let limiters = [service.limiter(Backend::Module), service.limiter(Backend::Script)];
             for limiter in &limiters {
                 until("the master is found", || async { check(limiter).await.is_some() }).await;
             }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Answer, Call, Error, Limiter, Policy, Quota, Retry, Use};
+use ratelimit_client::{Algorithm, Answer, Backend, Call, Error, Limiter, Policy, Quota, Retry};
 use ratelimit_harness::{
     cases, on_every_server, replay, Action, Case, Connection, Frozen, Held, Reply, Request, Subject,
 };
@@ -16,7 +16,7 @@ use crate::{limiter, runtime};
 fn the_module_and_the_twin_keep_the_contract_in_examples_through_the_client() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for which in [Use::Module, Use::Script] {
+        for which in [Backend::Module, Backend::Script] {
             let runtime = runtime();
             let limiter = runtime.block_on(limiter(&frozen.server)).backend(which);
             let limiter = limiter.twin_text(&Frozen::script_source()).build();
@@ -87,8 +87,8 @@ fn asked(runtime: &Runtime, limiter: &Limiter, request: &Request) -> Reply {
 fn reply(answer: &Answer) -> Reply {
     let mut items = vec![Reply::Integer(answer.is_allowed().into())];
     items.extend(numbers(answer.quota(), answer.retry()));
-    let windows = answer.windows.iter().map(|w| Reply::Array(numbers(&w.quota, w.retry).into()));
-    if !answer.windows.is_empty() {
+    let windows = answer.standings.iter().map(|w| Reply::Array(numbers(&w.quota, w.retry).into()));
+    if !answer.standings.is_empty() {
         items.push(Reply::Array(windows.collect()));
     }
     Reply::Array(items)

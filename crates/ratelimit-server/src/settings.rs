@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use ratelimit_client::http::Addresses;
+use ratelimit_client::http::TrustedProxies;
 use ratelimit_client::Policy;
 
 use crate::backend::target::Target;
@@ -148,7 +148,7 @@ pub struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) policy: Policy,
     pub(crate) key_by: KeyBy,
-    pub(crate) trusted_proxies: Addresses,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
     pub(crate) peers: Vec<Uri>,
@@ -354,14 +354,14 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// An address stands for the network of that address alone.
-fn trusted_proxies(text: &str) -> Result<Addresses, String> {
+fn trusted_proxies(text: &str) -> Result<TrustedProxies, String> {
     let network = |item: &str| match item.parse::<IpAddr>() {
         Ok(address) => format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }),
         Err(_) => item.to_owned(),
     };
     let rule = "must be a list of addresses and networks such as 10.0.0.0/8,127.0.0.1";
     let proxy = |item| network(item).parse().map_err(|_| message("TRUSTED_PROXIES", rule, item));
-    Ok(Addresses::behind(list(text).map(proxy).collect::<Result<Vec<_>, _>>()?))
+    Ok(TrustedProxies::behind(list(text).map(proxy).collect::<Result<Vec<_>, _>>()?))
 }
 
 fn peers(text: &str) -> Result<Vec<Uri>, String> {

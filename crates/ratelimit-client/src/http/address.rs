@@ -16,9 +16,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// share one key, and none is without one.
 ///
 /// ```
-/// use ratelimit_client::http::Addresses;
+/// use ratelimit_client::http::TrustedProxies;
 ///
-/// let addresses = Addresses::behind(["10.0.0.0/8".parse().unwrap()]);
+/// let addresses = TrustedProxies::behind(["10.0.0.0/8".parse().unwrap()]);
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2".parse().unwrap());
 ///
@@ -29,13 +29,13 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// assert_eq!(addresses.client(stranger, &headers), stranger);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Addresses {
+pub struct TrustedProxies {
     trusted: Vec<IpNet>,
     header: HeaderName,
     ipv6_prefix: u8,
 }
 
-impl Addresses {
+impl TrustedProxies {
     /// Clients connect without a proxy: no header is read.
     pub fn direct() -> Self {
         Self::behind([])
@@ -153,11 +153,11 @@ mod tests {
     use http::HeaderValue;
     use ratelimit_harness::Random;
 
-    fn behind() -> Addresses {
-        Addresses::behind(["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()))
+    fn behind() -> TrustedProxies {
+        TrustedProxies::behind(["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()))
     }
 
-    fn client(addresses: &Addresses, peer: &str, name: &str, lines: &[&[u8]]) -> String {
+    fn client(addresses: &TrustedProxies, peer: &str, name: &str, lines: &[&[u8]]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
             let name = HeaderName::try_from(name).unwrap();
@@ -179,7 +179,8 @@ mod tests {
         for (peer, expected) in cases {
             let found = client(&behind(), peer, "x-forwarded-for", &[b"198.51.100.1"]);
             assert_eq!(found, expected, "{peer}");
-            let direct = client(&Addresses::direct(), peer, "x-forwarded-for", &[b"198.51.100.1"]);
+            let direct =
+                client(&TrustedProxies::direct(), peer, "x-forwarded-for", &[b"198.51.100.1"]);
             assert_eq!(direct, peer.trim_start_matches("::ffff:"), "{peer}");
         }
     }
@@ -278,7 +279,7 @@ mod tests {
             (64, "192.0.2.1", "192.0.2.1"),
         ];
         for (bits, address, expected) in cases {
-            let addresses = Addresses::direct().ipv6_prefix(bits);
+            let addresses = TrustedProxies::direct().ipv6_prefix(bits);
             assert_eq!(addresses.network(address.parse().unwrap()), expected);
         }
     }

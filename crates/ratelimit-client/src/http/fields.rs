@@ -82,8 +82,8 @@ pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {
 
 /// The windows that deny, by their names in the fields, each as a quoted string.
 pub(super) fn violated(name: &str, policy: &Policy, answer: &Answer) -> String {
-    let denies = |i: &usize| answer.windows.get(*i).is_none_or(|w| w.retry != Retry::Now);
-    let windows = (0..policy.windows().len()).filter(denies);
+    let denies = |i: &usize| answer.standings.get(*i).is_none_or(|w| w.retry != Retry::Now);
+    let windows = (0..policy.pairs().len()).filter(denies);
     windows.map(|i| item_name(name, policy, i)).collect::<Vec<_>>().join(",")
 }
 
@@ -92,7 +92,7 @@ fn policy_items(name: &str, policy: &Policy) -> String {
         let seconds = whole_seconds(Duration::from_millis(pair.window.millis()));
         format!("{};q={};w={seconds}", item_name(name, policy, i), pair.limit)
     };
-    policy.windows().iter().enumerate().map(item).collect::<Vec<_>>().join(", ")
+    policy.pairs().iter().enumerate().map(item).collect::<Vec<_>>().join(", ")
 }
 
 fn standing_items(name: &str, policy: &Policy, answer: &Answer) -> String {
@@ -104,10 +104,10 @@ fn standing_items(name: &str, policy: &Policy, answer: &Answer) -> String {
         let name = item_name(name, policy, i);
         format!("{name};r={};t={}", quota.remaining, whole_seconds(wait))
     };
-    if answer.windows.is_empty() {
+    if answer.standings.is_empty() {
         return item(0, answer.quota(), answer.retry());
     }
-    let windows = answer.windows.iter().enumerate();
+    let windows = answer.standings.iter().enumerate();
     windows.map(|(i, window)| item(i, &window.quota, window.retry)).collect::<Vec<_>>().join(", ")
 }
 
@@ -121,7 +121,7 @@ fn item_name(name: &str, policy: &Policy, i: usize) -> String {
             _ => quoted.push('?'),
         }
     }
-    if let windows @ [_, _, ..] = policy.windows() {
+    if let windows @ [_, _, ..] = policy.pairs() {
         write!(quoted, "-{}", length(windows[i].window.millis())).expect("a string has room");
     }
     quoted + "\""
@@ -147,7 +147,7 @@ fn value(printable: String) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Decision, Failure, Window};
+    use crate::{Decision, Failure, Standing};
 
     const MINUTE: Duration = Duration::from_secs(60);
     const API: Policy = Policy::fixed(100, MINUTE);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn answer(decision: Decision) -> Answer {
-        Answer { decision, windows: Vec::new(), source: Source::Module }
+        Answer { decision, standings: Vec::new(), source: Source::Module }
     }
 
     fn lines(headers: &HeaderMap) -> Vec<String> {
@@ -218,14 +218,14 @@ mod tests {
             .and(100, Duration::from_secs(90))
             .and(200, Duration::from_secs(7200));
         let after = |ms| Retry::After(Duration::from_millis(ms));
-        let windows = vec![
-            Window { quota: quota(5, 5, 0), retry: Retry::Now },
-            Window { quota: quota(10, 0, 300), retry: after(300) },
-            Window { quota: quota(100, 0, 80_000), retry: after(80_000) },
-            Window { quota: quota(200, 7, 7_000_000), retry: Retry::Now },
+        let standings = vec![
+            Standing { quota: quota(5, 5, 0), retry: Retry::Now },
+            Standing { quota: quota(10, 0, 300), retry: after(300) },
+            Standing { quota: quota(100, 0, 80_000), retry: after(80_000) },
+            Standing { quota: quota(200, 7, 7_000_000), retry: Retry::Now },
         ];
         let decision = denied(quota(100, 0, 80_000), 80_000);
-        let answer = Answer { windows, ..answer(decision) };
+        let answer = Answer { standings, ..answer(decision) };
         let expected = [
             r#"ratelimit-policy: "a-500ms";q=5;w=1, "a-1s";q=10;w=1, "a-90s";q=100;w=90, "a-2h";q=200;w=7200"#,
             r#"ratelimit: "a-500ms";r=5;t=0, "a-1s";r=0;t=1, "a-90s";r=0;t=80, "a-2h";r=7;t=7000"#,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::header::{HeaderName, AUTHORIZATION};
 use http::request::Parts;
 
-use super::Addresses;
+use super::TrustedProxies;
 
 /// A value that takes more bytes than this is kept as its digest.
 const MOST_BYTES: usize = 64;
@@ -18,21 +18,21 @@ const MOST_BYTES: usize = 64;
 /// - A value cannot pass for another kind's or, in a composed key, for a neighbour: what is not
 ///   printable ASCII, and `%`, `#` and `|`, is written as `%` and two hexadecimal digits.
 /// - A value of more than 64 bytes is kept as `#` and its SHA-1 in hexadecimal, as is any value of
-///   [`Key::secret`]. Who finds two values with one digest makes them share a limit, no more.
+///   [`KeyExtractor::secret`]. Who finds two values with one digest makes them share a limit, no more.
 ///
 /// ```
-/// use ratelimit_client::http::Key;
+/// use ratelimit_client::http::KeyExtractor;
 ///
-/// let key = Key::header(http::HeaderName::from_static("x-tenant"));
+/// let key = KeyExtractor::header(http::HeaderName::from_static("x-tenant"));
 /// let with = |tenant| http::Request::builder().header("x-tenant", tenant).body(()).unwrap();
 /// assert_eq!(key.of(&with("blue").into_parts().0), "x-tenant:blue");
 /// assert_eq!(key.of(&with("a|ip:::1").into_parts().0), "x-tenant:a%7Cip:::1");
 /// assert_eq!(key.of(&http::Request::new(()).into_parts().0), "no-x-tenant");
 /// ```
 #[derive(Clone)]
-pub struct Key(Arc<dyn Fn(&Parts) -> String + Send + Sync>);
+pub struct KeyExtractor(Arc<dyn Fn(&Parts) -> String + Send + Sync>);
 
-impl Key {
+impl KeyExtractor {
     /// By the client's address: `ip:203.0.113.7`, `ip:2001:db8::/64`. `peer` finds the other end of the
     /// connection, which each HTTP server keeps in an extension of its own; without it the key is
     /// `no-ip`, for all.
@@ -40,7 +40,7 @@ impl Key {
     /// In axum: `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.ip())`; in
     /// tonic: `|parts| parts.extensions.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`.
     pub fn address(
-        addresses: Addresses,
+        addresses: TrustedProxies,
         peer: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
     ) -> Self {
         Self::by("ip", move |parts| {
@@ -57,7 +57,7 @@ impl Key {
     }
 
     /// By the token of `Authorization: Bearer`, which is kept as a digest: `bearer:#2fd4…`. A token that
-    /// nobody has verified is the caller's choice, as with [`Key::header`].
+    /// nobody has verified is the caller's choice, as with [`KeyExtractor::header`].
     pub fn bearer() -> Self {
         Self::secret("bearer", |parts| {
             let value = parts.headers.get(AUTHORIZATION)?.as_bytes();
@@ -79,7 +79,7 @@ impl Key {
         })
     }
 
-    /// [`Key::by`] of something that is not to be read in the server: an API key, a token, a cookie.
+    /// [`KeyExtractor::by`] of something that is not to be read in the server: an API key, a token, a cookie.
     pub fn secret<V: AsRef<[u8]>>(
         kind: impl Into<String>,
         value: impl Fn(&Parts) -> Option<V> + Send + Sync + 'static,
@@ -114,9 +114,9 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for KeyExtractor {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Key").finish_non_exhaustive()
+        f.debug_struct("KeyExtractor").finish_non_exhaustive()
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     use http::{HeaderValue, Request};
     use ratelimit_harness::Random;
 
-    fn key(key: &Key, headers: &[(&str, &[u8])]) -> String {
+    fn key(key: &KeyExtractor, headers: &[(&str, &[u8])]) -> String {
         let mut request = Request::new(());
         for (name, value) in headers {
             let name = HeaderName::try_from(*name).unwrap();
@@ -166,11 +166,11 @@ mod tests {
             (&long, "x-tenant:#11655326c708d70319be2610e8a57d9a5b959d3b"),
         ];
         for (value, expected) in cases {
-            assert_eq!(key(&Key::header(TENANT), &[("x-tenant", value)]), *expected);
+            assert_eq!(key(&KeyExtractor::header(TENANT), &[("x-tenant", value)]), *expected);
         }
-        assert_eq!(key(&Key::header(TENANT), &[]), "no-x-tenant");
+        assert_eq!(key(&KeyExtractor::header(TENANT), &[]), "no-x-tenant");
         let twice: [(&str, &[u8]); 2] = [("x-tenant", b"a"), ("x-tenant", b"b")];
-        assert_eq!(key(&Key::header(TENANT), &twice), "x-tenant:a");
+        assert_eq!(key(&KeyExtractor::header(TENANT), &twice), "x-tenant:a");
     }
 
     #[test]
@@ -186,29 +186,34 @@ mod tests {
             (b"", "no-bearer"),
         ];
         for (value, expected) in cases {
-            assert_eq!(key(&Key::bearer(), &[("authorization", value)]), *expected, "{value:?}");
+            assert_eq!(
+                key(&KeyExtractor::bearer(), &[("authorization", value)]),
+                *expected,
+                "{value:?}"
+            );
         }
-        assert_eq!(key(&Key::bearer(), &[]), "no-bearer");
+        assert_eq!(key(&KeyExtractor::bearer(), &[]), "no-bearer");
     }
 
     #[test]
     fn an_address_is_that_of_the_client_or_of_all() {
-        let behind = Addresses::behind(["10.0.0.0/8".parse().unwrap()]);
-        let known = Key::address(behind.clone(), |_| Some([10, 0, 0, 1].into()));
+        let behind = TrustedProxies::behind(["10.0.0.0/8".parse().unwrap()]);
+        let known = KeyExtractor::address(behind.clone(), |_| Some([10, 0, 0, 1].into()));
         assert_eq!(key(&known, &[("x-forwarded-for", b"2001:db8::1")]), "ip:2001:db8::/64");
         assert_eq!(key(&known, &[]), "ip:10.0.0.1");
-        let unknown = Key::address(behind, |_| None);
+        let unknown = KeyExtractor::address(behind, |_| None);
         assert_eq!(key(&unknown, &[("x-forwarded-for", b"1.1.1.1")]), "no-ip");
     }
 
     #[test]
     fn a_composed_key_tells_its_parts_apart() {
-        let both = Key::header(TENANT).and(Key::header(HeaderName::from_static("x-user")));
+        let both = KeyExtractor::header(TENANT)
+            .and(KeyExtractor::header(HeaderName::from_static("x-user")));
         let of = |tenant: &[u8], user: &[u8]| key(&both, &[("x-tenant", tenant), ("x-user", user)]);
         assert_eq!(of(b"a", b"b"), "x-tenant:a|x-user:b");
         assert_ne!(of(b"a|x-user:b", b"c"), of(b"a", b"b|x-user:c"));
         assert_eq!(key(&both, &[]), "no-x-tenant|no-x-user");
-        assert_eq!(key(&Key::shared(), &[]), "all");
+        assert_eq!(key(&KeyExtractor::shared(), &[]), "all");
     }
 
     #[test]
@@ -219,7 +224,7 @@ mod tests {
             let length = random.pick(&[0, 1, 2, 63, 64, 65, 1000]);
             let value: Vec<u8> = (0..length).map(|_| random.pick(b"a%#|\0\xff")).collect();
             let bytes = value.clone();
-            let key = key(&Key::by("v", move |_| Some(bytes.clone())), &[]);
+            let key = key(&KeyExtractor::by("v", move |_| Some(bytes.clone())), &[]);
             assert!(key.len() <= 2 + MOST_BYTES && key.bytes().all(|b| b.is_ascii_graphic()));
             assert_eq!(*seen.entry(key).or_insert_with(|| value.clone()), value);
         }

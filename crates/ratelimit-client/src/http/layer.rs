@@ -10,7 +10,7 @@ use http::Response;
 use ratelimit_core::policy::MAX_LIMIT;
 use tower_layer::Layer;
 
-use super::{Key, RateLimit, Refusal};
+use super::{KeyExtractor, RateLimit, Refusal};
 use crate::{Limiter, Policy};
 
 /// A policy and its name, which stands in the header fields and before the key.
@@ -37,7 +37,7 @@ type Respond = dyn Fn(&Refusal<'_>) -> Response<Bytes> + Send + Sync;
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) limiter: Limiter,
-    pub(super) key: Key,
+    pub(super) key: KeyExtractor,
     rule: Arc<RuleOf>,
     cost: Arc<CostOf>,
     respond: Arc<Respond>,
@@ -66,7 +66,7 @@ impl Settings {
 /// the fields of each are in the response.
 ///
 /// ```
-/// use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+/// use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 /// use ratelimit_client::{Limiter, Policy};
 /// use std::time::Duration;
 ///
@@ -75,9 +75,9 @@ impl Settings {
 ///
 /// let limiter = Limiter::memory(10_000).build();
 /// // One policy for all:
-/// let all = RateLimitLayer::new(limiter.clone(), Rule::new("api", API), Key::bearer());
+/// let all = RateLimitLayer::new(limiter.clone(), Rule::new("api", API), KeyExtractor::bearer());
 /// // A policy per request; `None` is not limited:
-/// let some = RateLimitLayer::per_request(limiter, Key::bearer(), |parts| match parts.uri.path() {
+/// let some = RateLimitLayer::per_request(limiter, KeyExtractor::bearer(), |parts| match parts.uri.path() {
 ///     "/health" => None,
 ///     "/upload" => Some(Rule::new("uploads", UPLOADS)),
 ///     _ => Some(Rule::new("api", API)),
@@ -89,7 +89,7 @@ pub struct RateLimitLayer(Arc<Settings>);
 
 impl RateLimitLayer {
     /// One rule for every request.
-    pub fn new(limiter: Limiter, rule: Rule, key: Key) -> Self {
+    pub fn new(limiter: Limiter, rule: Rule, key: KeyExtractor) -> Self {
         Self::per_request(limiter, key, move |_| Some(rule.clone()))
     }
 
@@ -97,7 +97,7 @@ impl RateLimitLayer {
     /// not limited, and nothing is added to its response.
     pub fn per_request(
         limiter: Limiter,
-        key: Key,
+        key: KeyExtractor,
         rule: impl Fn(&Parts) -> Option<Rule> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Settings {

@@ -1,5 +1,5 @@
 //! Limits for HTTP, as a `tower` layer that works unchanged in axum, hyper and tonic: whose request it
-//! is ([`Key`]), what it may do ([`Rule`]), and what its answer says ([`fields`]).
+//! is ([`KeyExtractor`]), what it may do ([`Rule`]), and what its answer says ([`fields`]).
 //!
 //! | the limiter says | the request gets |
 //! | --- | --- |
@@ -16,8 +16,8 @@ mod layer;
 mod refusal;
 mod service;
 
-pub use address::Addresses;
-pub use key::Key;
+pub use address::TrustedProxies;
+pub use key::KeyExtractor;
 pub use layer::{RateLimitLayer, Rule};
 pub use refusal::{Reason, Refusal};
 pub use service::{Body, RateLimit, ResponseFuture};

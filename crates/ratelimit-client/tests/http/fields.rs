@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 use ratelimit_client::Policy;
 use ratelimit_harness::{Frozen, T0_MICROS};
 
@@ -97,7 +97,7 @@ fn layers_around_each_other_each_add_their_items() {
         let limiter = limiter(&frozen.server).await;
         let layer = |name: &'static str, limit| {
             let rule = Rule::new(name, Policy::fixed(limit, MINUTE));
-            RateLimitLayer::new(limiter.clone(), rule, Key::shared())
+            RateLimitLayer::new(limiter.clone(), rule, KeyExtractor::shared())
         };
         let app = hello().layer(layer("user", 1)).layer(layer("all", 9));
         let instance = Instance::of(app).await;

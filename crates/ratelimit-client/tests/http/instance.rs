@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use ratelimit_client::http::{Addresses, Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
 use ratelimit_client::{redis, Limiter, OnFailure, Policy};
 use ratelimit_harness::{Binary, Server};
 use tokio::net::TcpListener;
@@ -44,13 +44,13 @@ pub async fn limiter(server: &Server) -> Limiter {
 
 /// Everybody shares one limit, named `api`.
 pub fn shared(limiter: Limiter, policy: Policy) -> RateLimitLayer {
-    RateLimitLayer::new(limiter, Rule::new("api", policy), Key::shared())
+    RateLimitLayer::new(limiter, Rule::new("api", policy), KeyExtractor::shared())
 }
 
 /// By the address of the client, which is believed to be behind a proxy on this machine.
-pub fn by_address() -> Key {
-    let addresses = Addresses::behind(["127.0.0.0/8".parse().expect("a network")]);
-    Key::address(addresses, |request| {
+pub fn by_address() -> KeyExtractor {
+    let addresses = TrustedProxies::behind(["127.0.0.0/8".parse().expect("a network")]);
+    KeyExtractor::address(addresses, |request| {
         Some(request.extensions.get::<ConnectInfo<SocketAddr>>()?.ip())
     })
 }

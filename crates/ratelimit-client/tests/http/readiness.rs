@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 use ratelimit_client::{Limiter, Policy};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
@@ -47,7 +47,7 @@ impl Service<Request<()>> for Probe {
 
 fn layer(limit: u64) -> RateLimitLayer {
     let limiter = Limiter::memory(1000).build();
-    RateLimitLayer::per_request(limiter, Key::shared(), move |request| {
+    RateLimitLayer::per_request(limiter, KeyExtractor::shared(), move |request| {
         (request.uri.path() != "/free").then(|| Rule::new("api", Policy::fixed(limit, HOUR)))
     })
 }

@@ -1,7 +1,7 @@
 //! Which limit a request counts against.
 
 use http::{HeaderName, StatusCode};
-use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 use ratelimit_client::Policy;
 use ratelimit_harness::{Server, Setup};
 
@@ -19,7 +19,7 @@ fn each_route_has_a_policy_of_its_own_or_none() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
         let limiter = limiter(&server).await;
-        let layer = RateLimitLayer::per_request(limiter, Key::shared(), |request| {
+        let layer = RateLimitLayer::per_request(limiter, KeyExtractor::shared(), |request| {
             match request.uri.path() {
                 "/health" => None,
                 "/upload" => Some(Rule::new("uploads", Policy::bucket(1, HOUR))),
@@ -75,7 +75,8 @@ fn a_client_is_limited_by_the_address_that_the_proxy_saw() {
 fn requests_without_the_header_share_one_limit() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
-        let key = Key::header(HeaderName::from_static("x-tenant")).and(Key::bearer());
+        let key =
+            KeyExtractor::header(HeaderName::from_static("x-tenant")).and(KeyExtractor::bearer());
         let rule = Rule::new("api", Policy::fixed(1, HOUR));
         let layer = RateLimitLayer::new(limiter(&server).await, rule, key);
         let instance = Instance::of(hello().layer(layer)).await;

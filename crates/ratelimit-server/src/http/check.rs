@@ -155,7 +155,7 @@ struct Standing {
 impl<'a> Decided<'a> {
     fn new(answer: &Answer, instance: &'a str) -> Self {
         let windows =
-            answer.windows.iter().map(|window| Standing::new(&window.quota, window.retry));
+            answer.standings.iter().map(|window| Standing::new(&window.quota, window.retry));
         Self {
             allowed: answer.is_allowed(),
             binding: Standing::new(answer.quota(), answer.retry()),

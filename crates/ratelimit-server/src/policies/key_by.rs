@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::http::HeaderName;
-use ratelimit_client::http::{Addresses, Key};
+use ratelimit_client::http::{KeyExtractor, TrustedProxies};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -37,19 +37,19 @@ impl KeyBy {
 pub(crate) enum Finder {
     Address,
     /// And the key of a request without a value.
-    Value(Key, String),
+    Value(KeyExtractor, String),
 }
 
 impl Finder {
     pub(crate) fn new(by: &KeyBy) -> Self {
         let (key, kind) = match by {
             KeyBy::Address => return Self::Address,
-            KeyBy::Bearer => (Key::bearer(), "bearer"),
+            KeyBy::Bearer => (KeyExtractor::bearer(), "bearer"),
             KeyBy::ApiKey => {
                 let value = |parts: &Parts| Some(parts.headers.get(API_KEY)?.as_bytes().to_vec());
-                (Key::secret("api-key", value), "api-key")
+                (KeyExtractor::secret("api-key", value), "api-key")
             }
-            KeyBy::Header(name) => (Key::header(name.clone()), name.as_str()),
+            KeyBy::Header(name) => (KeyExtractor::header(name.clone()), name.as_str()),
         };
         Self::Value(key, format!("no-{kind}"))
     }
@@ -73,7 +73,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, addresses: &Addresses) -> Self {
+    pub(crate) fn new(address: IpAddr, addresses: &TrustedProxies) -> Self {
         let address = address.to_canonical();
         Self { address, key: address_key(address, addresses).into() }
     }
@@ -85,11 +85,15 @@ pub(crate) struct Caller<'a> {
     path: &'a str,
     parts: &'a Parts,
     peer: &'a Peer,
-    addresses: &'a Addresses,
+    addresses: &'a TrustedProxies,
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn of_request(parts: &'a Parts, peer: &'a Peer, addresses: &'a Addresses) -> Self {
+    pub(crate) fn of_request(
+        parts: &'a Parts,
+        peer: &'a Peer,
+        addresses: &'a TrustedProxies,
+    ) -> Self {
         let (method, path) = (parts.method.as_str(), parts.uri.path());
         Self { method, path, parts, peer, addresses }
     }
@@ -119,6 +123,6 @@ impl<'a> Caller<'a> {
     }
 }
 
-fn address_key(client: IpAddr, addresses: &Addresses) -> String {
+fn address_key(client: IpAddr, addresses: &TrustedProxies) -> String {
     format!("ip:{}", addresses.network(client))
 }
