@@ -135,7 +135,7 @@ pub use error::Error;
 pub use limiter::Limiter;
 pub use on_failure::OnFailure;
 pub use policy::{Policy, PolicyError};
-pub use ratelimit_core::{Algorithm, Pair};
+pub use ratelimit_core::{Algorithm, Pair, Window};
 /// The crate of the connections, in the version that a [`Limiter`] takes.
 pub use redis;
 #[cfg(feature = "sentinel")]

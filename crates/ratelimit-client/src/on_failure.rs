@@ -1,9 +1,9 @@
-//! What happens when the server does not answer in time.
+//! The choice for a server that does not decide in time.
 
 use std::time::Duration;
 
-/// How long a check may take, and what happens to those that the server did not answer in time.
-/// There is no default: it is the one choice that nobody else can make.
+/// How long a check may take, and what happens to a call without a decision by then. There is no
+/// default: only you know whether such a call should pass.
 #[derive(Clone, Copy, Debug)]
 pub struct OnFailure {
     pub(crate) deadline: Duration,
@@ -18,24 +18,24 @@ pub(crate) enum Fallback {
 }
 
 impl OnFailure {
-    /// After `deadline` the call passes, uncounted: without a server there is no limit.
+    /// After `deadline` the call is allowed and not counted: without a server there is no limit.
     pub fn open_after(deadline: Duration) -> Self {
         Self { deadline, fallback: Fallback::Open }
     }
 
-    /// After `deadline` it is [`Error::Unavailable`](crate::Error::Unavailable): without a server
-    /// nothing passes.
+    /// After `deadline` the call is an [`Error::Unavailable`](crate::Error::Unavailable): without a
+    /// server nothing passes.
     pub fn closed_after(deadline: Duration) -> Self {
         Self { deadline, fallback: Fallback::Closed }
     }
 
     /// After `deadline` the memory of this process decides, by its share of each limit as one of
-    /// `instances` (limit 100 of 3 instances: 33), for at most `max_keys` keys; the rest is
-    /// unavailable.
+    /// `instances`. Limit 100, 3 instances: 33 each. It holds at most `max_keys` keys; calls for
+    /// more keys are [`Error::Unavailable`](crate::Error::Unavailable).
     ///
-    /// The bound: while the server is gone, all instances together let pass what the policy says of
-    /// n × max(1, ⌊limit / n⌋), which is at most max(limit, n). What the server had let pass before
-    /// is not known here, so that the window in which it fails may see both.
+    /// While the server is gone, all n instances together allow at most n × max(1, ⌊limit / n⌋),
+    /// which is never more than max(limit, n). They do not know what the server had allowed before,
+    /// so both may fall into the window in which the server fails.
     pub fn local_after(deadline: Duration, instances: u32, max_keys: usize) -> Self {
         Self { deadline, fallback: Fallback::Local { instances: instances.max(1), max_keys } }
     }

@@ -193,6 +193,21 @@ impl Policy {
         self.0.pairs()
     }
 
+    /// The burst, if it is not the limit.
+    pub(crate) fn own_burst(&self) -> Option<u64> {
+        let first = self.pairs()[0];
+        Some(first.burst).filter(|&burst| burst != first.limit)
+    }
+
+    /// The name of the algorithm in lower case.
+    pub(crate) fn algorithm_name(&self) -> &'static str {
+        match self.algorithm() {
+            Algorithm::Fixed => "fixed",
+            Algorithm::Sliding => "sliding",
+            Algorithm::Bucket => "bucket",
+        }
+    }
+
     pub(crate) const fn core(&self) -> ratelimit_core::Policy {
         self.0
     }

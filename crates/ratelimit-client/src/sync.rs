@@ -1,8 +1,9 @@
-//! A lock that a panic elsewhere does not spoil.
+//! A lock that survives a panic of another thread.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a panic elsewhere left behind is whole: each change is one step.
+/// Locks a mutex, poisoned or not. Each change under a lock here is one step, so a panic elsewhere
+/// leaves no half-made change behind.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

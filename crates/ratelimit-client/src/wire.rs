@@ -1,41 +1,42 @@
-//! The words that ask a server, and its reply, taken as an answer only if it is one in every part.
+//! The words that ask a server, and its reply. A reply is an answer only if every part of it is
+//! what a rate limiter can answer to this call.
 
 use std::time::Duration;
 
-use ratelimit_core::Algorithm;
 use redis::{Cmd, Value};
 
+use crate::call::Question;
 use crate::error::beginning;
-use crate::{Answer, Error, Policy, Quota, Retry, Source, Standing};
+use crate::{Algorithm, Answer, Error, Policy, Quota, Retry, Source, Standing};
 
-/// Appends the words behind the key: `limit window [limit window ...] [ALGORITHM a] [BURST b] [COST c]`.
-pub(crate) fn append_words(command: &mut Cmd, policy: &Policy, cost: u64) {
-    for pair in policy.pairs() {
+/// Appends the words behind the key: `limit window [limit window ...] [ALGORITHM a] [BURST b]
+/// [COST c]`. What is the default is left out.
+pub(crate) fn append_words(command: &mut Cmd, question: &Question) {
+    for pair in question.policy.pairs() {
         command.arg(pair.limit);
         match pair.window.millis() {
             millis if millis % 1000 == 0 => command.arg(millis / 1000),
             millis => command.arg(format!("{millis}ms")),
         };
     }
-    match policy.algorithm() {
+    match question.policy.algorithm() {
         Algorithm::Fixed => {}
         Algorithm::Sliding => drop(command.arg("ALGORITHM").arg("SLIDING")),
         Algorithm::Bucket => drop(command.arg("ALGORITHM").arg("BUCKET")),
     }
-    let first = policy.pairs()[0];
-    if first.burst != first.limit {
-        command.arg("BURST").arg(first.burst);
+    if let Some(burst) = question.policy.own_burst() {
+        command.arg("BURST").arg(burst);
     }
-    if cost != 1 {
-        command.arg("COST").arg(cost);
+    if question.cost != 1 {
+        command.arg("COST").arg(question.cost);
     }
 }
 
 const EXPECTED: &str =
     "[allowed, limit, remaining, retry_after_ms, reset_after_ms], and behind them \
-[limit, remaining, retry_after_ms, reset_after_ms] for each of several windows";
+[limit, remaining, retry_after_ms, reset_after_ms] for each of several pairs";
 
-/// Later versions may append to what is read here.
+/// Reads a reply. Numbers behind the expected ones are ignored: a later version may append some.
 pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<Answer, Error> {
     let wrong = || Error::Reply { expected: EXPECTED, got: beginning(format_args!("{reply:?}")) };
     answer(reply, policy, source).ok_or_else(wrong)
@@ -44,41 +45,48 @@ pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<An
 fn answer(reply: &Value, policy: &Policy, source: Source) -> Option<Answer> {
     let Value::Array(items) = reply else { return None };
     let (allowed, rest) = items.split_first()?;
-    let binding = window(rest)?;
-    let mut bursts = policy.pairs().iter().map(|pair| pair.burst);
-    bursts.any(|burst| burst == binding.quota.limit).then_some(())?;
+    let binding = standing(rest)?;
+    if policy.pairs().iter().all(|pair| pair.burst != binding.quota.limit) {
+        return None;
+    }
     let is_allowed = match integer(allowed)? {
         0 => false,
         1 => true,
         _ => return None,
     };
-    (is_allowed == (binding.retry == Retry::Now)).then_some(())?;
-    let windows = match policy.pairs().len() {
-        1 => Vec::new(),
-        _ => each_window(rest.get(4)?, policy)?,
+    if is_allowed != (binding.retry == Retry::Now) {
+        return None;
+    }
+    let standings = match policy.pairs() {
+        [_] => Vec::new(),
+        _ => standings(rest.get(4)?, policy)?,
     };
-    Some(Answer::new(binding, windows, source))
+    Some(Answer::new(binding, standings, source))
 }
 
-fn each_window(item: &Value, policy: &Policy) -> Option<Vec<Standing>> {
+fn standings(item: &Value, policy: &Policy) -> Option<Vec<Standing>> {
     let Value::Array(items) = item else { return None };
-    (items.len() == policy.pairs().len()).then_some(())?;
-    let windows = items.iter().zip(policy.pairs()).map(|(item, pair)| match item {
-        Value::Array(numbers) => window(numbers).filter(|w| w.quota.limit == pair.burst),
+    if items.len() != policy.pairs().len() {
+        return None;
+    }
+    let standings = items.iter().zip(policy.pairs()).map(|(item, pair)| match item {
+        Value::Array(numbers) => standing(numbers).filter(|s| s.quota.limit == pair.burst),
         _ => None,
     });
-    windows.collect()
+    standings.collect()
 }
 
-/// Limit, remaining, retry_after_ms, reset_after_ms.
-fn window(items: &[Value]) -> Option<Standing> {
+/// Reads limit, remaining, retry_after_ms, reset_after_ms.
+fn standing(items: &[Value]) -> Option<Standing> {
     let [limit, remaining, retry, reset, ..] = items else { return None };
     let quota = Quota {
         limit: whole(limit)?,
         remaining: whole(remaining)?,
         reset_after: Duration::from_millis(whole(reset)?),
     };
-    (quota.remaining <= quota.limit).then_some(())?;
+    if quota.remaining > quota.limit {
+        return None;
+    }
     let retry = match integer(retry)? {
         -1 => Retry::Never,
         0 => Retry::Now,
@@ -103,11 +111,32 @@ mod tests {
     use redis::Arg;
 
     use super::*;
+    use crate::call::{KeySpace, Verb};
     use crate::Call;
 
-    fn words(policy: Policy, cost: u64) -> String {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_words_are_those_of_the_command() {
+        let cases = [
+            (Policy::fixed(5, MINUTE), 1, "5 60"),
+            (Policy::fixed(5, Duration::from_millis(1500)), 2, "5 1500ms COST 2"),
+            (Policy::sliding(5, MINUTE), 1, "5 60 ALGORITHM SLIDING"),
+            (Policy::bucket(5, MINUTE).burst(9), 1, "5 60 ALGORITHM BUCKET BURST 9"),
+            (Policy::fixed(5, MINUTE).and(50, 60 * MINUTE), 1, "5 60 50 3600"),
+        ];
+        for (policy, cost, expected) in cases {
+            let call = Call::new("k", &policy).cost(cost);
+            let question = Question::new(Verb::Check, call, &KeySpace::default()).unwrap();
+            assert_eq!(words(&question), expected);
+            let parsed = ratelimit_core::Call::parse(expected.split(' ').map(str::as_bytes));
+            assert_eq!(parsed, Ok(question.to_core()));
+        }
+    }
+
+    fn words(question: &Question) -> String {
         let mut command = Cmd::new();
-        append_words(&mut command, &policy, cost);
+        append_words(&mut command, question);
         let words = command.args_iter().map(|word| match word {
             Arg::Simple(word) => String::from_utf8_lossy(word).into_owned(),
             _ => panic!("a cursor"),
@@ -115,74 +144,59 @@ mod tests {
         words.collect::<Vec<_>>().join(" ")
     }
 
-    #[test]
-    fn the_words_are_those_of_the_command() {
-        let minute = Duration::from_secs(60);
-        let cases = [
-            (Policy::fixed(5, minute), 1, "5 60"),
-            (Policy::fixed(5, Duration::from_millis(1500)), 2, "5 1500ms COST 2"),
-            (Policy::sliding(5, minute), 1, "5 60 ALGORITHM SLIDING"),
-            (Policy::bucket(5, minute).burst(9), 1, "5 60 ALGORITHM BUCKET BURST 9"),
-            (Policy::fixed(5, minute).and(50, 60 * minute), 1, "5 60 50 3600"),
-        ];
-        for (policy, cost, expected) in cases {
-            assert_eq!(words(policy, cost), expected);
-            let parsed = ratelimit_core::Call::parse(expected.split(' ').map(str::as_bytes));
-            assert_eq!(parsed, Ok(Call::new("k", &policy).cost(cost).to_core().unwrap()));
-        }
-    }
-
     fn array(items: &[i64]) -> Value {
         Value::Array(items.iter().map(|&item| Value::Int(item)).collect())
     }
 
-    fn told_of(windows: [[i64; 4]; 2]) -> Value {
+    fn reply_with_pairs(pairs: [[i64; 4]; 2]) -> Value {
         let Value::Array(mut items) = array(&[1, 5, 4, 0, 0]) else { unreachable!() };
-        items.push(Value::Array(windows.iter().map(|numbers| array(numbers)).collect()));
+        items.push(Value::Array(pairs.iter().map(|numbers| array(numbers)).collect()));
         Value::Array(items)
     }
 
-    fn one_window() -> Policy {
-        Policy::fixed(5, Duration::from_secs(60))
+    fn one_pair() -> Policy {
+        Policy::fixed(5, MINUTE)
+    }
+
+    fn two_pairs() -> Policy {
+        one_pair().and(50, 60 * MINUTE)
     }
 
     #[test]
-    fn a_reply_is_read_with_what_a_later_version_appends() {
+    fn a_reply_may_have_numbers_of_a_later_version_behind_it() {
         for items in [&[0, 5, 0, 48_000, 48_000][..], &[0, 5, 0, 48_000, 48_000, 9]] {
-            let answer = parse(&array(items), &one_window(), Source::Module).unwrap();
+            let answer = parse(&array(items), &one_pair(), Source::Module).unwrap();
             assert_eq!(answer.retry(), Retry::After(Duration::from_secs(48)));
             assert_eq!((answer.quota().limit, answer.quota().remaining), (5, 0));
             assert_eq!(answer.quota().reset_after, Duration::from_secs(48));
         }
-        let several = one_window().and(50, Duration::from_secs(3600));
-        let told = told_of([[5, 4, 0, 0], [50, 4, 0, 0]]);
-        assert_eq!(parse(&told, &several, Source::Module).unwrap().standings[1].quota.limit, 50);
-        let never = parse(&array(&[0, 5, 5, -1, 0]), &one_window(), Source::Module).unwrap();
+        let reply = reply_with_pairs([[5, 4, 0, 0], [50, 4, 0, 0]]);
+        let answer = parse(&reply, &two_pairs(), Source::Module).unwrap();
+        assert_eq!(answer.standings[1].quota.limit, 50);
+        let never = parse(&array(&[0, 5, 5, -1, 0]), &one_pair(), Source::Module).unwrap();
         assert_eq!(never.retry(), Retry::Never);
-        assert!(parse(&array(&[1, 5, 4, 0, 60_000]), &one_window(), Source::Module)
-            .unwrap()
-            .is_allowed());
+        let allowed = parse(&array(&[1, 5, 4, 0, 60_000]), &one_pair(), Source::Module).unwrap();
+        assert!(allowed.is_allowed());
     }
 
     #[test]
-    fn what_is_no_reply_of_a_rate_limiter_is_an_error_and_never_allowed() {
-        let several = one_window().and(50, Duration::from_secs(3600));
+    fn any_other_reply_is_an_error_and_never_allowed() {
         let cases = [
-            (Value::Nil, one_window(), "nil"),
-            (Value::Okay, one_window(), "a status"),
-            (Value::Int(1), one_window(), "an integer alone"),
-            (array(&[]), one_window(), "an empty array"),
-            (array(&[1, 5, 4, 0]), one_window(), "too short"),
-            (array(&[2, 5, 4, 0, 0]), one_window(), "neither allowed nor denied"),
-            (array(&[1, 5, 4, 7, 0]), one_window(), "allowed, with a wait"),
-            (array(&[0, 5, 4, 0, 0]), one_window(), "denied, without a wait"),
-            (array(&[0, 5, 4, -2, 0]), one_window(), "a wait below never"),
-            (array(&[1, -5, 4, 0, 0]), one_window(), "a negative limit"),
-            (array(&[1, 6, 4, 0, 0]), one_window(), "the answer to another call"),
-            (array(&[1, 5, 6, 0, 0]), one_window(), "more left than the limit"),
-            (array(&[1, 5, 4, 0, 0]), several, "several windows, not told of each"),
-            (told_of([[5, 4, 0, 0], [51, 4, 0, 0]]), several, "another call's windows"),
-            (Value::Array(vec![Value::BulkString(b"1".to_vec()); 5]), one_window(), "strings"),
+            (Value::Nil, one_pair(), "nil"),
+            (Value::Okay, one_pair(), "a status"),
+            (Value::Int(1), one_pair(), "an integer alone"),
+            (array(&[]), one_pair(), "an empty array"),
+            (array(&[1, 5, 4, 0]), one_pair(), "too short"),
+            (array(&[2, 5, 4, 0, 0]), one_pair(), "neither allowed nor denied"),
+            (array(&[1, 5, 4, 7, 0]), one_pair(), "allowed, with a wait"),
+            (array(&[0, 5, 4, 0, 0]), one_pair(), "denied, without a wait"),
+            (array(&[0, 5, 4, -2, 0]), one_pair(), "a wait below never"),
+            (array(&[1, -5, 4, 0, 0]), one_pair(), "a negative limit"),
+            (array(&[1, 6, 4, 0, 0]), one_pair(), "the answer to another call"),
+            (array(&[1, 5, 6, 0, 0]), one_pair(), "more left than the limit"),
+            (array(&[1, 5, 4, 0, 0]), two_pairs(), "two pairs, without their numbers"),
+            (reply_with_pairs([[5, 4, 0, 0], [51, 4, 0, 0]]), two_pairs(), "other pairs"),
+            (Value::Array(vec![Value::BulkString(b"1".to_vec()); 5]), one_pair(), "strings"),
         ];
         for (reply, policy, what) in cases {
             let error = parse(&reply, &policy, Source::Module).expect_err(what);

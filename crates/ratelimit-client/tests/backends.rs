@@ -22,7 +22,7 @@ fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
             limiter(&frozen.server)
                 .await
                 .backend(Backend::Script)
-                .twin_text(&Frozen::script_source())
+                .script_text(&Frozen::script_source())
                 .prefix("script:")
                 .build(),
             Limiter::memory(99).memory_clock(|| MEMORY_CLOCK.load(Relaxed)).build(),

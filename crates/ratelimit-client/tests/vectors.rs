@@ -19,7 +19,7 @@ fn the_module_and_the_twin_keep_the_contract_in_examples_through_the_client() {
         for which in [Backend::Module, Backend::Script] {
             let runtime = runtime();
             let limiter = runtime.block_on(limiter(&frozen.server)).backend(which);
-            let limiter = limiter.twin_text(&Frozen::script_source()).build();
+            let limiter = limiter.script_text(&Frozen::script_source()).build();
             println!("asked: {which:?}");
             let connection = frozen.server.connect();
             replay(&mut Server { runtime, limiter, connection, frozen: &mut frozen }, &askable());
