@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use futures_util::future::join_all;
-use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry, Source};
+use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,6 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wrong, MAX_LIMIT};
 use crate::policies::V1;
-use crate::telemetry::metrics::source_name;
 use crate::telemetry::retry_after_ms;
 use crate::units::millis;
 
@@ -159,12 +158,9 @@ impl<'a> Decided<'a> {
         Self {
             allowed: answer.is_allowed(),
             binding: Standing::new(answer.quota(), answer.retry()),
-            source: source_name(answer.source),
+            source: answer.source.as_str(),
             instance,
-            failure: match answer.source {
-                Source::Local(failure) | Source::FailedOpen(failure) => Some(failure_name(failure)),
-                _ => None,
-            },
+            failure: answer.source.failure().map(Failure::as_str),
             windows: windows.collect(),
         }
     }
@@ -192,15 +188,6 @@ struct Results<'a> {
 enum BatchResult<'a> {
     Decided(Decided<'a>),
     Failed { problem: Problem },
-}
-
-fn failure_name(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Deadline => "deadline",
-        Failure::Connection => "connection",
-        Failure::Server => "server",
-        Failure::CircuitOpen => "circuit_open",
-    }
 }
 
 impl BatchWords {

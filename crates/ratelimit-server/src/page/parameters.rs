@@ -97,7 +97,7 @@ fn pair(
     };
     let policies = algorithms.iter().map(|algorithm| words(*algorithm).validate());
     let policies = policies.collect::<Result<Vec<_>, _>>()?;
-    Ok(policies[0].windows()[0])
+    Ok(policies[0].pairs()[0])
 }
 
 fn algorithms(text: &str) -> Result<Vec<Algorithm>, Wrong> {
