@@ -9,8 +9,8 @@
 //! Retry-After: 12
 //! ```
 //!
-//! All times are whole seconds, rounded up, so that who waits them is not early. The draft knows no
-//! shorter window than a second: 500 ms is told as `w=1`.
+//! All times are whole seconds, rounded up, so a client that waits them is not early. The draft has no
+//! window below a second: 500 ms is written as `w=1`.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -27,15 +27,15 @@ const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// Adds `RateLimit-Policy`, `RateLimit` and, if denied until a time, `Retry-After`.
 ///
-/// `name` is the policy's; characters other than printable ASCII become `?`. Of several windows each
-/// is an item, named by its length: `"api-1m", "api-1h"`. Items that are there already stay, as other
-/// policies may apply to the same request.
+/// `name` is the name of the policy; characters other than printable ASCII become `?`. With several
+/// pairs, each is an item named by the length of its window: `"api-1m", "api-1h"`. Items that are
+/// there already stay, because other policies may apply to the same request.
 ///
-/// `q` is the limit and `w` its window, as in the policy; `r` is what remains, which in a bucket with
-/// a burst may be more than `q`. `t` is the time until the window is as if unused or, where it denies,
-/// until the same call passes, which is what `Retry-After` says too (of several the longest). What can
-/// never pass has no `Retry-After`. Where the server failed and the call passed uncounted, nothing is
-/// known of what remains, and there is no `RateLimit`.
+/// `q` is the limit and `w` the window of the pair. `r` is the remaining cost; in a bucket with a burst
+/// it may be more than `q`. `t` is the time until the same call passes, if the pair denies, else the
+/// time until the pair is as if unused. `Retry-After` is the longest time until the same call passes;
+/// there is none for a call that can never pass. If the server failed and the call was allowed without
+/// being counted, the remaining cost is unknown, and there is no `RateLimit`.
 ///
 /// ```
 /// use ratelimit_client::{http::fields, Limiter, Policy};
@@ -64,12 +64,12 @@ pub fn add(headers: &mut HeaderMap, name: &str, policy: &Policy, answer: &Answer
     }
 }
 
-/// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding window, for clients that know
-/// these alone. Limit is the most that can pass at once (a bucket's burst). Reset is seconds from now,
-/// not a date. Fields that are there already stay: they are of another limiter, further inside, which
+/// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding pair, for clients that know only
+/// these. Limit is the most that can pass at once (in a bucket the burst). Reset is in seconds from
+/// now, not a date. Fields that are there already stay: they come from a limiter further inside, which
 /// may have denied.
 ///
-/// Nothing is added where the server failed and the call passed uncounted.
+/// Nothing is added if the server failed and the call was allowed without being counted.
 pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {
     let Quota { limit, remaining, reset_after } = *answer.quota();
     let is_known = !matches!(answer.source, Source::FailedOpen(_));
@@ -80,11 +80,11 @@ pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {
     }
 }
 
-/// The windows that deny, by their names in the fields, each as a quoted string.
+/// The pairs that deny, by their names in the fields, each as a quoted string.
 pub(super) fn violated(name: &str, policy: &Policy, answer: &Answer) -> String {
     let denies = |i: &usize| answer.standings.get(*i).is_none_or(|w| w.retry != Retry::Now);
-    let windows = (0..policy.pairs().len()).filter(denies);
-    windows.map(|i| item_name(name, policy, i)).collect::<Vec<_>>().join(",")
+    let denying = (0..policy.pairs().len()).filter(denies);
+    denying.map(|i| item_name(name, policy, i)).collect::<Vec<_>>().join(",")
 }
 
 fn policy_items(name: &str, policy: &Policy) -> String {
@@ -107,11 +107,12 @@ fn standing_items(name: &str, policy: &Policy, answer: &Answer) -> String {
     if answer.standings.is_empty() {
         return item(0, answer.quota(), answer.retry());
     }
-    let windows = answer.standings.iter().enumerate();
-    windows.map(|(i, window)| item(i, &window.quota, window.retry)).collect::<Vec<_>>().join(", ")
+    let standings = answer.standings.iter().enumerate();
+    let items = standings.map(|(i, standing)| item(i, &standing.quota, standing.retry));
+    items.collect::<Vec<_>>().join(", ")
 }
 
-/// The name of window `i`, quoted. RFC 9651 quotes printable ASCII as JSON does.
+/// The name of pair `i`, quoted. RFC 9651 quotes printable ASCII as JSON does.
 fn item_name(name: &str, policy: &Policy, i: usize) -> String {
     let mut quoted = String::from('"');
     for c in name.chars() {
@@ -121,13 +122,13 @@ fn item_name(name: &str, policy: &Policy, i: usize) -> String {
             _ => quoted.push('?'),
         }
     }
-    if let windows @ [_, _, ..] = policy.pairs() {
-        write!(quoted, "-{}", length(windows[i].window.millis())).expect("a string has room");
+    if let pairs @ [_, _, ..] = policy.pairs() {
+        write!(quoted, "-{}", length(pairs[i].window.millis())).expect("a string has room");
     }
     quoted + "\""
 }
 
-/// A window as the command has it, in its largest unit: `500ms`, `90s`, `1h`.
+/// A window as the command writes it, in its largest unit: `500ms`, `90s`, `1h`.
 fn length(millis: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let (unit, suffix) =
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn one_window_is_one_item_in_whole_seconds_rounded_up() {
+    fn one_pair_is_one_item_in_whole_seconds_rounded_up() {
         let burst = Policy::bucket(10, MINUTE).burst(20);
         let short = Policy::fixed(5, Duration::from_millis(500));
         let most = Policy::fixed(1_000_000_000_000, Duration::from_secs(366 * 86_400));
@@ -187,7 +188,7 @@ mod tests {
             (API, Decision::Allowed(quota(100, 99, 59_001)), "100;w=60", "99;t=60", None),
             (API, denied(quota(100, 0, 12_000), 12_000), "100;w=60", "0;t=12", Some("12")),
             (API, denied(quota(100, 3, 1), 1), "100;w=60", "3;t=1", Some("1")),
-            // Denied, but not until it is as if unused: both say when the call passes.
+            // The call passes before the bucket is as if unused: both fields have the earlier time.
             (burst, denied(quota(20, 0, 120_000), 5_500), "10;w=60", "0;t=6", Some("6")),
             (burst, Decision::Allowed(quota(20, 19, 6000)), "10;w=60", "19;t=6", None),
             (short, Decision::Allowed(quota(5, 4, 500)), "5;w=1", "4;t=1", None),
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn several_windows_are_several_items_with_names_of_their_own() {
+    fn several_pairs_are_several_items_with_names_of_their_own() {
         let policy = Policy::fixed(5, Duration::from_millis(500))
             .and(10, Duration::from_secs(1))
             .and(100, Duration::from_secs(90))
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_said() {
+    fn a_call_that_failed_open_has_no_ratelimit_field() {
         let decision = Decision::Allowed(quota(100, 100, 0));
         let source = Source::FailedOpen(Failure::Deadline);
         let open = Answer { source, ..answer(decision) };
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_fields_speak_for_the_innermost_limiter() {
+    fn the_older_fields_are_those_of_the_innermost_limiter() {
         let mut headers = HeaderMap::new();
         add_legacy(&mut headers, &answer(denied(quota(100, 0, 11_001), 11_001)));
         add_legacy(&mut headers, &answer(Decision::Allowed(quota(7, 6, 1000))));

@@ -1,9 +1,11 @@
 //! The layer around real HTTP and gRPC services, with real clients and real servers of limits.
 
+mod damage;
 mod denials;
 mod fields;
 mod grpc;
 mod instance;
+mod layers;
 mod plain_hyper;
 mod readiness;
 mod readme;
