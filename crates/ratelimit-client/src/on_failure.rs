@@ -19,13 +19,13 @@ pub(crate) enum Fallback {
 
 impl OnFailure {
     /// After `deadline` the call is allowed and not counted: without a server there is no limit.
-    pub fn open_after(deadline: Duration) -> Self {
+    pub const fn open_after(deadline: Duration) -> Self {
         Self { deadline, fallback: Fallback::Open }
     }
 
     /// After `deadline` the call is an [`Error::Unavailable`](crate::Error::Unavailable): without a
     /// server nothing passes.
-    pub fn closed_after(deadline: Duration) -> Self {
+    pub const fn closed_after(deadline: Duration) -> Self {
         Self { deadline, fallback: Fallback::Closed }
     }
 
