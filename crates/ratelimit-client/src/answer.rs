@@ -32,6 +32,20 @@ pub enum Retry {
     Never,
 }
 
+impl Retry {
+    /// The wait as every reply has it: 0 for now, the milliseconds, −1 for never.
+    pub fn to_wire(self) -> i64 {
+        let retry_after = match self {
+            Self::Now => RetryAfter::Now,
+            Self::After(wait) => {
+                RetryAfter::Millis(wait.as_millis().try_into().unwrap_or(i64::MAX as u64))
+            }
+            Self::Never => RetryAfter::Never,
+        };
+        retry_after.to_wire()
+    }
+}
+
 /// How one pair of a policy stands, without regard to the other pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use ratelimit_core::policy::MAX_LIMIT;
-
-use crate::{Error, Policy};
+use crate::{Error, Policy, MAX_LIMIT};
 
 /// May this key spend this cost under this policy?
 #[derive(Clone, Copy, Debug)]
@@ -94,8 +92,8 @@ impl KeySpace {
                 prefix => Cow::Owned([prefix, key].concat()),
             };
         }
-        let suffix = policy.algorithm_name().as_bytes();
-        Cow::Owned([&self.prefix, key, b":", suffix].concat())
+        let suffix = policy.algorithm().name().to_ascii_lowercase();
+        Cow::Owned([&self.prefix, key, b":", suffix.as_bytes()].concat())
     }
 }
 

@@ -4,14 +4,14 @@ use std::fmt::{self, Write};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use crate::Failure;
+use crate::{ArgumentError, Failure};
 
 /// Why a check has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The cost of the call is out of bounds.
-    #[error("cost must be an integer between 1 and 1000000000000")]
+    #[error("{}", ArgumentError::Cost.text())]
     Cost,
     /// The server gave no decision in time, and the limiter fails closed.
     #[error("the rate limit could not be checked: {0}")]

@@ -134,8 +134,9 @@ pub use counts::Counts;
 pub use error::Error;
 pub use limiter::Limiter;
 pub use on_failure::OnFailure;
-pub use policy::{Policy, PolicyError};
-pub use ratelimit_core::{Algorithm, Pair, Window};
+pub use policy::{ParsePolicyError, Policy, PolicyError};
+pub use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
+pub use ratelimit_core::{Algorithm, ArgumentError, Pair, PolicyError as PolicyRule, Window};
 /// The crate of the connections, in the version that a [`Limiter`] takes.
 pub use redis;
 #[cfg(feature = "sentinel")]

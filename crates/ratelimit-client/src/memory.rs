@@ -93,6 +93,20 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_in_the_words_of_the_server() {
+        let refused = |result: Result<Answer, Error>| match result {
+            Err(Error::Refused(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        let memory = Memory::new(9, micros_running);
+        decide(&memory, "a", ONCE).unwrap();
+        let bucket = decide(&memory, "a", Policy::bucket(1, Duration::from_secs(60)));
+        assert_eq!(refused(bucket), "ERR key holds the state of another algorithm");
+        let early = Memory::new(9, || -1);
+        assert_eq!(refused(decide(&early, "a", ONCE)), "ERR server clock is out of range");
+    }
+
+    #[test]
     fn a_clock_that_steps_back_prolongs_the_wait_by_its_step() {
         static CLOCK: AtomicI64 = AtomicI64::new(100_000_000);
         let memory = Memory::new(9, || CLOCK.load(Relaxed));

@@ -14,15 +14,14 @@ use crate::{Algorithm, Answer, Error, Policy, Quota, Retry, Source, Standing};
 pub(crate) fn append_words(command: &mut Cmd, question: &Question) {
     for pair in question.policy.pairs() {
         command.arg(pair.limit);
+        // Seconds have the shortest form.
         match pair.window.millis() {
             millis if millis % 1000 == 0 => command.arg(millis / 1000),
             millis => command.arg(format!("{millis}ms")),
         };
     }
-    match question.policy.algorithm() {
-        Algorithm::Fixed => {}
-        Algorithm::Sliding => drop(command.arg("ALGORITHM").arg("SLIDING")),
-        Algorithm::Bucket => drop(command.arg("ALGORITHM").arg("BUCKET")),
+    if question.policy.algorithm() != Algorithm::Fixed {
+        command.arg("ALGORITHM").arg(question.policy.algorithm().name());
     }
     if let Some(burst) = question.policy.own_burst() {
         command.arg("BURST").arg(burst);

@@ -8,6 +8,7 @@ mod denials;
 mod detection;
 mod failures;
 mod hostile;
+mod policy_text;
 mod refusals;
 mod round_trips;
 #[cfg(feature = "sentinel")]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Answer, Backend, Call, Error, Limiter, Policy, Quota, Retry};
+use ratelimit_client::{Answer, Backend, Call, Error, Limiter, Policy, Quota, Retry};
 use ratelimit_harness::{
     cases, on_every_server, replay, Action, Case, Connection, Frozen, Held, Reply, Request, Subject,
 };
@@ -58,12 +58,8 @@ fn parsed(request: &Request) -> Option<(Policy, u64)> {
     let call = ratelimit_core::Call::parse(words).ok()?;
     let pairs = call.policy.pairs();
     let window = |pair: &ratelimit_core::Pair| Duration::from_millis(pair.window.millis());
-    let of = match call.policy.algorithm() {
-        Algorithm::Fixed => Policy::fixed,
-        Algorithm::Sliding => Policy::sliding,
-        Algorithm::Bucket => Policy::bucket,
-    };
-    let first = of(pairs[0].limit, window(&pairs[0]));
+    let (algorithm, first) = (call.policy.algorithm(), &pairs[0]);
+    let first = Policy::new(algorithm, first.limit, window(first)).expect("a valid policy");
     let policy = pairs[1..].iter().fold(first, |policy, pair| policy.and(pair.limit, window(pair)));
     let burst = Some(pairs[0].burst).filter(|&burst| burst != pairs[0].limit);
     Some((burst.map_or(policy, |burst| policy.burst(burst)), call.cost))
@@ -96,12 +92,8 @@ fn reply(answer: &Answer) -> Reply {
 
 fn numbers(quota: &Quota, retry: Retry) -> [Reply; 4] {
     let millis = |time: Duration| time.as_millis() as i64;
-    let retry_ms = match retry {
-        Retry::Now => 0,
-        Retry::After(wait) => millis(wait),
-        Retry::Never => -1,
-    };
-    let numbers = [quota.limit as i64, quota.remaining as i64, retry_ms, millis(quota.reset_after)];
+    let numbers =
+        [quota.limit as i64, quota.remaining as i64, retry.to_wire(), millis(quota.reset_after)];
     numbers.map(Reply::Integer)
 }
 

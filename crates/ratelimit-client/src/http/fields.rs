@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
-use crate::{Answer, Policy, Quota, Retry, Source};
+use crate::{Answer, Pair, Policy, Quota, Retry, Source};
 
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -88,7 +88,7 @@ pub(super) fn violated(name: &str, policy: &Policy, answer: &Answer) -> String {
 }
 
 fn policy_items(name: &str, policy: &Policy) -> String {
-    let item = |(i, pair): (usize, &ratelimit_core::Pair)| {
+    let item = |(i, pair): (usize, &Pair)| {
         let seconds = whole_seconds(Duration::from_millis(pair.window.millis()));
         format!("{};q={};w={seconds}", item_name(name, policy, i), pair.limit)
     };
@@ -123,17 +123,9 @@ fn item_name(name: &str, policy: &Policy, i: usize) -> String {
         }
     }
     if let pairs @ [_, _, ..] = policy.pairs() {
-        write!(quoted, "-{}", length(pairs[i].window.millis())).expect("a string has room");
+        write!(quoted, "-{}", pairs[i].window).expect("a string has room");
     }
     quoted + "\""
-}
-
-/// A window as the command writes it, in its largest unit: `500ms`, `90s`, `1h`.
-fn length(millis: u64) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-    let (unit, suffix) =
-        units.into_iter().find(|(unit, _)| millis.is_multiple_of(*unit)).expect("1 divides");
-    format!("{}{suffix}", millis / unit)
 }
 
 /// Rounded up.

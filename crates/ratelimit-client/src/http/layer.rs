@@ -7,11 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::Response;
-use ratelimit_core::policy::MAX_LIMIT;
 use tower_layer::Layer;
 
 use super::{KeyExtractor, RateLimit, Refusal};
-use crate::{Limiter, Policy};
+use crate::{Limiter, Policy, MAX_LIMIT};
 
 /// A policy with a name. The name stands in the header fields and before the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
