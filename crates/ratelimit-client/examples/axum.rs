@@ -1,5 +1,6 @@
 //! Five requests a minute for each client address. Run it beside a Redis or Valkey:
-//! `cargo run -p ratelimit-client --features http,reconnect --example axum`, then `curl -i localhost:3000`.
+//! `cargo run -p ratelimit-client --features http,reconnect --example axum`, then
+//! `curl -i localhost:3000`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,9 +15,9 @@ const API: Policy = Policy::fixed(5, Duration::from_secs(60));
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
     let connection = redis::Client::open(url)?.get_connection_manager().await?;
-    // A check that takes longer than 50 ms lets the request pass: a broken Redis breaks nothing else.
-    let limiter =
-        Limiter::redis(connection, OnFailure::open_after(Duration::from_millis(50))).build();
+    // Without an answer within 50 ms the request is allowed, so a broken Redis stops no request.
+    let on_failure = OnFailure::open_after(Duration::from_millis(50));
+    let limiter = Limiter::redis(connection, on_failure).build();
     let address = KeyExtractor::address(TrustedProxies::direct(), |request| {
         Some(request.extensions.get::<ConnectInfo<SocketAddr>>()?.ip())
     });
