@@ -1,8 +1,8 @@
 //! Measures checks over one multiplexed connection; `bench/client.sh` runs it.
 //!
-//! client redis-url common.lua rounds checks: the module, the Lua twin and the common script, each
-//! allowed and denied, by 1, 64 and 512 callers; then a flood of which 99 % is denied, with and
-//! without the memory of denials. Rows take turns in every round; a row's median round is printed.
+//! client redis-url common.lua rounds checks: the module, the Lua script and the common script, each
+//! allowed and denied, by 1, 64 and 512 callers; then a flood with 99 % denied calls, with and without
+//! remembered denials. The rows take turns in every round, and the median round of each is printed.
 
 use std::env;
 use std::error::Error;
@@ -20,20 +20,21 @@ const FLOOD_CALLERS: usize = 64;
 const DAY: Duration = Duration::from_secs(86_400);
 const LOOSE: Policy = Policy::fixed(1_000_000_000, DAY);
 const TIGHT: Policy = Policy::fixed(1, DAY);
-/// As many keys as rows of the first table work on, in turn.
+/// The number of keys that each row of the first table uses in turn.
 const KEYS: usize = 1_000;
-/// No row takes longer; a server that hangs is an error.
-const MOST_TIME: Duration = Duration::from_secs(120);
+/// A row that takes longer is an error: the server hangs.
+const MAX_TIME: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]
 enum Subject {
     Limiter(Limiter),
-    /// By its digest on the bare connection: no deadline, no numbers in the reply.
+    /// The common script by its digest on the bare connection, without a deadline and without numbers in
+    /// the reply.
     Common(MultiplexedConnection, String),
 }
 
 impl Subject {
-    /// Whether it was allowed, and whether the server was left alone.
+    /// Returns whether the call was allowed, and whether its denial was remembered.
     async fn check(&self, key: &str, policy: &Policy) -> Result<(bool, bool)> {
         match self {
             Self::Limiter(limiter) => {
@@ -51,7 +52,7 @@ impl Subject {
     }
 }
 
-/// What one row does, and what must come of it.
+/// The calls of one row, and the expected number of allowed calls.
 #[derive(Clone)]
 struct Row {
     label: &'static str,
@@ -60,10 +61,10 @@ struct Row {
     callers: usize,
     checks: usize,
     keys: usize,
-    /// Calls each key once before, which spends the limit of 1.
+    /// Calls each key once before the measurement, which spends the limit of 1.
     primed: bool,
     allowed: usize,
-    /// In the keys' names, because a memory of denials outlives the keys.
+    /// Part of each key's name, because remembered denials outlive the keys on the server.
     round: usize,
 }
 
@@ -75,7 +76,7 @@ struct Figures {
     known: usize,
 }
 
-/// What a caller saw.
+/// The results of a caller.
 #[derive(Default)]
 struct Seen {
     took: Vec<Duration>,
@@ -96,7 +97,7 @@ async fn call_in_turn(row: Row, numbers: Range<usize>) -> Result<Seen> {
     Ok(seen)
 }
 
-/// All callers at once, each with its share of the calls.
+/// Runs all callers at once, each with its share of the calls.
 async fn call(row: &Row, checks: usize) -> Result<Seen> {
     let mut callers = JoinSet::new();
     for caller in 0..row.callers {
@@ -119,13 +120,13 @@ async fn measure(row: &Row, connection: &mut MultiplexedConnection) -> Result<Fi
     if row.primed {
         call(row, row.keys).await?;
     } else {
-        // Warms the connection and the script on keys that are then forgotten.
+        // Warms up the connection and the script, on keys that are then deleted.
         let warm = Row { policy: LOOSE, ..row.clone() };
         call(&warm, row.checks / 10).await?;
         flush.exec_async(connection).await?;
     }
     let start = Instant::now();
-    let mut seen = tokio::time::timeout(MOST_TIME, call(row, row.checks)).await??;
+    let mut seen = tokio::time::timeout(MAX_TIME, call(row, row.checks)).await??;
     let elapsed = start.elapsed();
     if seen.allowed != row.allowed {
         let Row { label, checks, allowed, .. } = row;
@@ -137,7 +138,7 @@ async fn measure(row: &Row, connection: &mut MultiplexedConnection) -> Result<Fi
     Ok(Figures { per_second, p50: rank(50), p99: rank(99), known: seen.known })
 }
 
-/// Each row's median by throughput of so many rounds.
+/// The round with the median throughput of each row.
 async fn medians(
     rows: &[Row],
     rounds: usize,
@@ -161,7 +162,7 @@ fn median(mut rounds: Vec<Figures>) -> Figures {
 fn backend_rows(backends: &[(&'static str, &'static str, Subject)], checks: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for callers in CALLERS {
-        // One caller waits for each round trip.
+        // A single caller waits for each round trip, so it makes fewer calls.
         let checks = if callers == 1 { checks.div_ceil(5) } else { checks };
         for (allowed, denied, backend) in backends {
             let row = |label, policy, primed, allowed| {
@@ -185,7 +186,7 @@ fn backend_rows(backends: &[(&'static str, &'static str, Subject)], checks: usiz
     rows
 }
 
-/// With a tenth, as a denial that is remembered takes less than one.
+/// With one decimal, because a remembered denial takes less than a microsecond.
 fn micros(time: Duration) -> String {
     format!("{:.1}", time.as_nanos() as f64 / 1_000.0)
 }
@@ -228,7 +229,7 @@ async fn flood_figures(
     connection: &mut MultiplexedConnection,
 ) -> Result<(Vec<Row>, Vec<Figures>)> {
     let keys = checks / 100;
-    let labels = ["each asked of the server", "denials remembered"];
+    let labels = ["each sent to the server", "denials remembered"];
     let row = |(label, limiter)| Row {
         label,
         backend: Subject::Limiter(limiter),
@@ -261,17 +262,17 @@ async fn main() -> Result<()> {
     if rounds == 0 || checks < 1_000 {
         return Err("at least 1 round and 1000 checks".into());
     }
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(MOST_TIME));
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(MAX_TIME));
     let client = redis::Client::open(&**url)?;
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     let common = Script::new(&std::fs::read_to_string(common)?);
     let digest = common.prepare_invoke().load_async(&mut connection).await?;
-    let limiter = || Limiter::redis(connection.clone(), OnFailure::closed_after(MOST_TIME));
+    let limiter = || Limiter::redis(connection.clone(), OnFailure::closed_after(MAX_TIME));
     let module = limiter().backend(Backend::Module).build();
     let script = limiter().backend(Backend::Script).build();
     let backends = [
         ("module, allowed", "module, denied", Subject::Limiter(module.clone())),
-        ("Lua twin, allowed", "Lua twin, denied", Subject::Limiter(script)),
+        ("script, allowed", "script, denied", Subject::Limiter(script)),
         ("common.lua, allowed", "common.lua, denied", Subject::Common(connection.clone(), digest)),
     ];
     let remembers =

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_many_threads_goes_through_and_late_failures_keep_it_open() {
+    fn one_of_many_threads_goes_through_an_open_circuit() {
         let breaker = Breaker::new(5, Duration::from_millis(100));
         let through = AtomicUsize::new(0);
         for round in 1..=50u64 {

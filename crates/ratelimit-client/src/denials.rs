@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_holds_for_its_policy_and_no_lower_cost_until_its_wait_is_over() {
+    fn a_denial_holds_for_its_policy_and_cost_until_its_wait_is_over() {
         let denials = Denials::new(9, Duration::from_secs(9));
         denials.remember(&of_cost(2), &denied(after(1000)), 100, 150);
         let known = denials.get(&of_cost(2), 400).unwrap();

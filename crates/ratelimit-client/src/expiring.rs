@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn each_insert_removes_two_expired_entries_and_removal_leaves_nothing() {
+    fn each_insert_removes_two_expired_entries() {
         let mut map = ExpiringMap::new(9);
         for key in 0..9u8 {
             map.insert(&[key], (), 10, 0).unwrap();

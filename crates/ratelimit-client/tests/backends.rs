@@ -1,4 +1,4 @@
-//! The module, its Lua twin and memory answer alike: words of all kinds at invented times.
+//! The module, the Lua script and memory answer alike, to random calls at invented times.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -13,7 +13,7 @@ static MEMORY_CLOCK: AtomicI64 = AtomicI64::new(T0_MICROS);
 const KEYS: [&str; 4] = ["a", "b", "c\0\r\n\u{fe}", ""];
 
 #[test]
-fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
+fn the_three_backends_answer_alike() {
     on_each(async |binary| {
         let mut frozen = Frozen::start(binary);
         MEMORY_CLOCK.store(T0_MICROS, Relaxed);
@@ -39,9 +39,9 @@ fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
             let mut answers = Vec::new();
             for backend in &backends {
                 answers.push(match (what, peeks) {
-                    (0, _) => told(backend.reset(key, &policy).await),
-                    (_, true) => told(backend.peek_call(call).await.map(unsigned)),
-                    (_, false) => told(backend.check_call(call).await.map(unsigned)),
+                    (0, _) => text(backend.reset(key, &policy).await),
+                    (_, true) => text(backend.peek_call(call).await.map(unsigned)),
+                    (_, false) => text(backend.check_call(call).await.map(unsigned)),
                 });
             }
             let [module, script, memory] = &answers[..] else { unreachable!() };
@@ -60,7 +60,7 @@ fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
     });
 }
 
-/// Small numbers, so that all of them meet.
+/// Small numbers, so that every outcome is frequent.
 fn any_policy(random: &mut Random) -> Policy {
     let limit = |random: &mut Random| random.below(9);
     let window = |random: &mut Random| {
@@ -86,12 +86,12 @@ fn unsigned(mut answer: Answer) -> Answer {
     answer
 }
 
-fn told<T: Debug>(result: Result<T, Error>) -> String {
+fn text<T: Debug>(result: Result<T, Error>) -> String {
     format!("{result:?}")
 }
 
 #[test]
-fn an_answer_says_what_was_decided_and_by_whom() {
+fn an_answer_has_the_decision_and_its_source() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let policy = Policy::fixed(3, YEAR);
@@ -121,7 +121,7 @@ fn an_answer_says_what_was_decided_and_by_whom() {
 }
 
 #[test]
-fn several_windows_each_tell_their_own_numbers() {
+fn several_pairs_each_report_their_own_numbers() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let policy = Policy::sliding(9, YEAR).and(2, YEAR / 2).and(5, YEAR / 4);
@@ -158,7 +158,7 @@ fn a_prefix_stands_before_a_key_and_the_algorithm_behind_it() {
 }
 
 #[test]
-fn memory_alone_needs_no_server_and_says_when_it_is_full() {
+fn memory_needs_no_server_and_reports_when_it_is_full() {
     run(async {
         let limiter = Limiter::memory(1).build();
         let policy = Policy::bucket(1, YEAR);

@@ -1,4 +1,4 @@
-//! `tests/vectors.txt`, the contract in examples, through the client: module, twin and memory.
+//! `tests/vectors.txt`, the contract in examples, through the client: module, script and memory.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::{limiter, runtime};
 
 #[test]
-fn the_module_and_the_twin_keep_the_contract_in_examples_through_the_client() {
+fn module_and_script_keep_the_contract_in_examples() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
         for which in [Backend::Module, Backend::Script] {
@@ -40,7 +40,7 @@ fn memory_keeps_the_contract_in_examples() {
     replay(&mut Memory { runtime: runtime(), limiter, left: None }, &askable);
 }
 
-/// Those that can be asked: what the client would have no words for does not exist in it.
+/// The cases that the client can ask. A call that the server would reject cannot be made with it.
 fn askable() -> Vec<Case> {
     let (askable, wrong): (Vec<_>, Vec<_>) = cases().into_iter().partition(|case| {
         case.steps.iter().all(|step| match &step.action {
@@ -65,9 +65,9 @@ fn parsed(request: &Request) -> Option<(Policy, u64)> {
     Some((burst.map_or(policy, |burst| policy.burst(burst)), call.cost))
 }
 
-/// What the client says to it, in the form of a server's reply.
+/// The client's answer, in the form of a server's reply.
 fn asked(runtime: &Runtime, limiter: &Limiter, request: &Request) -> Reply {
-    let (policy, cost) = parsed(request).expect("it can be asked");
+    let (policy, cost) = parsed(request).expect("a call that can be asked");
     let call = Call::new("k", &policy).cost(cost);
     let answer = match request.verb {
         "CHECK" => runtime.block_on(limiter.check_call(call)),
@@ -126,7 +126,8 @@ impl Subject for Server<'_> {
 
 static MEMORY_CLOCK: AtomicI64 = AtomicI64::new(0);
 
-/// What it holds nobody sees but by what it answers next: it is taken to hold what it should.
+/// The state in memory cannot be read, so it is taken to be as expected. A wrong state shows in the next
+/// answer.
 struct Memory {
     runtime: Runtime,
     limiter: Limiter,

@@ -1,4 +1,4 @@
-//! Around a gRPC service of tonic, asked by a client of tonic.
+//! The layer around a gRPC service of tonic, called by a client of tonic.
 
 use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
 use ratelimit_client::Policy;

@@ -1,4 +1,4 @@
-//! With the layers of tower-http, around them and inside them.
+//! The layer around the layers of tower-http, and inside them.
 
 use std::convert::Infallible;
 use std::time::Duration;

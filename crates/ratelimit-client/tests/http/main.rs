@@ -1,4 +1,4 @@
-//! The layer around real HTTP and gRPC services, with real clients and real servers of limits.
+//! The layer around real HTTP and gRPC services, with real clients and real Redis servers.
 
 mod damage;
 mod denials;

@@ -1,4 +1,4 @@
-//! Which limit a request counts against.
+//! The limit that a request counts against.
 
 use http::{HeaderName, StatusCode};
 use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
@@ -49,13 +49,13 @@ fn a_client_is_limited_by_the_address_that_the_proxy_saw() {
         let instance = Instance::of(hello().layer(layer)).await;
         let cases = [
             ("203.0.113.7", 200),
-            // What the client adds in front changes nothing.
+            // An element that the client adds in front changes nothing.
             ("1.1.1.1, 203.0.113.7", 429),
             ("203.0.113.8", 200),
             ("2001:db8::1", 200),
             ("2001:db8::2", 429),
             ("[2001:db8:0:1::1]:443", 200),
-            // What cannot be parsed shares the peer's limit.
+            // A malformed header makes the request share the peer's limit.
             ("garbage", 200),
             ("other garbage", 429),
             ("", 429),
