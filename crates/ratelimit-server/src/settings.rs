@@ -201,6 +201,14 @@ impl Settings {
     }
 }
 
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn of_arguments(arguments: &[&str]) -> Self {
+        let all = std::iter::once(&"ratelimit-server").chain(arguments);
+        Arguments::parse_from(all).validate().expect("valid settings")
+    }
+}
+
 /// The address by which a program on this machine reaches an instance that listens on this one.
 pub(crate) fn from_here(mut listening: SocketAddr) -> SocketAddr {
     if listening.ip().is_unspecified() {
