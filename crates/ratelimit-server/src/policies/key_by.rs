@@ -79,7 +79,7 @@ impl Peer {
     }
 }
 
-/// A request as policies see it: what it asks for, and the values that it may count against.
+/// A request as policies see it: its method, its path, and the values that it may count against.
 pub(crate) struct Caller<'a> {
     method: &'a str,
     path: &'a str,
