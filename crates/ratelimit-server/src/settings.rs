@@ -12,7 +12,7 @@ use ratelimit_client::Policy;
 
 use crate::backend::target::Target;
 use crate::policies::key_by::KeyBy;
-use crate::policies::words::{digits, in_range, parse_window, PolicyWords, Word, WINDOW_MESSAGE};
+use crate::policies::words::{digits, in_range, parse_time, PolicyWords, Word};
 use crate::telemetry::log::Log;
 
 /// A rate-limited API, rate limit decisions for any program, and metrics.
@@ -342,7 +342,7 @@ fn number<T: TryFrom<u64>>(
 }
 
 fn time(variable: &str, text: &str) -> Result<Duration, String> {
-    parse_window(text).ok_or_else(|| message(variable, WINDOW_MESSAGE, text))
+    parse_time(text).map_err(|rule| message(variable, rule, text))
 }
 
 /// `0` means `None`.

@@ -7,16 +7,15 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use futures_util::future::join_all;
-use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry};
+use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry, MAX_LIMIT};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::body;
 use super::problem::Problem;
 use crate::app::App;
-use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wrong, MAX_LIMIT};
+use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wrong};
 use crate::policies::V1;
-use crate::telemetry::retry_after_ms;
 use crate::units::millis;
 
 const MAX_CHECKS: usize = 100;
@@ -171,7 +170,7 @@ impl Standing {
         Self {
             limit: quota.limit,
             remaining: quota.remaining,
-            retry_after_ms: retry_after_ms(retry),
+            retry_after_ms: retry.to_wire(),
             reset_after_ms: millis(quota.reset_after),
         }
     }

@@ -36,31 +36,26 @@ impl KeyBy {
 #[derive(Clone, Debug)]
 pub(crate) enum Finder {
     Address,
-    /// And the key of a request without a value.
-    Value(KeyExtractor, String),
+    Value(KeyExtractor),
 }
 
 impl Finder {
     pub(crate) fn new(by: &KeyBy) -> Self {
-        let (key, kind) = match by {
+        Self::Value(match by {
             KeyBy::Address => return Self::Address,
-            KeyBy::Bearer => (KeyExtractor::bearer(), "bearer"),
-            KeyBy::ApiKey => {
-                let value = |parts: &Parts| Some(parts.headers.get(API_KEY)?.as_bytes().to_vec());
-                (KeyExtractor::secret("api-key", value), "api-key")
-            }
-            KeyBy::Header(name) => (KeyExtractor::header(name.clone()), name.as_str()),
-        };
-        Self::Value(key, format!("no-{kind}"))
+            KeyBy::Bearer => KeyExtractor::bearer(),
+            KeyBy::ApiKey => KeyExtractor::secret("api-key", |parts| {
+                Some(parts.headers.get(API_KEY)?.as_bytes().to_vec())
+            }),
+            KeyBy::Header(name) => KeyExtractor::header(name.clone()),
+        })
     }
 
     /// `None` if the request has no value of this kind.
     pub(crate) fn find<'a>(&self, caller: &Caller<'a>) -> Option<Cow<'a, str>> {
         match self {
             Self::Address => Some(caller.address()),
-            Self::Value(key, missing) => {
-                Some(key.of(caller.parts)).filter(|key| key != missing).map(Cow::Owned)
-            }
+            Self::Value(key) => key.find(caller.parts).map(Cow::Owned),
         }
     }
 }
