@@ -15,12 +15,13 @@ tables=$(mktemp)
 trap 'stop_server; rm -f "$tables"' EXIT
 
 say "building the benchmark …"
-(cd "$root" && cargo build --release --locked --quiet -p ratelimit-client --example bench_client)
+bench=(cargo bench --locked --quiet -p ratelimit-client --bench client --manifest-path "$root/Cargo.toml")
+"${bench[@]}" --no-run
 server=$("$root/scripts/servers.sh" one)
 choose "$server"
 start_server "$server" --loadmodule "$module"
 say "measuring the client on $name, $checks checks a row …"
-timeout 3600 "$(target_dir)/release/examples/bench_client" "redis://127.0.0.1:$server_port" \
+timeout 3600 "${bench[@]}" -- "redis://127.0.0.1:$server_port" \
   "$root/bench/scripts/common.lua" "$rounds" "$checks" >"$tables" || die "the benchmark failed"
 publish "client-$name" "The Rust client on $name, medians of $rounds rounds of $checks checks" \
   "make bench-client" <"$tables"

@@ -1,11 +1,12 @@
 //! Five requests a minute for each client address. Run it beside a Redis or Valkey:
-//! `cargo run -p ratelimit-client --features http,reconnect --example axum`, then `curl -i localhost:3000`.
+//! `cargo run -p ratelimit-client --features http,reconnect --example axum`, then
+//! `curl -i localhost:3000`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::{extract::ConnectInfo, routing::get, Router};
-use ratelimit_client::http::{Addresses, Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
 use ratelimit_client::{redis, Limiter, OnFailure, Policy};
 
 const API: Policy = Policy::fixed(5, Duration::from_secs(60));
@@ -14,10 +15,10 @@ const API: Policy = Policy::fixed(5, Duration::from_secs(60));
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
     let connection = redis::Client::open(url)?.get_connection_manager().await?;
-    // A check that takes longer than 50 ms lets the request pass: a broken Redis breaks nothing else.
-    let limiter =
-        Limiter::redis(connection, OnFailure::open_after(Duration::from_millis(50))).build();
-    let address = Key::address(Addresses::direct(), |request| {
+    // Without an answer within 50 ms the request is allowed, so a broken Redis stops no request.
+    let on_failure = OnFailure::open_after(Duration::from_millis(50));
+    let limiter = Limiter::redis(connection, on_failure).build();
+    let address = KeyExtractor::address(TrustedProxies::direct(), |request| {
         Some(request.extensions.get::<ConnectInfo<SocketAddr>>()?.ip())
     });
 

@@ -1,63 +1,81 @@
-//! What a check comes to.
+//! The answer to a check: the decision, its numbers, and its source.
 
 use std::fmt;
 use std::time::Duration;
 
-use ratelimit_core::{Outcome, RetryAfter, Standing};
+use ratelimit_core::{Outcome, RetryAfter};
 
-/// How a policy or one of its windows stands after a decision.
+/// The numbers of a policy, or of one of its pairs, after a decision.
 ///
 /// Limit 10, six used, 12 s of the window left: `limit` 10, `remaining` 4, `reset_after` 12 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quota {
-    /// The most that can pass at once: the limit, or a bucket's burst.
+    /// The most that can pass at once: the limit, or the burst of a bucket.
     pub limit: u64,
-    /// What could still pass now, rounded down.
+    /// The cost that could still pass now, rounded down.
     pub remaining: u64,
-    /// Until it is as if unused, in whole milliseconds, rounded up.
+    /// The time until the key is as if unused, in whole milliseconds, rounded up.
     pub reset_after: Duration,
 }
 
-/// When the same call passes, if nobody else comes.
+/// When the same call passes, if no other call comes first.
+///
+/// This enum is closed: there is no fourth case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retry {
-    /// Now.
+    /// It passes now.
     Now,
-    /// After so long (whole milliseconds, rounded up), and not a millisecond earlier.
+    /// It passes after this time (whole milliseconds, rounded up), and not a millisecond earlier.
     After(Duration),
-    /// Never: its cost is above the most that can pass at once.
+    /// It never passes: its cost is above the most that can pass at once.
     Never,
 }
 
-/// One window of a policy that has several, speaking for itself alone.
+impl Retry {
+    /// The wait as every reply has it: 0 for now, the milliseconds, −1 for never.
+    pub fn to_wire(self) -> i64 {
+        let retry_after = match self {
+            Self::Now => RetryAfter::Now,
+            Self::After(wait) => {
+                RetryAfter::Millis(wait.as_millis().try_into().unwrap_or(i64::MAX as u64))
+            }
+            Self::Never => RetryAfter::Never,
+        };
+        retry_after.to_wire()
+    }
+}
+
+/// How one pair of a policy stands, without regard to the other pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Window {
-    /// Its numbers.
+pub struct Standing {
+    /// The numbers of the pair.
     pub quota: Quota,
-    /// When it alone would let the call pass.
+    /// When this pair alone would allow the call.
     pub retry: Retry,
 }
 
-/// Allowed, denied until a time, or denied for ever.
+/// Allowed, denied for a time, or denied forever.
+///
+/// This enum is closed: a decision will not have a fourth case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It may go on, and was counted.
+    /// The call is allowed, and was counted.
     Allowed(Quota),
-    /// It must wait, and was not counted.
+    /// The call is denied for a time, and was not counted.
     Denied {
-        /// The window that asks for the longest wait.
+        /// The numbers of the pair with the longest wait.
         quota: Quota,
-        /// The same call passes then, if nobody else comes; never zero.
+        /// The same call passes after this time, if no other call comes first. Never zero.
         retry_after: Duration,
     },
-    /// Its cost is above the most that can pass at once: waiting does not help.
+    /// The cost is above the most that can pass at once: the same call never passes.
     DeniedForever(Quota),
 }
 
 impl Decision {
-    /// Limit, remaining and reset, whatever was decided.
+    /// The numbers of the binding pair, whatever was decided.
     pub fn quota(&self) -> &Quota {
         match self {
             Self::Allowed(quota) | Self::Denied { quota, .. } | Self::DeniedForever(quota) => quota,
@@ -65,17 +83,31 @@ impl Decision {
     }
 }
 
-/// Why the server could not be asked in time.
+/// Why the server gave no decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Failure {
-    /// It did not answer before the deadline.
+    /// The server did not answer before the deadline.
     Deadline,
-    /// The connection failed, or none could be made.
+    /// The connection failed, or could not be made.
     Connection,
-    /// It answered that it cannot decide now: it loads, fails over, is read-only or out of memory.
+    /// The server answered that it cannot decide now: it is loading, failing over, read-only or out
+    /// of memory.
     Server,
-    /// It did not answer, again and again: it was not asked.
+    /// The circuit breaker is open, so the server was not asked.
     CircuitOpen,
+}
+
+impl Failure {
+    /// A short name for metrics and logs: `deadline`, `connection`, `server`, `circuit_open`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Connection => "connection",
+            Self::Server => "server",
+            Self::CircuitOpen => "circuit_open",
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -84,45 +116,69 @@ impl fmt::Display for Failure {
             Self::Deadline => "no answer before the deadline",
             Self::Connection => "the connection failed",
             Self::Server => "the server cannot decide now",
-            Self::CircuitOpen => {
-                "the server did not answer, again and again, and is left alone for a while"
-            }
+            Self::CircuitOpen => "the circuit breaker is open after repeated failures",
         })
     }
 }
 
-/// Who decided.
+/// Where a decision comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// The module's command.
     Module,
-    /// The Lua twin.
+    /// The Lua script.
     Script,
-    /// The memory of this process, which was chosen as the backend.
+    /// The memory of this process, chosen by [`Limiter::memory`](crate::Limiter::memory).
     Memory,
-    /// The memory of denials: an earlier answer still holds.
+    /// A remembered denial: see [`Builder::remember_denials`](crate::Builder::remember_denials).
     KnownDenial,
-    /// Nobody: it was let pass uncounted, as chosen for a failure. The numbers are those of an unused policy.
+    /// No decision: the server failed, and [`OnFailure::open_after`](crate::OnFailure::open_after)
+    /// allowed the call without counting it. The numbers are those of an unused policy.
     FailedOpen(Failure),
-    /// The memory of this process, by its share of the limit, as chosen for a failure.
+    /// The memory of this process, by its share of the limit: the server failed, and
+    /// [`OnFailure::local_after`](crate::OnFailure::local_after) was chosen.
     Local(Failure),
 }
 
-/// A decision, and who made it.
+impl Source {
+    /// A short name for metrics and logs: `module`, `script`, `memory`, `known_denial`, `open`,
+    /// `local`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Module => "module",
+            Self::Script => "script",
+            Self::Memory => "memory",
+            Self::KnownDenial => "known_denial",
+            Self::FailedOpen(_) => "open",
+            Self::Local(_) => "local",
+        }
+    }
+
+    /// Why the server did not decide. `None` if it was not asked or did decide.
+    pub const fn failure(self) -> Option<Failure> {
+        match self {
+            Self::FailedOpen(failure) | Self::Local(failure) => Some(failure),
+            Self::Module | Self::Script | Self::Memory | Self::KnownDenial => None,
+        }
+    }
+}
+
+/// A decision, and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answer {
-    /// Allowed or denied. With several windows it speaks for the binding one: denied, the longest
-    /// wait; allowed, the smallest remaining.
+    /// Allowed or denied. With several pairs, the numbers are those of the binding pair. If denied,
+    /// that is the pair with the longest wait; if allowed, the one with the smallest remaining.
     pub decision: Decision,
-    /// Each window, in the order of the policy, if it has several; else empty.
-    pub windows: Vec<Window>,
-    /// Who decided.
+    /// How each pair stands, in the order of the policy. Empty if the policy has one pair.
+    pub standings: Vec<Standing>,
+    /// Where the decision comes from.
     pub source: Source,
 }
 
 impl Answer {
-    /// Whether the call may go on.
+    /// Whether the call is allowed.
     pub fn is_allowed(&self) -> bool {
         matches!(self.decision, Decision::Allowed(_))
     }
@@ -136,32 +192,32 @@ impl Answer {
         }
     }
 
-    /// Limit, remaining and reset of the binding window.
+    /// The numbers of the binding pair.
     pub fn quota(&self) -> &Quota {
         self.decision.quota()
     }
 
-    pub(crate) fn new(binding: Window, windows: Vec<Window>, source: Source) -> Self {
-        let Window { quota, retry } = binding;
+    pub(crate) fn new(binding: Standing, standings: Vec<Standing>, source: Source) -> Self {
+        let Standing { quota, retry } = binding;
         let decision = match retry {
             Retry::Now => Decision::Allowed(quota),
             Retry::After(retry_after) => Decision::Denied { quota, retry_after },
             Retry::Never => Decision::DeniedForever(quota),
         };
-        Self { decision, windows, source }
+        Self { decision, standings, source }
     }
 
     pub(crate) fn of_outcome(outcome: &Outcome, source: Source) -> Self {
-        let windows = match outcome.standings() {
+        let standings = match outcome.standings() {
             [_] => Vec::new(),
-            several => several.iter().map(Window::of_standing).collect(),
+            several => several.iter().map(Standing::of_core).collect(),
         };
-        Self::new(Window::of_standing(outcome.binding()), windows, source)
+        Self::new(Standing::of_core(outcome.binding()), standings, source)
     }
 }
 
-impl Window {
-    fn of_standing(standing: &Standing) -> Self {
+impl Standing {
+    fn of_core(standing: &ratelimit_core::Standing) -> Self {
         let retry = match standing.retry_after {
             RetryAfter::Now => Retry::Now,
             RetryAfter::Millis(millis) => Retry::After(Duration::from_millis(millis)),

@@ -1,13 +1,13 @@
-//! A circuit breaker: a server that does not answer, again and again, is left alone for a while.
+//! A circuit breaker: after repeated failures the server is not asked for a while.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Closed until so many attempts in a row have failed; then open for a pause, after which one
-/// attempt a pause goes through, until one succeeds.
+/// Closed until `failures_to_open` attempts in a row have failed. Then it is open for a pause; after
+/// that, one attempt in each pause goes through, until one succeeds.
 ///
-/// Callers at the same time may see one step of another late: then an attempt more or less is made,
-/// and nothing worse.
+/// Threads that run at the same time may see each other's steps late. The worst that follows is one
+/// attempt more or less.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     failures_to_open: u32,
@@ -26,14 +26,14 @@ impl Breaker {
         }
     }
 
-    /// Whether an attempt may be made; `now_ms` is of any clock that does not step back.
+    /// Whether an attempt may be made. `now_ms` may come from any clock that does not step back.
     pub(crate) fn permits(&self, now_ms: u64) -> bool {
         if self.failures.load(Relaxed) < self.failures_to_open {
             return true;
         }
         let until = self.open_until_ms.load(Relaxed);
         let next = now_ms.saturating_add(self.pause_ms);
-        // Of those that come when the pause is over, the one that starts the next one goes through.
+        // When a pause is over, the attempt that starts the next pause goes through.
         now_ms >= until
             && self.open_until_ms.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn opens_after_failures_in_a_row_and_lets_one_attempt_through_a_pause() {
+    fn opens_after_failures_in_a_row_and_tries_once_in_each_pause() {
         let breaker = Breaker::new(3, Duration::from_millis(100));
         breaker.failed(0);
         breaker.failed(0);
@@ -73,7 +73,7 @@ mod tests {
         breaker.failed(3);
         assert!(!breaker.permits(3) && !breaker.permits(102));
         assert!(breaker.permits(103), "the pause is over");
-        assert!(!breaker.permits(103), "one goes through");
+        assert!(!breaker.permits(103), "one attempt goes through");
         breaker.failed(150);
         assert!(!breaker.permits(202) && breaker.permits(203) && !breaker.permits(204));
         breaker.succeeded();
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_pause_and_no_failures_to_open_are_no_trouble() {
+    fn accepts_zero_failures_and_an_endless_pause() {
         let breaker = Breaker::new(0, Duration::MAX);
         assert!(breaker.permits(5), "closed at first");
         breaker.failed(5);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_at_once_one_goes_through_and_all_that_fail_late_keep_it_open() {
+    fn one_of_many_threads_goes_through_an_open_circuit() {
         let breaker = Breaker::new(5, Duration::from_millis(100));
         let through = AtomicUsize::new(0);
         for round in 1..=50u64 {

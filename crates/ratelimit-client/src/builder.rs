@@ -1,65 +1,29 @@
-//! What a limiter is made of, chosen once.
+//! Building a limiter.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
 
 use crate::breaker::Breaker;
+use crate::call::KeySpace;
+use crate::counts::Tally;
 use crate::denials::Denials;
-use crate::guard::Guard;
-use crate::limiter::{Backend, Limiter};
+use crate::fallback::Resilient;
+use crate::limiter::{Decider, Limiter};
 use crate::memory::{micros_running, Memory};
-use crate::server::{Connection, Server, Twin, Use};
+use crate::on_failure::{Fallback, OnFailure};
+use crate::server::{Backend, Connection, ScriptText, Server};
 
-/// How long a check may take, and what happens to those that the server did not answer in time.
-/// There is no default: it is the one choice that nobody else can make.
-#[derive(Clone, Copy, Debug)]
-pub struct OnFailure {
-    pub(crate) deadline: Duration,
-    pub(crate) then: Then,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Then {
-    Open,
-    Closed,
-    Local { instances: u32, most_keys: usize },
-}
-
-impl OnFailure {
-    /// After `deadline` the call passes, uncounted: without a server there is no limit.
-    pub fn open_after(deadline: Duration) -> Self {
-        Self { deadline, then: Then::Open }
-    }
-
-    /// After `deadline` it is [`Error::Unavailable`](crate::Error::Unavailable): without a server
-    /// nothing passes.
-    pub fn closed_after(deadline: Duration) -> Self {
-        Self { deadline, then: Then::Closed }
-    }
-
-    /// After `deadline` the memory of this process decides, by its share of each limit as one of
-    /// `instances` (limit 100 of 3 instances: 33), for at most `most_keys` keys; the rest is
-    /// unavailable.
-    ///
-    /// The bound: while the server is gone, all instances together let pass what the policy says of
-    /// n × max(1, ⌊limit / n⌋), which is at most max(limit, n). What the server had let pass before
-    /// is not known here, so that the window in which it fails may see both.
-    pub fn local_after(deadline: Duration, instances: u32, most_keys: usize) -> Self {
-        Self { deadline, then: Then::Local { instances: instances.max(1), most_keys } }
-    }
-}
-
-/// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`]. What concerns a server is
-/// without effect on the memory backend.
+/// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`]. Settings of a server have no
+/// effect on the memory backend.
 #[must_use]
 pub struct Builder {
     target: Target,
-    prefix: Vec<u8>,
-    suffixes: bool,
-    which: Use,
-    twin: Twin,
+    keys: KeySpace,
+    backend: Backend,
+    script: ScriptText,
     denials: Option<Denials>,
     failures_to_open: u32,
     pause: Duration,
@@ -79,17 +43,16 @@ impl Builder {
         Self::new(Target::Server(Arc::new(connection), on_failure))
     }
 
-    pub(crate) fn memory(most_keys: usize) -> Self {
-        Self::new(Target::Memory(most_keys))
+    pub(crate) fn memory(max_keys: usize) -> Self {
+        Self::new(Target::Memory(max_keys))
     }
 
     fn new(target: Target) -> Self {
         Self {
             target,
-            prefix: Vec::new(),
-            suffixes: false,
-            which: Use::Either,
-            twin: Twin::default(),
+            keys: KeySpace::default(),
+            backend: Backend::Auto,
+            script: ScriptText::default(),
             denials: None,
             failures_to_open: 5,
             pause: Duration::from_secs(1),
@@ -97,81 +60,97 @@ impl Builder {
         }
     }
 
-    /// Stands before every key: `app:` makes `app:user:42` of `user:42`.
+    /// Puts a prefix before every key: `app:` makes `app:user:42` of `user:42`.
     pub fn prefix(mut self, prefix: impl AsRef<[u8]>) -> Self {
-        self.prefix = prefix.as_ref().to_vec();
+        self.keys.prefix = prefix.as_ref().to_vec();
         self
     }
 
-    /// Puts the algorithm behind every key: `user:42:bucket`. A key can hold the state of one
-    /// algorithm alone; with this, a policy can change to another without an error.
+    /// Puts the name of the algorithm behind every key: `user:42:bucket`. A key holds the state of one
+    /// algorithm; with the suffix, a policy can change to another algorithm without an error.
     pub fn suffix_by_algorithm(mut self) -> Self {
-        self.suffixes = true;
+        self.keys.suffix_by_algorithm = true;
         self
     }
 
-    /// Fixes whether the module or the Lua twin is asked; without this it is found out.
-    pub fn backend(mut self, which: Use) -> Self {
-        self.which = which;
+    /// Chooses the module or the Lua script. Without this, the limiter finds out by itself.
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
         self
     }
 
-    /// Denies a denied key here, without asking, until its wait is over: for the same policy and a
-    /// cost not below the denied one, for at most `most_keys` keys, and none longer than `longest`.
-    /// A peek is always asked of the server.
+    /// Remembers denials: a denied key is denied here, without asking the server, until its wait is
+    /// over. That holds for the same policy and for costs not below the denied one. At most `max_keys`
+    /// denials are kept, and none for longer than `max_time`. A peek is always sent to the server.
     ///
-    /// It never lets pass what the server would deny. It may deny what the server would allow, for no
-    /// longer than `longest`, where somebody else has reset the key or called it by another policy,
-    /// where it was reset here while it was being checked, where its state was lost in a failover or
-    /// evicted, and where the server's clock stepped forward. A raised limit is another policy: it is
-    /// asked for at once. A wait is told true for the denied cost; a larger one may have to wait
-    /// longer, and is then told so.
-    pub fn remember_denials(mut self, most_keys: usize, longest: Duration) -> Self {
-        self.denials = Some(Denials::new(most_keys, longest));
+    /// A remembered denial never allows what the server would deny. It may deny, for at most
+    /// `max_time`, what the server would allow:
+    ///
+    /// - after another client has reset the key, or called it by another policy,
+    /// - after a reset here that ran at the same time as a check,
+    /// - after the server lost the state by failover or eviction,
+    /// - after the server's clock stepped forward.
+    ///
+    /// A raised limit is another policy, so the server is asked at once. The wait that is reported is
+    /// that of the denied cost. A higher cost may have to wait longer; the server says so once it is
+    /// asked again.
+    pub fn remember_denials(mut self, max_keys: usize, max_time: Duration) -> Self {
+        self.denials = Some(Denials::new(max_keys, max_time));
         self
     }
 
-    /// After so many calls in a row (5) that found no connection or no answer before the deadline, the
-    /// server is left alone for `pause` (1 s); then one call a pause tries it, until one is answered.
+    /// Sets the circuit breaker. After `failures` calls in a row (5) without a connection or without an
+    /// answer before the deadline, the server is not asked for `pause` (1 s). Then one call in each
+    /// pause tries it, until one is answered.
     pub fn circuit_breaker(mut self, failures: u32, pause: Duration) -> Self {
         self.failures_to_open = failures;
         self.pause = pause;
         self
     }
 
-    /// For tests: another text of the Lua twin.
-    #[doc(hidden)]
-    pub fn twin_text(mut self, text: &str) -> Self {
-        self.twin = Twin::new(text);
+    /// Replaces the text of the Lua script, as by one that reads another clock.
+    #[cfg(feature = "test-util")]
+    pub fn script_text(mut self, text: &str) -> Self {
+        self.script = ScriptText::new(text);
         self
     }
 
-    /// For tests: the memory's clock, in microseconds.
-    #[doc(hidden)]
+    /// Replaces the clock of the memory backend. It counts microseconds, from any moment on.
+    #[cfg(feature = "test-util")]
     pub fn memory_clock(mut self, clock: fn() -> i64) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The limiter; its clones share everything.
+    /// Builds the limiter.
     pub fn build(self) -> Limiter {
-        let backend = match self.target {
-            Target::Memory(most_keys) => Backend::Memory(Memory::new(most_keys, self.clock)),
+        let tally = Arc::<Tally>::default();
+        let decider = match self.target {
+            Target::Memory(max_keys) => Decider::Memory(Memory::new(max_keys, self.clock)),
             Target::Server(connection, on_failure) => {
-                let local = match on_failure.then {
-                    Then::Local { most_keys, .. } => Some(Memory::new(most_keys, self.clock)),
-                    Then::Open | Then::Closed => None,
+                let local = match on_failure.fallback {
+                    Fallback::Local { max_keys, .. } => Some(Memory::new(max_keys, self.clock)),
+                    Fallback::Open | Fallback::Closed => None,
                 };
-                Backend::Server(Box::new(Guard {
-                    server: Server::new(connection, self.which, self.twin),
+                Decider::Server(Box::new(Resilient {
+                    server: Server::new(connection, self.backend, self.script),
                     on_failure,
                     breaker: Breaker::new(self.failures_to_open, self.pause),
                     denials: self.denials,
                     local,
+                    tally: Arc::clone(&tally),
                     start: Instant::now(),
                 }))
             }
         };
-        Limiter::new(backend, self.prefix, self.suffixes)
+        Limiter::new(decider, self.keys, tally)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { keys, backend, .. } = self;
+        let mut builder = f.debug_struct("Builder");
+        builder.field("keys", keys).field("backend", backend).finish_non_exhaustive()
     }
 }

@@ -1,39 +1,32 @@
-//! One question: a key, a policy and a cost; and the words that ask it of a server.
+//! A call, as the caller makes it, and the question that is made of it.
 
-use ratelimit_core::policy::MAX_LIMIT;
-use ratelimit_core::Algorithm;
-use redis::Cmd;
+use std::borrow::Cow;
 
-use crate::{Error, Policy};
+use crate::{Error, Policy, MAX_LIMIT};
 
-/// What is asked: may this key spend this cost under this policy?
+/// May this key spend this cost under this policy?
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    pub(crate) key: &'a [u8],
-    pub(crate) policy: &'a Policy,
-    pub(crate) cost: u64,
+    key: &'a [u8],
+    policy: &'a Policy,
+    cost: u64,
 }
 
 impl<'a> Call<'a> {
-    /// Of cost 1.
+    /// A call of cost 1.
+    #[must_use]
     pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'a K, policy: &'a Policy) -> Self {
         Self { key: key.as_ref(), policy, cost: 1 }
     }
 
-    /// The same of another cost, from 1 to 10^12.
+    /// Sets the cost, from 1 to 10^12. Any other number makes the call an [`Error::Cost`].
+    #[must_use]
     pub fn cost(self, cost: u64) -> Self {
         Self { cost, ..self }
     }
-
-    pub(crate) fn to_core(self) -> Result<ratelimit_core::Call, Error> {
-        if !(1..=MAX_LIMIT).contains(&self.cost) {
-            return Err(Error::Cost);
-        }
-        Ok(ratelimit_core::Call { policy: self.policy.core(), cost: self.cost })
-    }
 }
 
-/// What is to be done.
+/// The command that a question stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Check,
@@ -56,26 +49,51 @@ impl Verb {
     }
 }
 
-/// Appends the words behind the key: `limit window [limit window ...] [ALGORITHM a] [BURST b] [COST c]`.
-pub(crate) fn append_words(command: &mut Cmd, policy: &Policy, cost: u64) {
-    for pair in policy.windows() {
-        command.arg(pair.limit);
-        match pair.window.millis() {
-            millis if millis % 1000 == 0 => command.arg(millis / 1000),
-            millis => command.arg(format!("{millis}ms")),
-        };
+/// A valid call with its full key. The limiter makes it once; every part below takes it as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) verb: Verb,
+    pub(crate) key: Cow<'a, [u8]>,
+    pub(crate) policy: &'a Policy,
+    pub(crate) cost: u64,
+}
+
+impl<'a> Question<'a> {
+    pub(crate) fn new(verb: Verb, call: Call<'a>, keys: &KeySpace) -> Result<Self, Error> {
+        if !(1..=MAX_LIMIT).contains(&call.cost) {
+            return Err(Error::Cost);
+        }
+        let key = keys.full_key(call.key, call.policy);
+        Ok(Self { verb, key, policy: call.policy, cost: call.cost })
     }
-    match policy.algorithm() {
-        Algorithm::Fixed => {}
-        Algorithm::Sliding => drop(command.arg("ALGORITHM").arg("SLIDING")),
-        Algorithm::Bucket => drop(command.arg("ALGORITHM").arg("BUCKET")),
+
+    /// The same question under another policy.
+    pub(crate) fn under<'b>(&'b self, policy: &'b Policy) -> Question<'b> {
+        Question { verb: self.verb, key: Cow::Borrowed(&self.key), policy, cost: self.cost }
     }
-    let first = policy.windows()[0];
-    if first.burst != first.limit {
-        command.arg("BURST").arg(first.burst);
+
+    pub(crate) fn to_core(&self) -> ratelimit_core::Call {
+        ratelimit_core::Call { policy: self.policy.core(), cost: self.cost }
     }
-    if cost != 1 {
-        command.arg("COST").arg(cost);
+}
+
+/// How the key of a caller becomes a key of the server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeySpace {
+    pub(crate) prefix: Vec<u8>,
+    pub(crate) suffix_by_algorithm: bool,
+}
+
+impl KeySpace {
+    pub(crate) fn full_key<'a>(&self, key: &'a [u8], policy: &Policy) -> Cow<'a, [u8]> {
+        if !self.suffix_by_algorithm {
+            return match self.prefix.as_slice() {
+                [] => Cow::Borrowed(key),
+                prefix => Cow::Owned([prefix, key].concat()),
+            };
+        }
+        let suffix = policy.algorithm().name().to_ascii_lowercase();
+        Cow::Owned([&self.prefix, key, b":", suffix.as_bytes()].concat())
     }
 }
 
@@ -83,42 +101,27 @@ pub(crate) fn append_words(command: &mut Cmd, policy: &Policy, cost: u64) {
 mod tests {
     use std::time::Duration;
 
-    use redis::Arg;
-
     use super::*;
 
-    fn words(policy: Policy, cost: u64) -> String {
-        let mut command = Cmd::new();
-        append_words(&mut command, &policy, cost);
-        let words = command.args_iter().map(|word| match word {
-            Arg::Simple(word) => String::from_utf8_lossy(word).into_owned(),
-            _ => panic!("a cursor"),
-        });
-        words.collect::<Vec<_>>().join(" ")
-    }
+    const POLICY: Policy = Policy::fixed(5, Duration::from_secs(60));
 
     #[test]
-    fn the_words_are_those_of_the_command() {
-        let minute = Duration::from_secs(60);
-        let cases = [
-            (Policy::fixed(5, minute), 1, "5 60"),
-            (Policy::fixed(5, Duration::from_millis(1500)), 2, "5 1500ms COST 2"),
-            (Policy::sliding(5, minute), 1, "5 60 ALGORITHM SLIDING"),
-            (Policy::bucket(5, minute).burst(9), 1, "5 60 ALGORITHM BUCKET BURST 9"),
-            (Policy::fixed(5, minute).and(50, 60 * minute), 1, "5 60 50 3600"),
-        ];
-        for (policy, cost, expected) in cases {
-            assert_eq!(words(policy, cost), expected);
-            let parsed = ratelimit_core::Call::parse(expected.split(' ').map(str::as_bytes));
-            assert_eq!(parsed, Ok(Call::new("k", &policy).cost(cost).to_core().unwrap()));
-        }
-    }
-
-    #[test]
-    fn a_cost_out_of_bounds_is_refused() {
-        let policy = Policy::fixed(5, Duration::from_secs(60));
+    fn a_cost_out_of_bounds_is_an_error() {
         for (cost, is_valid) in [(0, false), (1, true), (MAX_LIMIT, true), (MAX_LIMIT + 1, false)] {
-            assert_eq!(Call::new("k", &policy).cost(cost).to_core().is_ok(), is_valid, "{cost}");
+            let call = Call::new("k", &POLICY).cost(cost);
+            let question = Question::new(Verb::Check, call, &KeySpace::default());
+            assert_eq!(question.is_ok(), is_valid, "{cost}");
         }
+    }
+
+    #[test]
+    fn a_key_is_copied_only_for_a_prefix_or_a_suffix() {
+        let key = |prefix: &str, suffix_by_algorithm| {
+            let keys = KeySpace { prefix: prefix.into(), suffix_by_algorithm };
+            keys.full_key(b"k", &POLICY)
+        };
+        assert!(matches!(key("", false), Cow::Borrowed(b"k")));
+        assert_eq!(*key("app:", false), *b"app:k");
+        assert_eq!(*key("app:", true), *b"app:k:fixed");
     }
 }

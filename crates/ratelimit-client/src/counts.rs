@@ -1,9 +1,12 @@
-//! What a limiter has decided so far, to be exported as metrics.
+//! Counters of a limiter, to be exported as metrics.
 
+use std::sync::Mutex;
+
+use crate::sync::lock;
 use crate::{Answer, Error, Failure, Source};
 
-/// How often each thing has happened since the limiter was built, as of one moment. CHECK and PEEK
-/// alike.
+/// How often each thing has happened since the limiter was built, at one moment. Checks and peeks
+/// count alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -11,17 +14,17 @@ pub struct Counts {
     pub allowed: u64,
     /// Answers that denied.
     pub denied: u64,
-    /// Of all answers, those of the module.
+    /// Answers from the module.
     pub module: u64,
-    /// Of all answers, those of the Lua twin.
+    /// Answers from the Lua script.
     pub script: u64,
-    /// Of all answers, those of the memory backend.
+    /// Answers from the memory backend.
     pub memory: u64,
-    /// Of all answers, the denials that were known already.
+    /// Answers from remembered denials.
     pub known_denials: u64,
-    /// Of all answers, those that let a call pass uncounted because the server had failed.
+    /// Answers that allowed a call without counting it, because the server had failed.
     pub failed_open: u64,
-    /// Of all answers, those by the local share because the server had failed.
+    /// Answers by the local share of the limit, because the server had failed.
     pub local: u64,
     /// Errors because the server had failed: see [`Error::Unavailable`].
     pub unavailable: u64,
@@ -29,16 +32,42 @@ pub struct Counts {
     pub errors: u64,
     /// Failures: no answer before the deadline.
     pub deadlines: u64,
-    /// Failures of the connection.
+    /// Failures: no connection.
     pub connection_failures: u64,
     /// Failures: the server could not decide.
     pub server_failures: u64,
-    /// Times that the server was left alone because the circuit was open.
+    /// Failures: the circuit breaker was open, and the server was not asked.
     pub circuit_open: u64,
 }
 
+/// Something that the limiter counts.
+pub(crate) enum Event<'a> {
+    /// A call has its result.
+    Result(&'a Result<Answer, Error>),
+    /// The server gave no decision.
+    Failure(Failure),
+}
+
+/// The counters while they change.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Counts>);
+
+impl Tally {
+    pub(crate) fn note(&self, event: Event) {
+        let mut counts = lock(&self.0);
+        match event {
+            Event::Result(result) => counts.count_result(result),
+            Event::Failure(failure) => *counts.of_failure(failure) += 1,
+        }
+    }
+
+    pub(crate) fn read(&self) -> Counts {
+        *lock(&self.0)
+    }
+}
+
 impl Counts {
-    pub(crate) fn count(&mut self, result: &Result<Answer, Error>) {
+    fn count_result(&mut self, result: &Result<Answer, Error>) {
         *match result {
             Ok(answer) if answer.is_allowed() => &mut self.allowed,
             Ok(_) => &mut self.denied,
@@ -61,12 +90,12 @@ impl Counts {
         }
     }
 
-    pub(crate) fn count_failure(&mut self, failure: Failure) {
-        *match failure {
+    fn of_failure(&mut self, failure: Failure) -> &mut u64 {
+        match failure {
             Failure::Deadline => &mut self.deadlines,
             Failure::Connection => &mut self.connection_failures,
             Failure::Server => &mut self.server_failures,
             Failure::CircuitOpen => &mut self.circuit_open,
-        } += 1;
+        }
     }
 }

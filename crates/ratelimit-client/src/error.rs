@@ -1,56 +1,56 @@
-//! Why there is no answer. Never to be taken for "allowed".
+//! Errors: why there is no answer. An error is never to be taken for "allowed".
 
 use std::fmt::{self, Write};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use crate::Failure;
+use crate::{ArgumentError, Failure};
 
 /// Why a check has no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The caller's own.
-    #[error("cost must be an integer between 1 and 1000000000000")]
+    /// The cost of the call is out of bounds.
+    #[error("{}", ArgumentError::Cost.text())]
     Cost,
-    /// The server could not be asked in time, and nothing is to pass without it.
+    /// The server gave no decision in time, and the limiter fails closed.
     #[error("the rate limit could not be checked: {0}")]
     Unavailable(Failure),
-    /// The memory backend holds as many keys as it may, and none of them has ended.
+    /// The memory backend holds as many keys as it may, and none of them has expired.
     #[error("all {0} keys of the memory backend are in use")]
     MemoryFull(usize),
-    /// The server refuses this call, as it would the next one: the key holds something else, or an
-    /// access rule forbids it.
+    /// The server answered an error to this call, and would to the next one: the key holds something
+    /// else, or an access rule forbids the command.
     #[error("the server refused: {0}")]
     Refused(String),
-    /// The server answered something that no rate limiter does.
+    /// The reply is not one of a rate limiter.
     #[error("expected {expected}, but the server answered {got}")]
     Reply {
-        /// What a rate limiter answers.
+        /// The form of a reply.
         expected: &'static str,
-        /// What came instead, shortened.
+        /// The beginning of the reply that came.
         got: String,
     },
 }
 
-/// What came of asking a backend.
+/// Why a server gave no answer.
 #[derive(Debug)]
-pub(crate) enum Asked {
-    /// To be answered by what was chosen for a failure.
+pub(crate) enum Unanswered {
+    /// The server failed: the fallback answers.
     Failed(Failure),
-    /// To be told to the caller.
+    /// The call is wrong, or the reply is: the caller gets the error.
     Wrong(Error),
 }
 
-impl From<Error> for Asked {
+impl From<Error> for Unanswered {
     fn from(error: Error) -> Self {
         Self::Wrong(error)
     }
 }
 
-/// A server that says no to this one call is no failure; everything that another moment or another
-/// server may answer better is.
-impl From<RedisError> for Asked {
+/// An error about this one call is no failure. An error that may be gone at another moment, or on
+/// another server, is a failure.
+impl From<RedisError> for Unanswered {
     fn from(error: RedisError) -> Self {
         use ServerErrorKind::{CrossSlot, NoPerm, NoScript, ResponseError};
         match error.kind() {
@@ -70,19 +70,19 @@ impl From<RedisError> for Asked {
     }
 }
 
-/// The answer to a connection, before it is closed, at the setting `maxclients`.
+/// Above its setting `maxclients`, a server answers this to a new connection and closes it.
 fn has_no_room_for_clients(error: &RedisError) -> bool {
     error.detail().is_some_and(|text| text.starts_with("max number of clients"))
 }
 
-fn refused(error: &RedisError) -> Asked {
-    Asked::Wrong(Error::Refused(match (error.code(), error.detail()) {
+fn refused(error: &RedisError) -> Unanswered {
+    Unanswered::Wrong(Error::Refused(match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => beginning(format_args!("{code} {detail}")),
         _ => beginning(format_args!("{error}")),
     }))
 }
 
-/// As much of a text as one wants to read: an answer may be as long as it likes.
+/// The first 200 bytes of a text: a reply may be of any length.
 pub(crate) fn beginning(text: fmt::Arguments) -> String {
     let mut beginning = Beginning(String::new());
     if beginning.write_fmt(text).is_err() {
@@ -91,7 +91,7 @@ pub(crate) fn beginning(text: fmt::Arguments) -> String {
     beginning.0
 }
 
-/// Takes 200 bytes, and then no more.
+/// Takes 200 bytes, then fails.
 struct Beginning(String);
 
 impl Write for Beginning {
@@ -112,18 +112,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_answered_is_shown_up_to_a_bound() {
+    fn a_reply_is_shown_up_to_a_bound() {
         assert_eq!(beginning(format_args!("{}", "short")), "short");
         let exact = "x".repeat(200);
         assert_eq!(beginning(format_args!("{exact}")), exact);
         assert_eq!(beginning(format_args!("{exact}y")), format!("{exact}…"));
         let wide = beginning(format_args!("x{}", "é".repeat(500)));
         assert_eq!(wide, format!("x{}…", "é".repeat(99)));
-    }
-
-    #[test]
-    fn the_text_of_a_wrong_cost_is_the_servers() {
-        let text = format!("ERR {}", Error::Cost);
-        assert_eq!(text, ratelimit_harness::error_text("Cost"));
     }
 }

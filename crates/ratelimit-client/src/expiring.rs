@@ -1,28 +1,28 @@
-//! A map that is bounded in keys, and whose entries end.
+//! A map with a bound on its keys, whose entries expire.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-/// Full, it takes a new key only in the place of one that has ended. What has ended goes bit by bit
-/// with what comes, so that no call pays for all.
+/// A full map takes a new key only in the place of an expired one. Each insert removes at most two
+/// expired entries, so that no single call pays for many.
 #[derive(Debug)]
 pub(crate) struct ExpiringMap<V> {
     entries: HashMap<Arc<[u8]>, (V, u64)>,
-    /// The same keys, the next to end first.
+    /// The same keys, the first to expire first.
     ends: BTreeSet<(u64, Arc<[u8]>)>,
-    most: usize,
+    max_keys: usize,
 }
 
-/// There is no room, and nothing has ended.
+/// There is no room, and no entry has expired.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
 impl<V> ExpiringMap<V> {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { entries: HashMap::new(), ends: BTreeSet::new(), most }
+    pub(crate) fn new(max_keys: usize) -> Self {
+        Self { entries: HashMap::new(), ends: BTreeSet::new(), max_keys }
     }
 
-    /// The value and its end, if it has not come.
+    /// The value and its end, if the entry has not expired.
     pub(crate) fn get(&self, key: &[u8], now: u64) -> Option<(&V, u64)> {
         let (value, end) = self.entries.get(key)?;
         (now < *end).then_some((value, *end))
@@ -38,8 +38,8 @@ impl<V> ExpiringMap<V> {
             self.entries.insert(key, (value, end));
             return Ok(());
         }
-        self.forget_two_that_ended(now);
-        if self.entries.len() >= self.most {
+        self.remove_two_expired(now);
+        if self.entries.len() >= self.max_keys {
             return Err(Full);
         }
         let key: Arc<[u8]> = key.into();
@@ -58,8 +58,8 @@ impl<V> ExpiringMap<V> {
         self.entries.len()
     }
 
-    /// One for the place that is needed, one more so that the map shrinks.
-    fn forget_two_that_ended(&mut self, now: u64) {
+    /// One for the place that is needed, and one more so that the map shrinks.
+    fn remove_two_expired(&mut self, now: u64) {
         for _ in 0..2 {
             let Some((_, key)) = self.ends.first().filter(|(end, _)| *end <= now) else { return };
             let key = Arc::clone(key);
@@ -68,17 +68,12 @@ impl<V> ExpiringMap<V> {
     }
 }
 
-/// What a panic elsewhere left behind is whole: each change is one step.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_there_until_its_end() {
+    fn an_entry_stays_until_its_end() {
         let mut map = ExpiringMap::new(2);
         map.insert(b"a", 1, 10, 0).unwrap();
         assert_eq!(map.get(b"a", 9), Some((&1, 10)));
@@ -86,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_map_takes_a_new_key_only_in_the_place_of_one_that_ended() {
+    fn a_full_map_takes_a_new_key_only_in_place_of_an_expired_one() {
         let mut map = ExpiringMap::new(2);
         map.insert(b"a", 1, 10, 0).unwrap();
         map.insert(b"b", 2, 20, 0).unwrap();
@@ -99,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_moved_is_the_one_that_counts() {
+    fn a_new_end_replaces_the_old_one() {
         let mut map = ExpiringMap::new(2);
         map.insert(b"later", 1, 10, 0).unwrap();
         map.insert(b"later", 1, 30, 0).unwrap();
@@ -111,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_goes_bit_by_bit_and_nothing_of_it_is_left_behind() {
+    fn each_insert_removes_two_expired_entries() {
         let mut map = ExpiringMap::new(9);
         for key in 0..9u8 {
             map.insert(&[key], (), 10, 0).unwrap();

@@ -1,8 +1,9 @@
-//! Rate limits kept in Redis or Valkey, by the commands `RATELIMIT.*` of the module, by its Lua twin where
-//! no module may be loaded, or in the memory of this process. All three decide alike.
+//! Rate limits kept in Redis or Valkey. A call is decided by the commands `RATELIMIT.*` of a module,
+//! by a Lua script where no module may be loaded, or in the memory of this process. All three decide
+//! alike.
 //!
-//! A [`Policy`] says what is permitted, a [`Limiter`] decides, an [`Answer`] says what was decided and by
-//! whom.
+//! A [`Policy`] is what is permitted, a [`Limiter`] decides, and an [`Answer`] has the decision, its
+//! numbers and its source.
 //!
 //! ```
 //! use ratelimit_client::{Call, Decision, Limiter, Policy};
@@ -20,30 +21,30 @@
 //! assert!(answer.is_allowed());
 //! assert_eq!(answer.quota().remaining, 2);
 //!
-//! // A call may cost more than one; one that is denied costs nothing.
+//! // A call may cost more than one. A denied call costs nothing.
 //! match limiter.check_call(Call::new("user:42", &API).cost(3)).await?.decision {
-//!     Decision::Allowed(quota) => println!("go on, {} left", quota.remaining),
+//!     Decision::Allowed(quota) => println!("allowed, {} left", quota.remaining),
 //!     Decision::Denied { retry_after, .. } => assert!(retry_after <= Duration::from_secs(60)),
-//!     Decision::DeniedForever(quota) => println!("more than {} never pass", quota.limit),
+//!     Decision::DeniedForever(quota) => println!("a cost above {} never passes", quota.limit),
 //! }
 //! assert_eq!(limiter.peek("user:42", &API).await?.quota().remaining, 2);
 //!
-//! // Each window has numbers of its own.
-//! assert_eq!(limiter.peek("user:42", &API).await?.windows[1].quota.remaining, 99);
+//! // Each pair of limit and window has its own numbers.
+//! assert_eq!(limiter.peek("user:42", &API).await?.standings[1].quota.remaining, 99);
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # A server
 //!
-//! A limiter takes any async connection of the crate [`redis`] (on tokio), which it does not pool, retry
-//! or reconnect: that is the connection's to do.
+//! A limiter takes any async connection of the crate [`redis`] on tokio. Pools, retries and
+//! reconnecting are left to the connection.
 //!
-//! | connection | feature | when the server was gone |
+//! | connection | feature | after the server was gone |
 //! | --- | --- | --- |
 //! | `redis::aio::ConnectionManager` | `reconnect` | connects again |
 //! | `SentinelConnection` | `sentinel` | asks the sentinels for the master again |
-//! | `redis::cluster_async::ClusterConnection` | `cluster` | follows the cluster; tries a call again |
+//! | `redis::cluster_async::ClusterConnection` | `cluster` | follows the cluster, and tries a call again |
 //! | `redis::aio::MultiplexedConnection` | | stays broken |
 //!
 //! ```no_run
@@ -53,10 +54,10 @@
 //! use std::time::Duration;
 //!
 //! # fn main() -> redis::RedisResult<()> {
-//! // On Linux: a host that is gone without a word is given up after 5 s, not after a quarter of an hour.
+//! // On Linux: give up a host that vanished after 5 s, instead of a quarter of an hour.
 //! let tcp = TcpSettings::default().set_user_timeout(Duration::from_secs(5));
 //! let server = "redis://127.0.0.1".into_connection_info()?.set_tcp_settings(tcp);
-//! // Connects at the first call, so that the service starts without a server, too.
+//! // Connects at the first call, so that the service also starts without a server.
 //! let config = ConnectionManagerConfig::new().set_max_delay(Duration::from_millis(500));
 //! let connection = ConnectionManager::new_lazy_with_config(Client::open(server)?, config)?;
 //!
@@ -66,44 +67,56 @@
 //! # }
 //! ```
 //!
-//! The module is asked; a server that does not know its command is asked by the Lua twin (Redis 7 or
-//! Valkey), and each five seconds the module is tried again: see [`Use`]. Both keep the same state.
-//! [`Limiter::check_each`] asks for many keys in one round trip.
+//! The limiter calls the module. If the server does not know the module's command, the limiter runs
+//! the Lua script instead (Redis 7 or Valkey), and tries the module again every five seconds: see
+//! [`Backend`]. Both keep the same state. [`Limiter::check_each`] sends many calls in one round trip.
 //!
 //! # When the server is slow or gone
 //!
-//! [`OnFailure`] is the one choice without a default: how long a check may take, the time to connect
-//! included, and what happens then.
+//! [`OnFailure`] is the one choice without a default. It says how long a check may take, the time to
+//! connect included, and what happens then.
 //!
-//! | choice | a call without an answer | the bound |
+//! | choice | a call without an answer | the bound while the server is gone |
 //! | --- | --- | --- |
-//! | [`open_after`](OnFailure::open_after) | passes | none |
-//! | [`closed_after`](OnFailure::closed_after) | [`Error::Unavailable`] | nothing passes |
-//! | [`local_after`](OnFailure::local_after) | is decided in memory, by a share of the limit | n × max(1, ⌊limit / n⌋) of n instances, besides what the server had let pass |
+//! | [`open_after`](OnFailure::open_after) | is allowed | none |
+//! | [`closed_after`](OnFailure::closed_after) | is an [`Error::Unavailable`] | nothing passes |
+//! | [`local_after`](OnFailure::local_after) | is decided in memory, by a share of the limit | about the limit: see there |
 //!
-//! After five calls in a row without an answer a circuit breaker leaves the server alone, and tries it
-//! with one call a second ([`Builder::circuit_breaker`]), so that a dead server costs nobody the deadline
-//! each time. [`Answer::source`] says who decided, and [`Limiter::counts`] how often. A call that was
-//! given up may still be counted by the server. The connection has timeouts of its own, too: of a
-//! `redis::aio::MultiplexedConnection` and a `ConnectionManager` half a second for an answer.
+//! After five calls in a row without an answer, a circuit breaker opens: the server is tried with one
+//! call a second, and no other call waits for the deadline ([`Builder::circuit_breaker`]).
+//! [`Answer::source`] tells where a decision comes from, and [`Limiter::counts`] how often each source
+//! decided. A call that was given up may still be counted by the server. The connections have timeouts
+//! of their own: a `redis::aio::MultiplexedConnection` and a `ConnectionManager` wait half a second for
+//! an answer.
 //!
-//! A server that refuses one call (a key of another type, an access rule) is no failure but
-//! [`Error::Refused`], and an answer that no limiter gives is [`Error::Reply`]; neither is ever taken
-//! for allowed.
+//! An error about one call (a key of another type, a missing access right) is no failure of the server
+//! but [`Error::Refused`], and a reply that is not a limiter's is [`Error::Reply`]. Neither is ever
+//! taken for allowed.
 //!
-//! # Not asking when the answer is known
+//! # Remembered denials
 //!
-//! With [`Builder::remember_denials`] a key that was denied is denied here until its wait is over, so
-//! that a flood of denied calls does not reach the server. It never lets pass what the server would deny;
-//! a reset is seen late, by no more than the bound that is given with it.
+//! With [`Builder::remember_denials`] a denied key is denied here until its wait is over, so that a
+//! flood of denied calls does not reach the server. A remembered denial never allows what the server
+//! would deny. A reset by another client is seen late, by at most the time given there.
 //!
 //! # Features
 //!
-//! None is on by default: `reconnect`, `sentinel`, `cluster` as above; `tls` for `rediss://` (rustls, with
-//! the roots of the system); `http` for the `tower` layer of the module `http`, which answers 429.
+//! No feature is on by default.
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `reconnect`, `sentinel`, `cluster` | the connections above |
+//! | `tls` | `rediss://` by rustls and ring, with the certificate authorities of the system |
+//! | `http` | the `tower` layer of the module `http`, which answers 429 |
+//! | `serde` | a [`Policy`] is read from text and written as text |
+//! | `test-util` | another clock or another script for tests |
+//!
+//! If another crate of a program gives rustls a second source of cryptography, rustls cannot choose
+//! one by itself. Then the program must install one before it connects: see
+//! `rustls::crypto::CryptoProvider::install_default`.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
-// There each item says which feature it needs.
+#![warn(missing_docs, unreachable_pub, missing_debug_implementations)]
+// docs.rs shows the feature that each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
@@ -114,27 +127,35 @@ mod counts;
 mod denials;
 mod error;
 mod expiring;
-mod guard;
+mod fallback;
 #[cfg(feature = "http")]
 pub mod http;
 mod limiter;
 mod memory;
+mod on_failure;
 mod policy;
-mod reply;
 #[cfg(feature = "sentinel")]
 mod sentinel;
 mod server;
+mod sync;
+mod wire;
 
-pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Window};
-pub use builder::{Builder, OnFailure};
+pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Standing};
+pub use builder::Builder;
 pub use call::Call;
 pub use counts::Counts;
 pub use error::Error;
 pub use limiter::Limiter;
-pub use policy::{Policy, PolicyError};
-pub use ratelimit_core::{Algorithm, Pair};
+pub use on_failure::OnFailure;
+pub use policy::{ParsePolicyError, Policy, PolicyError};
+pub use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
+pub use ratelimit_core::{Algorithm, ArgumentError, Pair, PolicyError as PolicyRule, Window};
 /// The crate of the connections, in the version that a [`Limiter`] takes.
 pub use redis;
 #[cfg(feature = "sentinel")]
 pub use sentinel::SentinelConnection;
-pub use server::Use;
+pub use server::Backend;
+
+#[cfg(all(doctest, feature = "http", feature = "reconnect"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,38 +1,37 @@
-//! The limiter: from a call to an answer, whatever happens to the server.
+//! The limiter: it makes a question of a call, and counts the answer.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
-use ratelimit_core::Algorithm;
 use redis::aio::ConnectionLike;
 
-use crate::builder::{Builder, OnFailure};
-use crate::call::{Call, Verb};
-use crate::expiring::lock;
-use crate::guard::Guard;
+use crate::builder::Builder;
+use crate::call::{Call, KeySpace, Question, Verb};
+use crate::counts::{Event, Tally};
+use crate::fallback::Resilient;
 use crate::memory::Memory;
+use crate::on_failure::OnFailure;
 use crate::{Answer, Counts, Error, Policy};
 
-/// Decides calls by a server's module, its Lua twin, or memory. Cheap to clone; clones share all.
+/// Decides calls by the module of a server, by the Lua script, or in memory. Cheap to clone; all
+/// clones share one state.
 #[derive(Clone)]
 pub struct Limiter(Arc<Shared>);
 
 struct Shared {
-    backend: Backend,
-    prefix: Vec<u8>,
-    suffixes: bool,
-    counts: Mutex<Counts>,
+    decider: Decider,
+    keys: KeySpace,
+    tally: Arc<Tally>,
 }
 
-pub(crate) enum Backend {
+pub(crate) enum Decider {
     Memory(Memory),
-    Server(Box<Guard>),
+    Server(Box<Resilient>),
 }
 
 impl Limiter {
-    /// Asks a server, over any async connection of the crate `redis` that can be cloned.
+    /// A limiter over a server, by any async connection of the crate `redis` that can be cloned.
     pub fn redis(
         connection: impl ConnectionLike + Clone + Send + Sync + 'static,
         on_failure: OnFailure,
@@ -40,17 +39,20 @@ impl Limiter {
         Builder::redis(connection, on_failure)
     }
 
-    /// Decides in the memory of this process, for at most `most_keys` keys at a time: for tests, and
-    /// for a service on one machine. A new key above that is [`Error::MemoryFull`].
-    pub fn memory(most_keys: usize) -> Builder {
-        Builder::memory(most_keys)
+    /// A limiter in the memory of this process, for at most `max_keys` keys at a time. It serves tests
+    /// and services on one machine. A new key above that number is an [`Error::MemoryFull`].
+    pub fn memory(max_keys: usize) -> Builder {
+        Builder::memory(max_keys)
     }
 
-    pub(crate) fn new(backend: Backend, prefix: Vec<u8>, suffixes: bool) -> Self {
-        Self(Arc::new(Shared { backend, prefix, suffixes, counts: Mutex::default() }))
+    pub(crate) fn new(decider: Decider, keys: KeySpace, tally: Arc<Tally>) -> Self {
+        Self(Arc::new(Shared { decider, keys, tally }))
     }
 
-    /// Decides, and counts the call if it is allowed.
+    /// Decides a call of cost 1, and counts it if it is allowed.
+    ///
+    /// # Errors
+    /// See [`Error`]. An error is never to be taken for "allowed".
     pub async fn check<K>(&self, key: &K, policy: &Policy) -> Result<Answer, Error>
     where
         K: AsRef<[u8]> + ?Sized,
@@ -58,7 +60,11 @@ impl Limiter {
         self.check_call(Call::new(key, policy)).await
     }
 
-    /// What [`Limiter::check`] would decide, described as it stands; counts nothing.
+    /// Answers as [`Limiter::check`] would, but counts nothing. The numbers describe the key as it
+    /// stands.
+    ///
+    /// # Errors
+    /// See [`Error`].
     pub async fn peek<K>(&self, key: &K, policy: &Policy) -> Result<Answer, Error>
     where
         K: AsRef<[u8]> + ?Sized,
@@ -66,47 +72,57 @@ impl Limiter {
         self.peek_call(Call::new(key, policy)).await
     }
 
-    /// [`Limiter::check`] of any cost.
+    /// [`Limiter::check`] with any cost.
+    ///
+    /// # Errors
+    /// See [`Error`].
     pub async fn check_call(&self, call: Call<'_>) -> Result<Answer, Error> {
-        self.ask(Verb::Check, call).await
+        self.answer(Verb::Check, call).await
     }
 
-    /// [`Limiter::peek`] of any cost.
+    /// [`Limiter::peek`] with any cost.
+    ///
+    /// # Errors
+    /// See [`Error`].
     pub async fn peek_call(&self, call: Call<'_>) -> Result<Answer, Error> {
-        self.ask(Verb::Peek, call).await
+        self.answer(Verb::Peek, call).await
     }
 
-    /// [`Limiter::check_call`] of many independent calls at once. All are sent before the first
-    /// answer is waited for, so that over one connection they take one round trip, and in a cluster
-    /// one to each node; each is decided for itself.
+    /// [`Limiter::check_call`] for many independent calls at once. All calls are sent before the first
+    /// answer is awaited, so one connection needs one round trip, and a cluster one to each node.
+    /// Each call is decided by itself: one may be denied while another is allowed.
     pub async fn check_each(&self, calls: &[Call<'_>]) -> Vec<Result<Answer, Error>> {
         join_all(calls.iter().map(|&call| self.check_call(call))).await
     }
 
-    /// Makes the key as if unused. The policy tells its suffix, where there is one. Without a server
-    /// it is [`Error::Unavailable`], whatever was chosen for a check.
+    /// Makes the key as if unused. The policy matters only with
+    /// [`Builder::suffix_by_algorithm`], where it gives the suffix.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] without a server, even if the limiter fails open or decides locally;
+    /// [`Error::Refused`] if the server does not permit `DEL`.
     pub async fn reset<K>(&self, key: &K, policy: &Policy) -> Result<(), Error>
     where
         K: AsRef<[u8]> + ?Sized,
     {
-        let key = self.0.full_key(key.as_ref(), policy);
-        match &self.0.backend {
-            Backend::Memory(memory) => {
+        let key = self.0.keys.full_key(key.as_ref(), policy);
+        match &self.0.decider {
+            Decider::Memory(memory) => {
                 memory.remove(&key);
                 Ok(())
             }
-            Backend::Server(guard) => guard.reset(&key, &self.0.counts).await,
+            Decider::Server(resilient) => resilient.reset(&key).await,
         }
     }
 
     /// What was decided so far.
     pub fn counts(&self) -> Counts {
-        *lock(&self.0.counts)
+        self.0.tally.read()
     }
 
-    async fn ask(&self, verb: Verb, call: Call<'_>) -> Result<Answer, Error> {
-        let result = self.0.ask(verb, call).await;
-        lock(&self.0.counts).count(&result);
+    async fn answer(&self, verb: Verb, call: Call<'_>) -> Result<Answer, Error> {
+        let result = self.0.decide(verb, call).await;
+        self.0.tally.note(Event::Result(&result));
         result
     }
 }
@@ -118,25 +134,11 @@ impl fmt::Debug for Limiter {
 }
 
 impl Shared {
-    async fn ask(&self, verb: Verb, call: Call<'_>) -> Result<Answer, Error> {
-        let core = call.to_core()?;
-        let key = self.full_key(call.key, call.policy);
-        match &self.backend {
-            Backend::Memory(memory) => memory.ask(verb, &key, &core),
-            Backend::Server(guard) => guard.ask(verb, &key, call, &self.counts).await,
+    async fn decide(&self, verb: Verb, call: Call<'_>) -> Result<Answer, Error> {
+        let question = Question::new(verb, call, &self.keys)?;
+        match &self.decider {
+            Decider::Memory(memory) => memory.decide(&question),
+            Decider::Server(resilient) => resilient.resolve(&question).await,
         }
-    }
-
-    fn full_key<'a>(&self, key: &'a [u8], policy: &Policy) -> Cow<'a, [u8]> {
-        if self.prefix.is_empty() && !self.suffixes {
-            return Cow::Borrowed(key);
-        }
-        let suffix: &[u8] = match policy.algorithm() {
-            _ if !self.suffixes => b"",
-            Algorithm::Fixed => b":fixed",
-            Algorithm::Sliding => b":sliding",
-            Algorithm::Bucket => b":bucket",
-        };
-        Cow::Owned([&self.prefix, key, suffix].concat())
     }
 }

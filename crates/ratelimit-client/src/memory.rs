@@ -1,34 +1,37 @@
-//! The same decisions in the memory of this process: the module's core, bounded in keys.
+//! The memory backend: the core's decisions, with the states in this process.
 
 use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
-use ratelimit_core::{check, peek, Call, Next, Now, Outcome, Stored};
+use ratelimit_core::{check, peek, Next, Now, Outcome, Stored};
 
-use crate::call::Verb;
-use crate::expiring::{lock, ExpiringMap};
+use crate::call::{Question, Verb};
+use crate::expiring::ExpiringMap;
+use crate::sync::lock;
 use crate::{Answer, Error, Source};
 
-/// Keys and their states, as a server would store them.
+/// Keys and their states, in the form in which a server stores them.
 #[derive(Debug)]
 pub(crate) struct Memory {
     states: Mutex<ExpiringMap<Box<[u8]>>>,
-    /// Microseconds, from any moment on.
+    /// Microseconds since any fixed moment.
     clock: fn() -> i64,
 }
 
 impl Memory {
-    pub(crate) fn new(most_keys: usize, clock: fn() -> i64) -> Self {
-        Self { states: Mutex::new(ExpiringMap::new(most_keys)), clock }
+    pub(crate) fn new(max_keys: usize, clock: fn() -> i64) -> Self {
+        Self { states: Mutex::new(ExpiringMap::new(max_keys)), clock }
     }
 
-    /// What the server would answer, had it these keys.
-    pub(crate) fn ask(&self, verb: Verb, key: &[u8], call: &Call) -> Result<Answer, Error> {
+    /// The answer that a server with the same keys would give.
+    pub(crate) fn decide(&self, question: &Question) -> Result<Answer, Error> {
         let now = Now::from_micros((self.clock)())
             .map_err(|error| Error::Refused(format!("ERR {error}")))?;
+        let key = &question.key;
         let mut states = lock(&self.states);
-        let state = states.get(key, now.millis()).map(|(value, end)| (&**value, end));
-        let (outcome, next) = decide(verb, call, state, now)?;
+        let stored = states.get(key, now.millis());
+        let stored = stored.map(|(value, end_ms)| Stored { value, expiry_ms: Some(end_ms) });
+        let (outcome, next) = outcome(question, stored, now)?;
         if let Some(next) = next {
             let state = next.value().into();
             states
@@ -43,21 +46,20 @@ impl Memory {
     }
 }
 
-fn decide(
-    verb: Verb,
-    call: &Call,
-    state: Option<(&[u8], u64)>,
+fn outcome(
+    question: &Question,
+    stored: Option<Stored>,
     now: Now,
 ) -> Result<(Outcome, Option<Next>), Error> {
-    let stored = state.map(|(value, end)| Stored { value, expiry_ms: Some(end) });
-    let outcome = match verb {
-        Verb::Check => check(call, stored, now),
-        Verb::Peek => peek(call, stored, now).map(|outcome| (outcome, None)),
+    let call = question.to_core();
+    let outcome = match question.verb {
+        Verb::Check => check(&call, stored, now),
+        Verb::Peek => peek(&call, stored, now).map(|outcome| (outcome, None)),
     };
     outcome.map_err(|error| Error::Refused(format!("ERR {error}")))
 }
 
-/// Since it was first asked, by a clock that does not step.
+/// Microseconds since the first call of this function, by a clock that never steps.
 pub(crate) fn micros_running() -> i64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     i64::try_from(START.elapsed().as_micros()).unwrap_or(i64::MAX)
@@ -69,46 +71,48 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Policy, Retry};
+    use crate::call::KeySpace;
+    use crate::{Call, Policy, Retry};
 
-    fn ask(memory: &Memory, key: &[u8], policy: Policy) -> Result<Answer, Error> {
-        memory.ask(Verb::Check, key, &Call { policy: policy.core(), cost: 1 })
+    fn decide(memory: &Memory, key: &str, policy: Policy) -> Result<Answer, Error> {
+        let call = Call::new(key, &policy);
+        memory.decide(&Question::new(Verb::Check, call, &KeySpace::default())?)
     }
 
     const ONCE: Policy = Policy::fixed(1, Duration::from_secs(60));
 
     #[test]
-    fn a_full_memory_says_so_until_a_key_has_ended_and_goes_on_with_those_it_has() {
+    fn a_full_memory_takes_a_new_key_once_another_has_expired() {
         static CLOCK: AtomicI64 = AtomicI64::new(0);
         let memory = Memory::new(1, || CLOCK.load(Relaxed));
-        assert!(ask(&memory, b"a", ONCE).unwrap().is_allowed());
-        assert!(matches!(ask(&memory, b"b", ONCE), Err(Error::MemoryFull(1))));
-        assert!(!ask(&memory, b"a", ONCE).unwrap().is_allowed());
+        assert!(decide(&memory, "a", ONCE).unwrap().is_allowed());
+        assert!(matches!(decide(&memory, "b", ONCE), Err(Error::MemoryFull(1))));
+        assert!(!decide(&memory, "a", ONCE).unwrap().is_allowed());
         CLOCK.store(60_000_000, Relaxed);
-        assert!(ask(&memory, b"b", ONCE).unwrap().is_allowed());
+        assert!(decide(&memory, "b", ONCE).unwrap().is_allowed());
     }
 
     #[test]
-    fn a_clock_that_steps_back_refunds_nothing_and_prolongs_the_wait_by_its_step() {
-        static CLOCK: AtomicI64 = AtomicI64::new(100_000_000);
-        let memory = Memory::new(9, || CLOCK.load(Relaxed));
-        assert!(ask(&memory, b"a", ONCE).unwrap().is_allowed());
-        CLOCK.store(90_000_000, Relaxed);
-        let retry = ask(&memory, b"a", ONCE).unwrap().retry();
-        assert_eq!(retry, Retry::After(Duration::from_secs(70)));
-    }
-
-    #[test]
-    fn its_errors_are_those_of_the_server() {
+    fn an_error_is_in_the_words_of_the_server() {
         let refused = |result: Result<Answer, Error>| match result {
             Err(Error::Refused(text)) => text,
             other => panic!("{other:?}"),
         };
         let memory = Memory::new(9, micros_running);
-        ask(&memory, b"a", ONCE).unwrap();
-        let other = ask(&memory, b"a", Policy::bucket(1, Duration::from_secs(60)));
-        assert_eq!(refused(other), ratelimit_harness::error_text("OtherAlgorithm"));
+        decide(&memory, "a", ONCE).unwrap();
+        let bucket = decide(&memory, "a", Policy::bucket(1, Duration::from_secs(60)));
+        assert_eq!(refused(bucket), "ERR key holds the state of another algorithm");
         let early = Memory::new(9, || -1);
-        assert_eq!(refused(ask(&early, b"a", ONCE)), ratelimit_harness::error_text("Clock"));
+        assert_eq!(refused(decide(&early, "a", ONCE)), "ERR server clock is out of range");
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_prolongs_the_wait_by_its_step() {
+        static CLOCK: AtomicI64 = AtomicI64::new(100_000_000);
+        let memory = Memory::new(9, || CLOCK.load(Relaxed));
+        assert!(decide(&memory, "a", ONCE).unwrap().is_allowed());
+        CLOCK.store(90_000_000, Relaxed);
+        let retry = decide(&memory, "a", ONCE).unwrap().retry();
+        assert_eq!(retry, Retry::After(Duration::from_secs(70)));
     }
 }

@@ -1,75 +1,68 @@
-//! What is permitted: a plain value, and if it is a constant, one that is checked when it compiles.
+//! What is permitted: a plain value. A policy that exists is valid; a wrong constant does not compile.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use ratelimit_core::policy::MAX_LIMIT;
 use ratelimit_core::time::MAX_REFILL_MS;
-use ratelimit_core::{Algorithm, Pair, Window};
+use ratelimit_core::Call;
+
+use crate::{Algorithm, ArgumentError, Pair, PolicyRule, Window, MAX_LIMIT};
 
 /// Why a policy cannot exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A limit above 10^12.
-    Limit,
-    /// A window outside 1 ms to 366 days, or no whole number of milliseconds.
+    /// The duration of a window is outside 1 ms to 366 days, or not a whole number of milliseconds.
     Window,
-    /// More than eight windows.
-    TooManyWindows,
-    /// Two windows of one length.
-    SameWindow,
-    /// A burst of 0, or above 10^12.
-    Burst,
-    /// A burst that does not belong to a bucket.
-    BurstAlgorithm,
-    /// A burst with several windows.
-    BurstWindows,
-    /// A burst that takes more than 3660 days to refill.
-    BurstRefill,
+    /// The numbers break one of the rules of the server.
+    Rule(PolicyRule),
 }
 
 impl PolicyError {
-    /// The rule that was broken, in the words of the server.
-    pub const fn rule(self) -> &'static str {
+    /// The rule that is broken. Where the server knows the rule, it is in the server's words.
+    pub const fn text(self) -> &'static str {
         match self {
-            Self::Limit => "limit must be an integer between 0 and 1000000000000",
             Self::Window => "window must be whole milliseconds, between 1ms and 366d",
-            Self::TooManyWindows => "limit and window pairs must be at most 8",
-            Self::SameWindow => "windows must all be different",
-            Self::Burst => "burst must be an integer between 1 and 1000000000000",
-            Self::BurstAlgorithm => "burst requires ALGORITHM BUCKET",
-            Self::BurstWindows => "burst requires a single limit and window pair",
-            Self::BurstRefill => {
-                "burst must refill within 3660d: burst x window must be at most limit x 3660d"
-            }
-        }
-    }
-
-    const fn from_core(error: ratelimit_core::policy::PolicyError) -> Self {
-        use ratelimit_core::policy::PolicyError as Core;
-        match error {
-            Core::Limit => Self::Limit,
-            Core::TooManyPairs => Self::TooManyWindows,
-            Core::SameWindow => Self::SameWindow,
-            Core::Burst => Self::Burst,
-            Core::BurstAlgorithm => Self::BurstAlgorithm,
-            Core::BurstPairs => Self::BurstWindows,
-            Core::BurstRefill => Self::BurstRefill,
+            Self::Rule(rule) => rule.text(),
         }
     }
 }
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.rule())
+        f.write_str(self.text())
     }
 }
 
 impl std::error::Error for PolicyError {}
 
-/// An algorithm with one to eight limits, each in a window of its own; all must allow. A policy
-/// that exists is valid.
+impl From<PolicyRule> for PolicyError {
+    fn from(rule: PolicyRule) -> Self {
+        Self::Rule(rule)
+    }
+}
+
+/// Why a text is not a [`Policy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParsePolicyError(ArgumentError);
+
+impl fmt::Display for ParsePolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self.0 {
+            ArgumentError::Syntax => {
+                "policy must be limit/window pairs, then fixed, sliding or bucket, then burst and \
+                 a number, as in 100/1m or 10/1s bucket burst 20"
+            }
+            error => error.text(),
+        })
+    }
+}
+
+impl std::error::Error for ParsePolicyError {}
+
+/// An algorithm with one to eight pairs of a limit and a window. A call passes only if every pair
+/// allows it. A policy that exists is valid.
 ///
 /// ```
 /// use ratelimit_client::Policy;
@@ -78,7 +71,7 @@ impl std::error::Error for PolicyError {}
 /// const API: Policy = Policy::sliding(100, Duration::from_secs(60)).and(1_000, Duration::from_secs(3600));
 /// const UPLOADS: Policy = Policy::bucket(10, Duration::from_secs(60)).burst(20);
 ///
-/// // From numbers that come from outside: an error instead of a panic.
+/// // Numbers from outside give an error instead of a panic.
 /// let wrong = Policy::try_fixed(5, Duration::from_micros(1500));
 /// assert_eq!(wrong.unwrap_err().to_string(), "window must be whole milliseconds, between 1ms and 366d");
 /// ```
@@ -91,15 +84,41 @@ impl std::error::Error for PolicyError {}
 /// const NONE: Policy = Policy::fixed(100, Duration::ZERO);
 /// # let _ = NONE;
 /// ```
+///
+/// # As text
+///
+/// ```text
+/// policy    = pair *( " " pair ) [ " " algorithm ] [ " burst " number ]
+/// pair      = limit "/" window          100/1m
+/// window    = number [ unit ]           60, 500ms, 90s, 1m, 1h, 1d
+/// algorithm = "fixed" / "sliding" / "bucket"
+/// ```
+///
+/// A window without a unit is in seconds, an algorithm that is left out is `fixed`, and a burst that
+/// is left out is the limit. Words may be in any case, and any white space may stand between them.
+/// `Display` writes the same form, so that its text can be parsed again. With the feature `serde` a
+/// policy is read from this text and written as this text.
+///
+/// ```
+/// use ratelimit_client::Policy;
+/// use std::time::Duration;
+///
+/// let policy: Policy = "100/1m 1000/1h sliding".parse().unwrap();
+/// assert_eq!(policy, Policy::sliding(100, Duration::from_secs(60)).and(1000, Duration::from_secs(3600)));
+/// assert_eq!(Policy::bucket(10, Duration::from_secs(1)).burst(20).to_string(), "10/1s bucket burst 20");
+/// assert_eq!("5/0".parse::<Policy>().unwrap_err().to_string(),
+///     "window must be an integer with an optional unit ms, s, m, h or d, between 1ms and 366d");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy(ratelimit_core::Policy);
 
 impl Policy {
-    /// At most `limit` in each window; a window opens with the first call.
+    /// At most `limit` in each window. A window opens with the first call.
     ///
     /// # Panics
-    /// If it is out of bounds: see [`Policy::try_fixed`]. In a constant that is an error of compilation.
+    /// If a number is out of bounds: see [`Policy::try_fixed`]. In a constant, that is a compile error.
     #[track_caller]
+    #[must_use]
     pub const fn fixed(limit: u64, window: Duration) -> Self {
         valid(Self::try_fixed(limit, window))
     }
@@ -107,8 +126,9 @@ impl Policy {
     /// At most `limit` in a window that slides along, by an estimate.
     ///
     /// # Panics
-    /// If it is out of bounds: see [`Policy::try_sliding`].
+    /// If a number is out of bounds: see [`Policy::try_sliding`].
     #[track_caller]
+    #[must_use]
     pub const fn sliding(limit: u64, window: Duration) -> Self {
         valid(Self::try_sliding(limit, window))
     }
@@ -116,114 +136,224 @@ impl Policy {
     /// A bucket of `limit` tokens, refilled continuously at `limit` per window.
     ///
     /// # Panics
-    /// If it is out of bounds: see [`Policy::try_bucket`].
+    /// If a number is out of bounds: see [`Policy::try_bucket`].
     #[track_caller]
+    #[must_use]
     pub const fn bucket(limit: u64, window: Duration) -> Self {
         valid(Self::try_bucket(limit, window))
     }
 
-    /// The same with a further window; all must allow, or none counts.
+    /// Adds a pair. A call passes only if every pair allows it; a denied call counts in none.
     ///
     /// # Panics
-    /// If it is out of bounds: see [`Policy::try_and`].
+    /// If a number is out of bounds: see [`Policy::try_and`].
     #[track_caller]
+    #[must_use]
     pub const fn and(self, limit: u64, window: Duration) -> Self {
         valid(self.try_and(limit, window))
     }
 
-    /// The same bucket with room for `burst` tokens instead of its limit.
+    /// Gives a bucket room for `burst` tokens instead of its limit.
     ///
     /// # Panics
-    /// If it is out of bounds: see [`Policy::try_burst`].
+    /// If the number is out of bounds: see [`Policy::try_burst`].
     #[track_caller]
+    #[must_use]
     pub const fn burst(self, burst: u64) -> Self {
         valid(self.try_burst(burst))
     }
 
-    /// [`Policy::fixed`] of numbers that may be wrong.
+    /// A policy of any algorithm with one pair.
+    ///
+    /// # Errors
+    /// If the limit is above 10^12, or the window is not whole milliseconds from 1 ms to 366 days.
+    pub const fn new(
+        algorithm: Algorithm,
+        limit: u64,
+        window: Duration,
+    ) -> Result<Self, PolicyError> {
+        let Some(window) = whole_millis(window) else { return Err(PolicyError::Window) };
+        match ratelimit_core::Policy::new(limit, window) {
+            Ok(policy) => Self::of_core(policy.with_algorithm(algorithm, None)),
+            Err(error) => Err(PolicyError::Rule(error)),
+        }
+    }
+
+    /// [`Policy::fixed`] for numbers that may be wrong.
+    ///
+    /// # Errors
+    /// See [`Policy::new`].
     pub const fn try_fixed(limit: u64, window: Duration) -> Result<Self, PolicyError> {
         Self::new(Algorithm::Fixed, limit, window)
     }
 
-    /// [`Policy::sliding`] of numbers that may be wrong.
+    /// [`Policy::sliding`] for numbers that may be wrong.
+    ///
+    /// # Errors
+    /// See [`Policy::new`].
     pub const fn try_sliding(limit: u64, window: Duration) -> Result<Self, PolicyError> {
         Self::new(Algorithm::Sliding, limit, window)
     }
 
-    /// [`Policy::bucket`] of numbers that may be wrong.
+    /// [`Policy::bucket`] for numbers that may be wrong.
+    ///
+    /// # Errors
+    /// See [`Policy::new`].
     pub const fn try_bucket(limit: u64, window: Duration) -> Result<Self, PolicyError> {
         Self::new(Algorithm::Bucket, limit, window)
     }
 
-    /// [`Policy::and`] of numbers that may be wrong.
+    /// [`Policy::and`] for numbers that may be wrong.
+    ///
+    /// # Errors
+    /// As [`Policy::new`]; and if there are eight pairs already, one of them has the same window, or
+    /// the policy has a burst.
     pub const fn try_and(self, limit: u64, window: Duration) -> Result<Self, PolicyError> {
         let Some(window) = whole_millis(window) else { return Err(PolicyError::Window) };
-        Self::from_core(self.0.and(limit, window))
+        Self::of_core(self.0.and(limit, window))
     }
 
-    /// [`Policy::burst`] of a number that may be wrong.
+    /// [`Policy::burst`] for a number that may be wrong.
+    ///
+    /// # Errors
+    /// If the burst is 0 or above 10^12, would take more than 3660 days to refill, or the policy is not
+    /// a bucket of one pair.
     pub const fn try_burst(self, burst: u64) -> Result<Self, PolicyError> {
-        Self::from_core(self.0.with_algorithm(self.0.algorithm(), Some(burst)))
+        Self::of_core(self.0.with_algorithm(self.0.algorithm(), Some(burst)))
     }
 
-    const fn new(algorithm: Algorithm, limit: u64, window: Duration) -> Result<Self, PolicyError> {
-        let Some(window) = whole_millis(window) else { return Err(PolicyError::Window) };
-        match ratelimit_core::Policy::new(limit, window) {
-            Ok(policy) => Self::from_core(policy.with_algorithm(algorithm, None)),
-            Err(error) => Err(PolicyError::from_core(error)),
-        }
-    }
-
-    const fn from_core(
-        policy: Result<ratelimit_core::Policy, ratelimit_core::policy::PolicyError>,
+    const fn of_core(
+        policy: Result<ratelimit_core::Policy, PolicyRule>,
     ) -> Result<Self, PolicyError> {
         match policy {
             Ok(policy) => Ok(Self(policy)),
-            Err(error) => Err(PolicyError::from_core(error)),
+            Err(error) => Err(PolicyError::Rule(error)),
         }
     }
 
-    /// How it is decided.
+    /// The algorithm that decides.
     pub const fn algorithm(&self) -> Algorithm {
         self.0.algorithm()
     }
 
-    /// Limits and windows, in the order given.
-    pub const fn windows(&self) -> &[Pair] {
+    /// The pairs, in the order given.
+    pub const fn pairs(&self) -> &[Pair] {
         self.0.pairs()
+    }
+
+    /// The burst, if it is not the limit.
+    pub(crate) fn own_burst(&self) -> Option<u64> {
+        let first = self.pairs()[0];
+        Some(first.burst).filter(|&burst| burst != first.limit)
     }
 
     pub(crate) const fn core(&self) -> ratelimit_core::Policy {
         self.0
     }
 
-    /// What one of `instances` may let pass alone: of every limit and burst the n-th part, rounded
-    /// down, but not below 1 (a limit of 0 stays 0). Limit 100 for 3 instances: 33 each.
+    /// The part of the policy that one of `instances` may allow by itself: every limit and burst
+    /// divided by the number of instances, rounded down, but at least 1 (a limit of 0 stays 0). Limit
+    /// 100 for 3 instances: 33 each.
+    #[must_use]
     pub fn share(&self, instances: u32) -> Self {
         let part = |whole: u64| (whole / u64::from(instances.max(1))).max(whole.min(1));
-        let pairs = self.windows();
+        let pairs = self.pairs();
         let mut share = ratelimit_core::Policy::new(part(pairs[0].limit), pairs[0].window);
         for pair in &pairs[1..] {
             share = share.and_then(|share| share.and(part(pair.limit), pair.window));
         }
-        let Pair { limit, window, burst } = pairs[0];
-        let burst = (burst != limit).then(|| {
-            // Rounding the limit down may leave it too slow to refill the burst's part.
+        let Pair { limit, window, .. } = pairs[0];
+        let burst = self.own_burst().map(|burst| {
+            // The limit was rounded down, so it may be too slow to refill the part of the burst.
             let refilled = u128::from(part(limit)) * u128::from(MAX_REFILL_MS);
-            let most = (refilled / u128::from(window.millis())).min(u128::from(MAX_LIMIT)) as u64;
-            part(burst).min(most)
+            let max = (refilled / u128::from(window.millis())).min(u128::from(MAX_LIMIT)) as u64;
+            part(burst).min(max)
         });
         let share = share.and_then(|share| share.with_algorithm(self.algorithm(), burst));
         Self(share.expect("a part of a valid policy is valid"))
     }
 }
 
-/// The result of a const function; `expect` is not one.
+/// Writes the text that [`Policy`] documents.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for (i, pair) in self.pairs().iter().enumerate() {
+            let space = if i == 0 { "" } else { " " };
+            write!(f, "{space}{}/{}", pair.limit, pair.window)?;
+        }
+        if self.algorithm() != Algorithm::Fixed {
+            write!(f, " {}", self.algorithm().name().to_ascii_lowercase())?;
+        }
+        match self.own_burst() {
+            Some(burst) => write!(f, " burst {burst}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads the text that [`Policy`] documents.
+impl FromStr for Policy {
+    type Err = ParsePolicyError;
+
+    fn from_str(text: &str) -> Result<Self, ParsePolicyError> {
+        let words = command_words(text).ok_or(ParsePolicyError(ArgumentError::Syntax))?;
+        let call = Call::parse(words.into_iter().map(str::as_bytes)).map_err(ParsePolicyError)?;
+        Ok(Self(call.policy))
+    }
+}
+
+/// The words that the command would have for this policy. `None` if a word has no place in the text.
+fn command_words(text: &str) -> Option<Vec<&str>> {
+    let mut words = text.split_ascii_whitespace().peekable();
+    let mut command = Vec::new();
+    while let Some((limit, window)) = words.peek().and_then(|word| word.split_once('/')) {
+        command.extend([limit, window]);
+        words.next();
+    }
+    let has_pairs = !command.is_empty();
+    if let Some(name) = words.next_if(|word| Algorithm::from_name(word.as_bytes()).is_some()) {
+        command.extend(["ALGORITHM", name]);
+    }
+    if let Some(keyword) = words.next_if(|word| word.eq_ignore_ascii_case("burst")) {
+        command.extend([keyword, words.next()?]);
+    }
+    (has_pairs && words.next().is_none()).then_some(command)
+}
+
+#[cfg(feature = "serde")]
+impl serde_core::Serialize for Policy {
+    fn serialize<S: serde_core::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde_core::Deserialize<'de> for Policy {
+    fn deserialize<D: serde_core::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl serde_core::de::Visitor<'_> for Text {
+            type Value = Policy;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a policy as text, such as 100/1m")
+            }
+
+            fn visit_str<E: serde_core::de::Error>(self, text: &str) -> Result<Policy, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The policy of a constant function, where `expect` is not available.
 #[track_caller]
 const fn valid(policy: Result<Policy, PolicyError>) -> Policy {
     match policy {
         Ok(policy) => policy,
-        Err(error) => panic!("{}", error.rule()),
+        Err(error) => panic!("{}", error.text()),
     }
 }
 
@@ -240,20 +370,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    #[test]
-    fn the_rules_are_told_in_the_words_of_the_server() {
-        let cases = [
-            (PolicyError::Limit, "Limit"),
-            (PolicyError::TooManyWindows, "TooManyPairs"),
-            (PolicyError::SameWindow, "SameWindow"),
-            (PolicyError::Burst, "Burst"),
-            (PolicyError::BurstAlgorithm, "BurstAlgorithm"),
-            (PolicyError::BurstWindows, "BurstPairs"),
-            (PolicyError::BurstRefill, "BurstRefill"),
-        ];
-        for (error, name) in cases {
-            assert_eq!(format!("ERR {error}"), ratelimit_harness::error_text(name));
-        }
+    fn rule(rule: PolicyRule) -> Option<PolicyError> {
+        Some(PolicyError::Rule(rule))
     }
 
     #[test]
@@ -263,7 +381,7 @@ mod tests {
         let seconds = |n| Duration::from_secs(n);
         let eight = (2..9).fold(Policy::fixed(1, second), |policy, n| policy.and(1, seconds(n)));
         let cases = [
-            (Policy::try_fixed(MAX_LIMIT + 1, MINUTE), Some(PolicyError::Limit)),
+            (Policy::try_fixed(MAX_LIMIT + 1, MINUTE), rule(PolicyRule::Limit)),
             (Policy::try_fixed(1, Duration::ZERO), Some(PolicyError::Window)),
             (Policy::try_sliding(1, Duration::from_micros(999)), Some(PolicyError::Window)),
             (Policy::try_sliding(1, Duration::from_micros(1_500)), Some(PolicyError::Window)),
@@ -274,29 +392,98 @@ mod tests {
             ),
             (Policy::try_fixed(1, Duration::MAX), Some(PolicyError::Window)),
             (most.try_and(1, MINUTE), None),
-            (most.try_and(MAX_LIMIT + 1, MINUTE), Some(PolicyError::Limit)),
-            (Policy::fixed(1, MINUTE).try_and(2, MINUTE), Some(PolicyError::SameWindow)),
-            (eight.try_and(1, MINUTE), Some(PolicyError::TooManyWindows)),
-            (Policy::fixed(1, MINUTE).try_burst(2), Some(PolicyError::BurstAlgorithm)),
-            (Policy::bucket(1, MINUTE).try_burst(0), Some(PolicyError::Burst)),
-            (Policy::bucket(0, MINUTE).try_burst(1), Some(PolicyError::BurstRefill)),
-            (
-                Policy::bucket(1, MINUTE).and(2, second).try_burst(3),
-                Some(PolicyError::BurstWindows),
-            ),
-            (
-                Policy::bucket(1, MINUTE).burst(3).try_and(2, second),
-                Some(PolicyError::BurstWindows),
-            ),
+            (most.try_and(MAX_LIMIT + 1, MINUTE), rule(PolicyRule::Limit)),
+            (Policy::fixed(1, MINUTE).try_and(2, MINUTE), rule(PolicyRule::SameWindow)),
+            (eight.try_and(1, MINUTE), rule(PolicyRule::TooManyPairs)),
+            (Policy::fixed(1, MINUTE).try_burst(2), rule(PolicyRule::BurstAlgorithm)),
+            (Policy::bucket(1, MINUTE).try_burst(0), rule(PolicyRule::Burst)),
+            (Policy::bucket(0, MINUTE).try_burst(1), rule(PolicyRule::BurstRefill)),
+            (Policy::bucket(1, MINUTE).and(2, second).try_burst(3), rule(PolicyRule::BurstPairs)),
+            (Policy::bucket(1, MINUTE).burst(3).try_and(2, second), rule(PolicyRule::BurstPairs)),
         ];
         for (i, (policy, expected)) in cases.into_iter().enumerate() {
             assert_eq!(policy.err(), expected, "case {i}");
         }
     }
 
+    #[test]
+    fn a_policy_is_read_from_text_and_written_as_text() {
+        let second = Duration::from_secs(1);
+        let cases = [
+            (Policy::fixed(100, MINUTE), "100/1m"),
+            (Policy::fixed(0, Duration::from_millis(1500)), "0/1500ms"),
+            (Policy::sliding(10, 90 * second), "10/90s sliding"),
+            (Policy::fixed(3, MINUTE).and(100, 86_400 * second), "3/1m 100/1d"),
+            (Policy::bucket(10, second), "10/1s bucket"),
+            (Policy::bucket(10, second).burst(20), "10/1s bucket burst 20"),
+        ];
+        for (policy, text) in cases {
+            assert_eq!(policy.to_string(), text);
+            assert_eq!(text.parse(), Ok(policy));
+        }
+        let same = [
+            ("100/60", "100/1m"),
+            (" 100/60s\t1/1h  Sliding ", "100/1m 1/1h sliding"),
+            ("5/1s fixed", "5/1s"),
+            ("5/1s BUCKET BURST 5", "5/1s bucket"),
+        ];
+        for (text, canonical) in same {
+            assert_eq!(
+                text.parse::<Policy>().map(|policy| policy.to_string()),
+                Ok(canonical.into())
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_text_is_an_error_that_names_the_rule() {
+        let form = "policy must be limit/window pairs";
+        let cases = [
+            ("", "policy must be"),
+            ("100", form),
+            ("sliding", form),
+            ("100/1m leaky", form),
+            ("100/1m bucket bucket", form),
+            ("100/1m burst", form),
+            ("10/1s burst 20 bucket", form),
+            ("100/1m cost 5", form),
+            ("100/1m, 5/1s", "window must be an integer"),
+            ("100/", "window must be an integer"),
+            ("100/1w", "window must be an integer"),
+            ("100/1/1", "window must be an integer"),
+            ("100/s", "window must be an integer"),
+            ("/1m", "limit must be an integer"),
+            ("-1/1m", "limit must be an integer"),
+            ("0100/1m", "limit must be an integer"),
+            ("1000000000001/1m", "limit must be an integer"),
+            ("1/1s 2/1000ms", "windows must all be different"),
+            ("1/1s burst 2", "burst requires ALGORITHM BUCKET"),
+            ("1/1s bucket burst 0", "burst must be an integer"),
+            ("1/1s 2/2s bucket burst 3", "burst requires a single"),
+            ("0/1s bucket burst 3", "burst must refill"),
+        ];
+        for (text, expected) in cases {
+            let error = text.parse::<Policy>().expect_err(text).to_string();
+            assert!(error.starts_with(expected), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "serde")]
+    fn serde_reads_and_writes_the_text() {
+        let policy = Policy::bucket(10, MINUTE).burst(20);
+        let json = serde_json::to_string(&policy).unwrap();
+        assert_eq!(json, r#""10/1m bucket burst 20""#);
+        assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
+        let error = serde_json::from_str::<Policy>("\"1/1w\"").unwrap_err().to_string();
+        assert!(error.starts_with("window must be"), "{error}");
+        let error = serde_json::from_str::<Policy>("5").unwrap_err().to_string();
+        assert!(error.contains("expected a policy as text"), "{error}");
+    }
+
     /// Limits and bursts.
     fn numbers(policy: Policy) -> Vec<(u64, u64)> {
-        policy.windows().iter().map(|pair| (pair.limit, pair.burst)).collect()
+        policy.pairs().iter().map(|pair| (pair.limit, pair.burst)).collect()
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A connection to the master that the sentinels name, and after a failover to the next one.
+//! A connection to the master of Redis Sentinel, which follows it through a failover.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -11,13 +12,18 @@ use redis::{
     Value,
 };
 
-use crate::expiring::lock;
+use crate::sync::lock;
 
-/// A connection to the master that the sentinels name. Cheap to clone; clones share it.
+/// A connection to the master that the sentinels name. Cheap to clone; all clones share one connection.
 ///
-/// The sentinels are asked at first, and again when the connection fails, when the master answers
-/// READONLY, and when a call is given up (as at the deadline of a limiter) while nobody was
-/// answered. No call is tried twice. It can be made before any of the servers is up.
+/// The sentinels are asked for the master at first, and again
+///
+/// - when the connection fails,
+/// - when the master answers READONLY, because it has become a replica,
+/// - when a call is given up, as at the deadline of a limiter, and no other call got an answer
+///   meanwhile.
+///
+/// No call is tried twice. The connection can be made before any of the servers is up.
 ///
 /// ```no_run
 /// # use ratelimit_client::{redis, SentinelConnection};
@@ -39,18 +45,19 @@ struct Inner {
     link: Mutex<Link>,
 }
 
-/// A master, found or being looked for.
+/// The connection to a master, or the search for one.
 #[derive(Clone)]
 struct Link {
     connection: Shared<BoxFuture<'static, RedisResult<MultiplexedConnection>>>,
+    /// Answers that came over this link.
     answers: Arc<AtomicU64>,
 }
 
 impl SentinelConnection {
-    /// Over connections to the master that are made with this configuration.
+    /// Takes a client of the sentinels, and the configuration of the connections to the master.
     pub fn new(client: SentinelClient, config: AsyncConnectionConfig) -> Self {
         let client = Arc::new(tokio::sync::Mutex::new(client));
-        let link = Mutex::new(Link::look(&client, &config));
+        let link = Mutex::new(Link::search(&client, &config));
         Self(Arc::new(Inner { client, config, link }))
     }
 
@@ -61,9 +68,16 @@ impl SentinelConnection {
     }
 }
 
+impl fmt::Debug for SentinelConnection {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("SentinelConnection").finish_non_exhaustive()
+    }
+}
+
 impl Link {
-    /// Goes on by itself, also when the call that waits for it is given up.
-    fn look(
+    /// Starts a task that finds the master and connects. It goes on even if the call that waits for it
+    /// is given up.
+    fn search(
         client: &Arc<tokio::sync::Mutex<SentinelClient>>,
         config: &AsyncConnectionConfig,
     ) -> Self {
@@ -71,7 +85,7 @@ impl Link {
         let connecting =
             async move { client.lock().await.get_async_connection_with_config(&config).await };
         let connection = connecting.boxed().shared();
-        // Outside a runtime it begins with the first call.
+        // Outside a runtime the search starts with the first call.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(connection.clone());
         }
@@ -79,7 +93,7 @@ impl Link {
     }
 }
 
-/// One call, over the link that was there when it began.
+/// One call, over the link that was current when the call began.
 struct Attempt {
     inner: Arc<Inner>,
     link: Link,
@@ -91,42 +105,42 @@ impl Attempt {
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let connection = self.link.connection.clone().await;
         if connection.is_err() {
-            self.look_again();
+            self.search_again();
         }
         connection
     }
 
-    /// Takes note of what came back.
-    fn judge<T>(&mut self, result: &RedisResult<T>, is_read_only: impl Fn(&T) -> bool) {
+    /// Counts an answer, and searches again if the master has been deposed.
+    fn note_result<T>(&mut self, result: &RedisResult<T>, is_read_only: impl Fn(&T) -> bool) {
         let is_deposed = match result {
             Ok(reply) => is_read_only(reply),
             Err(error) => error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly),
         };
         if is_deposed {
-            self.look_again();
+            self.search_again();
         } else if !result.as_ref().is_err_and(redis::RedisError::is_io_error) {
             self.is_answered = true;
             self.link.answers.fetch_add(1, Relaxed);
         }
     }
 
-    /// Unless another call has done so.
-    fn look_again(&self) {
+    /// Replaces the link, unless another call has done so already.
+    fn search_again(&self) {
         let mut link = lock(&self.inner.link);
         if Arc::ptr_eq(&link.answers, &self.link.answers) {
-            *link = Link::look(&self.inner.client, &self.inner.config);
+            *link = Link::search(&self.inner.client, &self.inner.config);
         }
     }
 }
 
 impl Drop for Attempt {
-    /// Failed or given up: if nobody was answered in the meantime, the master may be gone, with or
-    /// without a word.
+    /// A call without an answer has failed or was given up. If no other call got an answer meanwhile,
+    /// the master may be gone, so a new search starts.
     fn drop(&mut self) {
         let is_connected = self.link.connection.peek().is_some();
-        let nobody_is = self.link.answers.load(Relaxed) == self.answers_before;
-        if !self.is_answered && is_connected && nobody_is {
-            self.look_again();
+        let none_answered = self.link.answers.load(Relaxed) == self.answers_before;
+        if !self.is_answered && is_connected && none_answered {
+            self.search_again();
         }
     }
 }
@@ -141,7 +155,7 @@ impl ConnectionLike for SentinelConnection {
             let mut attempt = self.attempt();
             let mut connection = attempt.connect().await?;
             let reply = connection.req_packed_command(command).await;
-            attempt.judge(&reply, is_read_only);
+            attempt.note_result(&reply, is_read_only);
             reply
         })
     }
@@ -156,12 +170,12 @@ impl ConnectionLike for SentinelConnection {
             let mut attempt = self.attempt();
             let mut connection = attempt.connect().await?;
             let replies = connection.req_packed_commands(commands, offset, count).await;
-            attempt.judge(&replies, |replies| replies.iter().any(is_read_only));
+            attempt.note_result(&replies, |replies| replies.iter().any(is_read_only));
             replies
         })
     }
 
-    /// That of the connection, and 0 while there is none.
+    /// The database of the connection; 0 while there is no connection.
     fn get_db(&self) -> i64 {
         let link = lock(&self.0.link).clone();
         link.connection.peek().and_then(|found| found.as_ref().ok()).map_or(0, |c| c.get_db())

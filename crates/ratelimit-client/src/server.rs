@@ -1,4 +1,5 @@
-//! Asking a server: the module's command, or where the server does not know it, the Lua twin.
+//! Sending a question to a server: by the module's command, or by the Lua script where the server
+//! does not know the command.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
@@ -7,43 +8,44 @@ use futures_util::future::BoxFuture;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Script, ServerErrorKind, Value};
 
-use crate::call::{append_words, Call, Verb};
-use crate::error::Asked;
-use crate::{reply, Answer, Source};
+use crate::call::Question;
+use crate::error::Unanswered;
+use crate::wire::{self, append_words};
+use crate::{Answer, Source};
 
-/// Which of the two to ask.
+/// Whether the module or the Lua script decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Use {
-    /// The module; where the server does not know its command, the Lua twin, and every five seconds
-    /// one call tries the module again.
+pub enum Backend {
+    /// The module; or the script, while the server does not know the module's command. Then one call
+    /// every five seconds tries the module again.
     #[default]
-    Either,
-    /// The module alone. A server without it is an error.
+    Auto,
+    /// The module alone. A server without it answers an error.
     Module,
-    /// The Lua twin alone.
+    /// The Lua script alone.
     Script,
 }
 
-/// The Lua twin, or in a test the same with another clock.
-pub(crate) struct Twin {
+/// The text and the digest of the Lua script.
+pub(crate) struct ScriptText {
     text: String,
     digest: String,
 }
 
-impl Twin {
+impl ScriptText {
     pub(crate) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), digest: Script::new(text).get_hash().to_owned() }
     }
 }
 
-impl Default for Twin {
+impl Default for ScriptText {
     fn default() -> Self {
         Self::new(include_str!("../lua/ratelimit.lua"))
     }
 }
 
-/// Any connection of the crate `redis`, cheap to clone.
+/// Any connection of the crate `redis` that is cheap to clone.
 pub(crate) trait Connection: Send + Sync {
     fn query(&self, command: Cmd) -> BoxFuture<'_, RedisResult<Value>>;
 }
@@ -57,74 +59,73 @@ impl<C: ConnectionLike + Clone + Send + Sync> Connection for C {
 
 pub(crate) struct Server {
     connection: Arc<dyn Connection>,
-    which: Use,
-    twin: Twin,
-    module: Presence,
+    backend: Backend,
+    script: ScriptText,
+    module: ModulePresence,
 }
 
 impl Server {
-    pub(crate) fn new(connection: Arc<dyn Connection>, which: Use, twin: Twin) -> Self {
-        Self { connection, which, twin, module: Presence::default() }
+    pub(crate) fn new(
+        connection: Arc<dyn Connection>,
+        backend: Backend,
+        script: ScriptText,
+    ) -> Self {
+        Self { connection, backend, script, module: ModulePresence::default() }
     }
 
-    /// `now_ms`: of any clock that does not step back.
-    pub(crate) async fn ask(
+    /// `now_ms` may come from any clock that does not step back.
+    pub(crate) async fn send(
         &self,
-        verb: Verb,
-        key: &[u8],
-        call: Call<'_>,
+        question: &Question<'_>,
         now_ms: u64,
-    ) -> Result<Answer, Asked> {
-        let (reply, source) = match self.which {
-            Use::Module => (self.ask_module(verb, key, call).await?, Source::Module),
-            Use::Script => (self.ask_script(verb, key, call).await?, Source::Script),
-            Use::Either => self.ask_either(verb, key, call, now_ms).await?,
+    ) -> Result<Answer, Unanswered> {
+        let (reply, source) = match self.backend {
+            Backend::Module => (self.send_to_module(question).await?, Source::Module),
+            Backend::Script => (self.send_to_script(question).await?, Source::Script),
+            Backend::Auto => self.send_to_either(question, now_ms).await?,
         };
-        Ok(reply::parse(&reply, call.policy, source)?)
+        Ok(wire::parse(&reply, question.policy, source)?)
     }
 
-    async fn ask_either(
+    async fn send_to_either(
         &self,
-        verb: Verb,
-        key: &[u8],
-        call: Call<'_>,
+        question: &Question<'_>,
         now_ms: u64,
     ) -> RedisResult<(Value, Source)> {
-        if self.module.is_tried(now_ms) {
-            match self.ask_module(verb, key, call).await {
-                Err(error) if is_unknown_command(&error) => {
-                    self.module.is_missing(now_ms);
-                }
+        if self.module.is_due(now_ms) {
+            match self.send_to_module(question).await {
+                Err(error) if is_unknown_command(&error) => self.module.set_missing(now_ms),
                 Err(error) => return Err(error),
                 Ok(reply) => {
-                    self.module.is_there();
+                    self.module.set_present();
                     return Ok((reply, Source::Module));
                 }
             }
         }
-        Ok((self.ask_script(verb, key, call).await?, Source::Script))
+        Ok((self.send_to_script(question).await?, Source::Script))
     }
 
-    async fn ask_module(&self, verb: Verb, key: &[u8], call: Call<'_>) -> RedisResult<Value> {
-        // Room for the words of one window, so that they grow into it.
-        let mut command = Cmd::with_capacity(8, key.len() + 64);
-        command.arg(verb.command()).arg(key);
-        append_words(&mut command, call.policy, call.cost);
+    async fn send_to_module(&self, question: &Question<'_>) -> RedisResult<Value> {
+        // Room for a command with one pair, so that it does not grow while it is written.
+        let mut command = Cmd::with_capacity(8, question.key.len() + 64);
+        command.arg(question.verb.command()).arg(&*question.key);
+        append_words(&mut command, question);
         self.query(command).await
     }
 
-    /// By its digest; where the server does not have it (any more), by its text, which it keeps.
-    async fn ask_script(&self, verb: Verb, key: &[u8], call: Call<'_>) -> RedisResult<Value> {
-        let by_digest = script_command("EVALSHA", &self.twin.digest, verb, key, call);
+    /// Calls the script by its digest. A server that does not have it (any more) gets the text, and
+    /// keeps it.
+    async fn send_to_script(&self, question: &Question<'_>) -> RedisResult<Value> {
+        let by_digest = script_command("EVALSHA", &self.script.digest, question);
         match self.query(by_digest).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.query(script_command("EVAL", &self.twin.text, verb, key, call)).await
+                self.query(script_command("EVAL", &self.script.text, question)).await
             }
             reply => reply,
         }
     }
 
-    pub(crate) async fn delete(&self, key: &[u8]) -> Result<(), Asked> {
+    pub(crate) async fn delete(&self, key: &[u8]) -> Result<(), Unanswered> {
         let mut command = redis::cmd("DEL");
         command.arg(key);
         self.query(command).await?;
@@ -136,42 +137,42 @@ impl Server {
     }
 }
 
-/// Whether the module is there, as far as is known.
+/// Whether the server has the module, as far as is known.
 #[derive(Default)]
-struct Presence {
-    /// 0 while it is taken to be there; else when it is tried again.
-    again_ms: AtomicU64,
+struct ModulePresence {
+    /// When the module is tried again; 0 while it is taken to be present.
+    retry_at_ms: AtomicU64,
 }
 
-impl Presence {
-    /// After so long it is tried again where it was missing.
+impl ModulePresence {
+    /// The pause before a missing module is tried again.
     const PAUSE_MS: u64 = 5_000;
 
-    /// Where it was missing, of those that come when it is to be tried again, one does.
-    fn is_tried(&self, now_ms: u64) -> bool {
-        let at = self.again_ms.load(Relaxed);
+    /// Whether this call should try the module. While it is missing, one call in each pause does.
+    fn is_due(&self, now_ms: u64) -> bool {
+        let at = self.retry_at_ms.load(Relaxed);
         let next = now_ms + Self::PAUSE_MS;
         at == 0
-            || now_ms >= at && self.again_ms.compare_exchange(at, next, Relaxed, Relaxed).is_ok()
+            || now_ms >= at && self.retry_at_ms.compare_exchange(at, next, Relaxed, Relaxed).is_ok()
     }
 
-    fn is_missing(&self, now_ms: u64) {
-        self.again_ms.store(now_ms + Self::PAUSE_MS, Relaxed);
+    fn set_missing(&self, now_ms: u64) {
+        self.retry_at_ms.store(now_ms + Self::PAUSE_MS, Relaxed);
     }
 
-    fn is_there(&self) {
-        self.again_ms.store(0, Relaxed);
+    fn set_present(&self) {
+        self.retry_at_ms.store(0, Relaxed);
     }
 }
 
-fn script_command(how: &str, script: &str, verb: Verb, key: &[u8], call: Call) -> Cmd {
+fn script_command(how: &str, script: &str, question: &Question) -> Cmd {
     let mut command = redis::cmd(how);
-    command.arg(script).arg(1).arg(key).arg(verb.name());
-    append_words(&mut command, call.policy, call.cost);
+    command.arg(script).arg(1).arg(&*question.key).arg(question.verb.name());
+    append_words(&mut command, question);
     command
 }
 
-/// The words of Redis and Valkey alike. A user who may not call it is told NOPERM instead.
+/// Redis and Valkey use the same words. A user without the right to call it gets NOPERM instead.
 fn is_unknown_command(error: &RedisError) -> bool {
     let unknown = |text: &str| text.starts_with("unknown command");
     error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError)
@@ -183,17 +184,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_that_is_missing_is_tried_by_one_call_each_five_seconds() {
-        let module = Presence::default();
-        assert!(module.is_tried(0) && module.is_tried(0), "taken to be there");
-        module.is_missing(10);
-        assert!(!module.is_tried(10) && !module.is_tried(5_009));
-        assert!(module.is_tried(5_010) && !module.is_tried(5_010), "one of those at the same time");
-        assert!(
-            !module.is_tried(10_009) && module.is_tried(10_010),
-            "also if none of it came back"
-        );
-        module.is_there();
-        assert!(module.is_tried(10_011) && module.is_tried(10_011));
+    fn a_missing_module_is_tried_by_one_call_every_five_seconds() {
+        let module = ModulePresence::default();
+        assert!(module.is_due(0) && module.is_due(0), "taken to be present");
+        module.set_missing(10);
+        assert!(!module.is_due(10) && !module.is_due(5_009));
+        assert!(module.is_due(5_010) && !module.is_due(5_010), "one of two at the same time");
+        assert!(!module.is_due(10_009) && module.is_due(10_010), "also without any answer");
+        module.set_present();
+        assert!(module.is_due(10_011) && module.is_due(10_011));
     }
 }

@@ -1,10 +1,10 @@
-//! The module, its Lua twin and memory answer alike: words of all kinds at invented times.
+//! The module, the Lua script and memory answer alike, to random calls at invented times.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ratelimit_client::{Answer, Call, Error, Limiter, OnFailure, Policy, Retry, Source, Use};
+use ratelimit_client::{Answer, Backend, Call, Error, Limiter, OnFailure, Policy, Retry, Source};
 use ratelimit_harness::{Frozen, Random, Setup, T0_MICROS};
 
 use crate::{connection, limiter, on_each, run, LONG, YEAR};
@@ -13,16 +13,16 @@ static MEMORY_CLOCK: AtomicI64 = AtomicI64::new(T0_MICROS);
 const KEYS: [&str; 4] = ["a", "b", "c\0\r\n\u{fe}", ""];
 
 #[test]
-fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
+fn the_three_backends_answer_alike() {
     on_each(async |binary| {
         let mut frozen = Frozen::start(binary);
         MEMORY_CLOCK.store(T0_MICROS, Relaxed);
         let backends = [
-            limiter(&frozen.server).await.backend(Use::Module).prefix("module:").build(),
+            limiter(&frozen.server).await.backend(Backend::Module).prefix("module:").build(),
             limiter(&frozen.server)
                 .await
-                .backend(Use::Script)
-                .twin_text(&Frozen::script_source())
+                .backend(Backend::Script)
+                .script_text(&Frozen::script_source())
                 .prefix("script:")
                 .build(),
             Limiter::memory(99).memory_clock(|| MEMORY_CLOCK.load(Relaxed)).build(),
@@ -39,9 +39,9 @@ fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
             let mut answers = Vec::new();
             for backend in &backends {
                 answers.push(match (what, peeks) {
-                    (0, _) => told(backend.reset(key, &policy).await),
-                    (_, true) => told(backend.peek_call(call).await.map(unsigned)),
-                    (_, false) => told(backend.check_call(call).await.map(unsigned)),
+                    (0, _) => text(backend.reset(key, &policy).await),
+                    (_, true) => text(backend.peek_call(call).await.map(unsigned)),
+                    (_, false) => text(backend.check_call(call).await.map(unsigned)),
                 });
             }
             let [module, script, memory] = &answers[..] else { unreachable!() };
@@ -60,7 +60,7 @@ fn the_three_backends_answer_alike_whatever_is_asked_and_whenever() {
     });
 }
 
-/// Small numbers, so that all of them meet.
+/// Small numbers, so that every outcome is frequent.
 fn any_policy(random: &mut Random) -> Policy {
     let limit = |random: &mut Random| random.below(9);
     let window = |random: &mut Random| {
@@ -86,23 +86,23 @@ fn unsigned(mut answer: Answer) -> Answer {
     answer
 }
 
-fn told<T: Debug>(result: Result<T, Error>) -> String {
+fn text<T: Debug>(result: Result<T, Error>) -> String {
     format!("{result:?}")
 }
 
 #[test]
-fn an_answer_says_what_was_decided_and_by_whom() {
+fn an_answer_has_the_decision_and_its_source() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let policy = Policy::fixed(3, YEAR);
         let cases = [
-            (limiter(&server).await.backend(Use::Module).build(), Source::Module),
-            (limiter(&server).await.backend(Use::Script).prefix("x").build(), Source::Script),
+            (limiter(&server).await.backend(Backend::Module).build(), Source::Module),
+            (limiter(&server).await.backend(Backend::Script).prefix("x").build(), Source::Script),
             (Limiter::memory(9).build(), Source::Memory),
         ];
         for (limiter, source) in cases {
             let first = limiter.check("k", &policy).await.unwrap();
-            assert!(first.is_allowed() && first.source == source && first.windows.is_empty());
+            assert!(first.is_allowed() && first.source == source && first.standings.is_empty());
             assert_eq!((first.quota().limit, first.quota().remaining), (3, 2));
             assert!(first.quota().reset_after > YEAR - LONG);
             let call = Call::new("k", &policy).cost(3);
@@ -121,7 +121,7 @@ fn an_answer_says_what_was_decided_and_by_whom() {
 }
 
 #[test]
-fn several_windows_each_tell_their_own_numbers() {
+fn several_pairs_each_report_their_own_numbers() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let policy = Policy::sliding(9, YEAR).and(2, YEAR / 2).and(5, YEAR / 4);
@@ -129,10 +129,10 @@ fn several_windows_each_tell_their_own_numbers() {
             let answer = limiter.check("k", &policy).await.unwrap();
             assert_eq!((answer.quota().limit, answer.quota().remaining), (2, 1));
             let windows: Vec<_> =
-                answer.windows.iter().map(|w| (w.quota.limit, w.quota.remaining)).collect();
+                answer.standings.iter().map(|w| (w.quota.limit, w.quota.remaining)).collect();
             assert_eq!(windows, [(9, 8), (2, 1), (5, 4)]);
             let denied = limiter.check_call(Call::new("k", &policy).cost(3)).await.unwrap();
-            let retries: Vec<_> = denied.windows.iter().map(|window| window.retry).collect();
+            let retries: Vec<_> = denied.standings.iter().map(|window| window.retry).collect();
             assert_eq!(retries, [Retry::Now, Retry::Never, Retry::Now]);
         }
     });
@@ -158,7 +158,7 @@ fn a_prefix_stands_before_a_key_and_the_algorithm_behind_it() {
 }
 
 #[test]
-fn memory_alone_needs_no_server_and_says_when_it_is_full() {
+fn memory_needs_no_server_and_reports_when_it_is_full() {
     run(async {
         let limiter = Limiter::memory(1).build();
         let policy = Policy::bucket(1, YEAR);
@@ -178,7 +178,7 @@ fn the_answer_is_the_same_over_resp3() {
         let client = ratelimit_client::redis::Client::open(url).unwrap();
         let resp3 = client.get_multiplexed_async_connection().await.unwrap();
         let policy = Policy::fixed(3, YEAR).and(5, YEAR / 2);
-        for which in [Use::Module, Use::Script] {
+        for which in [Backend::Module, Backend::Script] {
             let on_failure = OnFailure::closed_after(LONG);
             let over_resp3 = Limiter::redis(resp3.clone(), on_failure).backend(which).build();
             let over_resp2 =

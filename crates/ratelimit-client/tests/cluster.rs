@@ -1,12 +1,12 @@
-//! A cluster of three primaries: calls go to the node that has the key, also while a slot moves and
-//! after a replica has taken the place of a primary. Nothing is admitted above the limit.
+//! A cluster of three primaries. Calls reach the node that has the key, also while a slot moves and
+//! after a replica has replaced a primary. Never more than the limit is allowed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use ratelimit_client::redis::cluster::ClusterClient;
 use ratelimit_client::redis::cluster_async::ClusterConnection;
-use ratelimit_client::{Call, Error, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Call, Error, Limiter, OnFailure, Policy, Source};
 use ratelimit_harness::{
     catch_up, eventually, is_primary, not_applicable, on_every_server, Cluster, Reply, Setup,
 };
@@ -23,17 +23,17 @@ async fn connection(cluster: &Cluster) -> ClusterConnection {
     client.get_async_connection().await.expect("the cluster accepts")
 }
 
-async fn limiter(cluster: &Cluster, which: Use) -> Limiter {
+async fn limiter(cluster: &Cluster, which: Backend) -> Limiter {
     let limiter = Limiter::redis(connection(cluster).await, OnFailure::closed_after(LONG));
     limiter.backend(which).suffix_by_algorithm().prefix("app:").build()
 }
 
 #[test]
-fn keys_of_all_nodes_are_limited_by_the_module_and_the_twin() {
+fn keys_of_all_nodes_are_limited_by_module_and_script() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         run(async {
-            for which in [Use::Module, Use::Script] {
+            for which in [Backend::Module, Backend::Script] {
                 let limiter = limiter(&cluster, which).await;
                 let policy = Policy::sliding(2, YEAR);
                 let keys: Vec<_> = (0..60).map(|i| format!("{which:?}:{i}")).collect();
@@ -54,11 +54,11 @@ fn keys_of_all_nodes_are_limited_by_the_module_and_the_twin() {
 }
 
 #[test]
-fn a_cluster_without_the_module_is_asked_by_the_twin() {
+fn a_cluster_without_the_module_runs_the_script() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::plain(binary));
         run(async {
-            let limiter = limiter(&cluster, Use::Either).await;
+            let limiter = limiter(&cluster, Backend::Auto).await;
             for i in 0..60 {
                 let answer = limiter.check(&format!("key:{i}"), &POLICY).await.unwrap();
                 assert!(answer.is_allowed() && answer.source == Source::Script);
@@ -67,7 +67,7 @@ fn a_cluster_without_the_module_is_asked_by_the_twin() {
     });
 }
 
-/// Bytes that have come to the nodes and wait there, in all.
+/// The number of bytes that have arrived at all nodes and were not read yet.
 fn waiting(cluster: &Cluster) -> usize {
     let of = |client: &str| {
         let field = client.split(' ').find_map(|field| field.strip_prefix("qbuf="));
@@ -82,7 +82,7 @@ fn many_calls_take_one_round_trip_to_each_node() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         run(async {
-            let limiter = limiter(&cluster, Use::Module).await;
+            let limiter = limiter(&cluster, Backend::Module).await;
             let keys: Vec<_> = (0..300).map(|i| format!("{i:1000}")).collect();
             let calls: Vec<_> = keys.iter().map(|key| Call::new(key, &POLICY)).collect();
             let pause = |how: &str| {
@@ -91,7 +91,7 @@ fn many_calls_take_one_round_trip_to_each_node() {
             pause("CLIENT PAUSE 60000 WRITE");
             let answers = limiter.check_each(&calls);
             let all_sent = async {
-                // Of each node's the first is taken out of what waits.
+                // Each node has already read the first of its commands.
                 until("all are sent", || async { waiting(&cluster) > 297 * 1000 }).await;
                 pause("CLIENT UNPAUSE");
             };
@@ -102,81 +102,82 @@ fn many_calls_take_one_round_trip_to_each_node() {
     });
 }
 
-/// Callers of one key, half of them of the module and half of the twin, and what they have been told.
+/// Callers of one key, half of them by the module and half by the script, and their results.
 struct Load {
     callers: tokio::task::JoinSet<()>,
-    told: Arc<Told>,
+    results: Arc<Results>,
 }
 
 #[derive(Default)]
-struct Told {
-    /// As soon as so many are admitted, the callers only peek.
+struct Results {
+    /// Once this many calls are allowed, the callers only peek.
     most: AtomicU64,
     made: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
-    admitted: AtomicU64,
+    allowed: AtomicU64,
     is_over: AtomicBool,
 }
 
 impl Load {
     async fn start(cluster: &Cluster) -> Self {
-        let told = Arc::new(Told { most: AtomicU64::new(LIMIT / 2), ..Told::default() });
+        let results = Arc::new(Results { most: AtomicU64::new(LIMIT / 2), ..Results::default() });
         let mut callers = tokio::task::JoinSet::new();
-        for which in [Use::Module, Use::Script] {
+        for which in [Backend::Module, Backend::Script] {
             let limiter = limiter(cluster, which).await;
             for _ in 0..4 {
-                callers.spawn(call_until_it_is_over(limiter.clone(), Arc::clone(&told)));
+                callers.spawn(call_until_it_is_over(limiter.clone(), Arc::clone(&results)));
             }
         }
-        Self { callers, told }
+        Self { callers, results }
     }
 
-    async fn more(&self, counter: fn(&Told) -> &AtomicU64) {
-        let before = counter(&self.told).load(Relaxed);
-        until("more calls", || async { counter(&self.told).load(Relaxed) > before + 50 }).await;
+    async fn more(&self, counter: fn(&Results) -> &AtomicU64) {
+        let before = counter(&self.results).load(Relaxed);
+        until("more calls", || async { counter(&self.results).load(Relaxed) > before + 50 }).await;
     }
 
-    /// From here on they only peek.
-    async fn pause_admitting(&self) {
-        self.told.most.store(0, Relaxed);
-        // Each of them has ended the call that it had begun.
-        self.more(|told| &told.answered).await;
+    /// From here on the callers only peek.
+    async fn pause_checks(&self) {
+        self.results.most.store(0, Relaxed);
+        // By now each caller has finished the check that it had begun.
+        self.more(|results| &results.answered).await;
     }
 
-    /// Lets them reach the limit: exactly that was admitted, and no call is without an answer or a
+    /// Lets the callers reach the limit. Exactly the limit was allowed, and every call has an answer or a
     /// failure.
     async fn end(mut self) {
-        self.told.most.store(u64::MAX, Relaxed);
-        until("the limit is reached", || async { self.told.admitted.load(Relaxed) >= LIMIT }).await;
-        self.more(|told| &told.answered).await;
-        self.told.is_over.store(true, Relaxed);
+        self.results.most.store(u64::MAX, Relaxed);
+        until("the limit is reached", || async { self.results.allowed.load(Relaxed) >= LIMIT })
+            .await;
+        self.more(|results| &results.answered).await;
+        self.results.is_over.store(true, Relaxed);
         while let Some(caller) = self.callers.join_next().await {
             caller.expect("a caller");
         }
-        let read = |counter: fn(&Told) -> &AtomicU64| counter(&self.told).load(Relaxed);
-        assert_eq!(read(|told| &told.admitted), LIMIT);
+        let read = |counter: fn(&Results) -> &AtomicU64| counter(&self.results).load(Relaxed);
+        assert_eq!(read(|results| &results.allowed), LIMIT);
         assert_eq!(
-            read(|told| &told.made),
-            read(|told| &told.answered) + read(|told| &told.failed)
+            read(|results| &results.made),
+            read(|results| &results.answered) + read(|results| &results.failed)
         );
     }
 }
 
-async fn call_until_it_is_over(limiter: Limiter, told: Arc<Told>) {
-    while !told.is_over.load(Relaxed) {
-        told.made.fetch_add(1, Relaxed);
-        let checks = told.admitted.load(Relaxed) < told.most.load(Relaxed);
+async fn call_until_it_is_over(limiter: Limiter, results: Arc<Results>) {
+    while !results.is_over.load(Relaxed) {
+        results.made.fetch_add(1, Relaxed);
+        let checks = results.allowed.load(Relaxed) < results.most.load(Relaxed);
         let result = match checks {
             true => limiter.check(KEY, &POLICY).await,
             false => limiter.peek(KEY, &POLICY).await,
         };
         match result {
             Ok(answer) => {
-                told.answered.fetch_add(1, Relaxed);
-                told.admitted.fetch_add(u64::from(checks && answer.is_allowed()), Relaxed);
+                results.answered.fetch_add(1, Relaxed);
+                results.allowed.fetch_add(u64::from(checks && answer.is_allowed()), Relaxed);
             }
-            Err(Error::Unavailable(_)) => drop(told.failed.fetch_add(1, Relaxed)),
+            Err(Error::Unavailable(_)) => drop(results.failed.fetch_add(1, Relaxed)),
             Err(error) => panic!("{error}"),
         }
     }
@@ -191,12 +192,12 @@ fn slot_of_k(cluster: &Cluster) -> (u16, usize, usize) {
 }
 
 #[test]
-fn while_a_slot_moves_key_by_key_no_call_is_lost_and_none_admitted_too_many() {
+fn the_limit_holds_while_a_slot_moves_key_by_key() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         run(async {
             let load = Load::start(&cluster).await;
-            load.more(|told| &told.admitted).await;
+            load.more(|results| &results.allowed).await;
             let (slot, from, to) = slot_of_k(&cluster);
             let (from_id, to_id) = (cluster.id(from), cluster.id(to));
             let [mut source, mut target] = [from, to].map(|node| cluster.nodes[node].connect());
@@ -206,18 +207,18 @@ fn while_a_slot_moves_key_by_key_no_call_is_lost_and_none_admitted_too_many() {
             for key in source.must(&format!("CLUSTER GETKEYSINSLOT {slot} 99")).texts() {
                 source.must(&format!("MIGRATE 127.0.0.1 {port} {key} 0 9000"));
             }
-            // They are asked to go on.
-            load.more(|told| &told.answered).await;
+            // The node answers ASK for keys that have moved.
+            load.more(|results| &results.answered).await;
             target.must(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
             source.must(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
-            load.more(|told| &told.answered).await;
+            load.more(|results| &results.answered).await;
             load.end().await;
         });
     });
 }
 
 #[test]
-fn while_a_slot_moves_as_a_whole_no_call_is_lost_and_none_admitted_too_many() {
+fn the_limit_holds_while_a_slot_moves_as_a_whole() {
     on_every_server(|binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         let (slot, from, to) = slot_of_k(&cluster);
@@ -228,50 +229,50 @@ fn while_a_slot_moves_as_a_whole_no_call_is_lost_and_none_admitted_too_many() {
         }
         run(async {
             let load = Load::start(&cluster).await;
-            load.more(|told| &told.admitted).await;
+            load.more(|results| &results.allowed).await;
             let to_id = cluster.id(to);
             source.must(&format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {to_id}"));
             eventually("the slot has moved", || {
                 let jobs = source.must("CLUSTER GETSLOTMIGRATIONS");
                 jobs.array()[0].field("state").text() == "success"
             });
-            load.more(|told| &told.answered).await;
+            load.more(|results| &results.answered).await;
             load.end().await;
         });
     });
 }
 
 #[test]
-fn when_a_replica_takes_over_on_command_no_call_is_lost_and_none_admitted_too_many() {
+fn the_limit_holds_when_a_replica_takes_over_on_command() {
     on_every_server(|binary| {
         let cluster = Cluster::start_with_replicas(&Setup::module(binary));
         run(async {
             let load = Load::start(&cluster).await;
-            load.more(|told| &told.admitted).await;
+            load.more(|results| &results.allowed).await;
             let (_, owner, _) = slot_of_k(&cluster);
             let replica = &cluster.replicas[owner];
             assert_eq!(replica.connect().must("CLUSTER FAILOVER"), Reply::Status("OK".into()));
             eventually("the replica takes over", || is_primary(replica));
-            load.more(|told| &told.answered).await;
+            load.more(|results| &results.answered).await;
             load.end().await;
         });
     });
 }
 
 #[test]
-fn when_a_replica_takes_over_from_a_primary_that_was_killed_what_it_had_counted_stays() {
+fn counts_stay_when_a_replica_replaces_a_killed_primary() {
     on_every_server(|binary| {
         let mut cluster = Cluster::start_with_replicas(&Setup::module(binary));
         run(async {
             let load = Load::start(&cluster).await;
-            load.more(|told| &told.admitted).await;
+            load.more(|results| &results.allowed).await;
             let (_, owner, _) = slot_of_k(&cluster);
-            // What the replica has not got yet is lost in any failover: let it have all.
-            load.pause_admitting().await;
+            // A failover loses what the replica does not have yet, so let it catch up first.
+            load.pause_checks().await;
             catch_up(&mut cluster.replicas[owner].connect(), &cluster.nodes[owner]);
             cluster.nodes[owner].kill();
             eventually("the replica takes over", || is_primary(&cluster.replicas[owner]));
-            load.more(|told| &told.answered).await;
+            load.more(|results| &results.answered).await;
             load.end().await;
         });
     });

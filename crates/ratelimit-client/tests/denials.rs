@@ -1,13 +1,13 @@
-//! A denial that is known is not asked for again.
+//! A remembered denial is not sent to the server again.
 
 use std::time::Duration;
 
-use ratelimit_client::{Call, Limiter, Policy, Source, Use};
+use ratelimit_client::{Backend, Call, Limiter, Policy, Source};
 use ratelimit_harness::{Connection, Setup};
 
 use crate::{limiter, on_each, until, LONG, YEAR};
 
-/// How often the server ran a command.
+/// How often the server has run a command.
 fn calls(server: &mut Connection, command: &str) -> u64 {
     let info = server.must("INFO commandstats").text();
     let line =
@@ -25,7 +25,8 @@ fn a_flood_of_denied_calls_does_not_reach_the_server() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let mut control = server.connect();
-        for (which, command) in [(Use::Module, "ratelimit.check"), (Use::Script, "evalsha")] {
+        for (which, command) in [(Backend::Module, "ratelimit.check"), (Backend::Script, "evalsha")]
+        {
             let limiter = limiter(&server).await.backend(which).prefix(command);
             let limiter = limiter.remember_denials(9, LONG).build();
             for policy in [Policy::fixed(1, YEAR), Policy::fixed(1, YEAR).and(9, YEAR / 2)] {
@@ -37,7 +38,7 @@ fn a_flood_of_denied_calls_does_not_reach_the_server() {
                     let known = limiter.check(&key, &policy).await.unwrap();
                     assert_eq!(known.source, Source::KnownDenial);
                     assert_eq!(known.quota().limit, first.quota().limit);
-                    assert_eq!(known.windows.len(), first.windows.len());
+                    assert_eq!(known.standings.len(), first.standings.len());
                     assert!(!known.is_allowed() && known.retry() <= first.retry());
                 }
                 assert_eq!(calls(&mut control, command), asked + 1);
@@ -48,7 +49,7 @@ fn a_flood_of_denied_calls_does_not_reach_the_server() {
 }
 
 #[test]
-fn what_is_not_known_is_asked() {
+fn a_question_without_a_known_answer_is_sent() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let limiter = limiter(&server).await.remember_denials(9, LONG).build();
@@ -81,7 +82,7 @@ fn when_the_wait_is_over_the_server_is_asked_again() {
 }
 
 #[test]
-fn a_reset_by_somebody_else_is_seen_late_and_by_itself_at_once() {
+fn another_clients_reset_is_seen_late_and_its_own_at_once() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let limiter = limiter(&server).await.remember_denials(9, Duration::from_secs(2)).build();

@@ -1,8 +1,8 @@
-//! Module or Lua twin: which of them is there is found out, also when it changes.
+//! The limiter finds out whether the server has the module, also when that changes.
 
 use std::time::Instant;
 
-use ratelimit_client::{Error, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Error, Limiter, OnFailure, Policy, Source};
 use ratelimit_harness::{module, Setup};
 
 use crate::{limiter, manager, on_each, until, LONG, YEAR};
@@ -13,13 +13,13 @@ async fn source(limiter: &Limiter) -> Source {
     limiter.check("k", &POLICY).await.unwrap().source
 }
 
-/// How many are left, whoever is asked.
+/// The remaining cost, by module or script.
 async fn remaining(limiter: &Limiter) -> u64 {
     limiter.peek("k", &POLICY).await.unwrap().quota().remaining
 }
 
 #[test]
-fn a_module_that_is_loaded_and_unloaded_while_running_is_found_and_missed() {
+fn a_module_is_noticed_when_it_is_loaded_and_unloaded() {
     on_each(async |binary| {
         let server = Setup::plain(binary).start();
         let mut control = server.connect();
@@ -27,20 +27,20 @@ fn a_module_that_is_loaded_and_unloaded_while_running_is_found_and_missed() {
         assert_eq!(source(&limiter).await, Source::Script);
         control.must(&format!("MODULE LOAD {}", module().display()));
         until("the module is found", || async { source(&limiter).await == Source::Module }).await;
-        assert_eq!(source(&limiter).await, Source::Module, "and kept to");
-        // Redis 8.2 crashes at the next call of a client whose last one was an unloaded module's.
+        assert_eq!(source(&limiter).await, Source::Module, "and still used");
+        // Redis 8.2 crashes at the next command of a client whose last command was one of an unloaded module.
         limiter.reset("another", &POLICY).await.unwrap();
         control.must("CONFIG SET ratelimit.allow-unload yes");
         control.must("MODULE UNLOAD ratelimit");
         assert_eq!(source(&limiter).await, Source::Script);
         assert_eq!(source(&limiter).await, Source::Script);
-        // Both have counted in the same place.
+        // Both have counted under the same key.
         assert_eq!(remaining(&limiter).await, 100 - limiter.counts().allowed);
     });
 }
 
 #[test]
-fn a_module_that_is_missing_is_not_asked_for_with_each_call() {
+fn a_missing_module_is_not_tried_by_each_call() {
     on_each(async |binary| {
         let server = Setup::plain(binary).start();
         let mut control = server.connect();
@@ -58,7 +58,7 @@ fn a_module_that_is_missing_is_not_asked_for_with_each_call() {
 }
 
 #[test]
-fn a_module_that_refuses_one_call_is_there_for_the_next() {
+fn an_error_of_the_module_does_not_make_it_missing() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         server.connect().must("SET foreign hello EX 100");
@@ -70,13 +70,13 @@ fn a_module_that_refuses_one_call_is_there_for_the_next() {
 }
 
 #[test]
-fn what_is_fixed_by_hand_is_kept_to() {
+fn a_chosen_backend_is_kept() {
     on_each(async |binary| {
         let with = Setup::module(binary).start();
-        let script = limiter(&with).await.backend(Use::Script).build();
+        let script = limiter(&with).await.backend(Backend::Script).build();
         assert_eq!(source(&script).await, Source::Script);
         let without = Setup::plain(binary).start();
-        let module = limiter(&without).await.backend(Use::Module).build();
+        let module = limiter(&without).await.backend(Backend::Module).build();
         match module.check("k", &POLICY).await {
             Err(Error::Refused(text)) => assert!(text.starts_with("ERR unknown command"), "{text}"),
             other => panic!("{other:?}"),
@@ -86,7 +86,7 @@ fn what_is_fixed_by_hand_is_kept_to() {
 }
 
 #[test]
-fn a_server_that_forgot_the_script_is_told_it_again() {
+fn a_server_that_forgot_the_script_gets_it_again() {
     on_each(async |binary| {
         let mut server = Setup::plain(binary).with("appendonly yes").start();
         let limiter = Limiter::redis(manager(server.port()), OnFailure::closed_after(LONG)).build();
@@ -104,7 +104,7 @@ fn a_server_that_forgot_the_script_is_told_it_again() {
 }
 
 #[test]
-fn a_user_who_may_not_call_the_module_is_told_so() {
+fn a_user_without_the_right_to_call_the_module_gets_an_error() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         server.connect().must("ACL SETUSER default -ratelimit.check");

@@ -1,5 +1,5 @@
-//! A server that is stopped, killed or stands still, also under load: the deadline holds, what was
-//! chosen happens, each caller is answered, and all goes on by itself when the server is back.
+//! A server that is shut down, killed or frozen, also under load. The deadline holds, the fallback answers,
+//! every caller gets a result, and the limiter recovers when the server is back.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::{manager, on_each, run, until, LONG, YEAR};
 
 const POLICY: Policy = Policy::fixed(100, YEAR);
 const DEADLINE: Duration = Duration::from_millis(100);
-/// What a loaded machine may add to it.
+/// The time that a busy machine may add to the deadline.
 const SLACK: Duration = Duration::from_secs(10);
 
 type Begin = fn(&mut Server);
@@ -35,7 +35,7 @@ fn bring_back(server: &mut Server, outage: &str) {
     }
 }
 
-/// No answer, or what answers for the server.
+/// The result of a call that the server did not decide.
 async fn outcome(limiter: &Limiter, key: &str) -> Result<Source, Failure> {
     let start = Instant::now();
     let result = limiter.check(key, &POLICY).await;
@@ -48,7 +48,7 @@ async fn outcome(limiter: &Limiter, key: &str) -> Result<Source, Failure> {
 }
 
 #[test]
-fn whatever_happens_to_the_server_the_deadline_holds_and_what_was_chosen_happens() {
+fn in_every_outage_the_deadline_holds_and_the_fallback_answers() {
     on_each(async |binary| {
         for (outage, begin) in OUTAGES {
             let mut server = Setup::module(binary).start();
@@ -107,11 +107,11 @@ fn failures(counts: &Counts) -> u64 {
 }
 
 #[test]
-fn a_dead_server_costs_nobody_the_deadline_once_the_circuit_is_open() {
+fn with_an_open_circuit_no_call_waits_for_the_deadline() {
     on_each(async |binary| {
         for (outage, begin) in OUTAGES {
             let mut server = Setup::module(binary).start();
-            // Were one of the thousand to wait, the test would see it.
+            // If one of the thousand waited, the sum would show it.
             let deadline = Duration::from_secs(2);
             let limiter = Limiter::redis(manager(server.port()), OnFailure::open_after(deadline));
             let limiter = limiter.circuit_breaker(3, YEAR).build();
@@ -119,7 +119,7 @@ fn a_dead_server_costs_nobody_the_deadline_once_the_circuit_is_open() {
             until("it connects", || async { source().await == Source::Module }).await;
             let before = limiter.counts();
             begin(&mut server);
-            // At the same time: the three together wait for no more than one deadline.
+            // All three at the same time wait for one deadline in total.
             for source in futures_util::future::join_all([source(), source(), source()]).await {
                 let failed = [Failure::Deadline, Failure::Connection].map(Source::FailedOpen);
                 assert!(failed.contains(&source), "{outage}: {source:?}");
@@ -138,7 +138,7 @@ fn a_dead_server_costs_nobody_the_deadline_once_the_circuit_is_open() {
 }
 
 #[test]
-fn a_timeout_of_the_connections_own_is_a_deadline_too() {
+fn a_timeout_of_the_connection_counts_as_a_deadline() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
@@ -151,7 +151,7 @@ fn a_timeout_of_the_connections_own_is_a_deadline_too() {
     });
 }
 
-/// What the callers of a load have been told.
+/// The results of all callers.
 #[derive(Default)]
 struct Load {
     by_server: AtomicU64,
@@ -160,7 +160,7 @@ struct Load {
 }
 
 #[test]
-fn under_load_each_call_is_answered_in_time_and_counted_and_no_more_than_the_limit_pass() {
+fn under_load_every_call_is_answered_and_the_limit_holds() {
     on_each(async |binary| {
         for (outage, begin) in OUTAGES {
             let mut server =
@@ -207,19 +207,19 @@ async fn call_until_it_is_over(limiter: Limiter, load: Arc<Load>) -> u64 {
     made
 }
 
-/// As many as one makes, of a server that has never been there.
-fn alone(instances: u32, most_keys: usize) -> Vec<Limiter> {
-    // A port that was free a moment ago may be another test's by now.
+/// Limiters for a number of instances, over a server that never existed.
+fn alone(instances: u32, max_keys: usize) -> Vec<Limiter> {
+    // A free port could be taken by another test; nothing listens on port 1.
     let nowhere = 1;
     let one = |_| {
-        let on_failure = OnFailure::local_after(LONG, instances, most_keys);
+        let on_failure = OnFailure::local_after(LONG, instances, max_keys);
         Limiter::redis(manager(nowhere), on_failure).circuit_breaker(1, YEAR).build()
     };
     (0..instances).map(one).collect()
 }
 
 #[test]
-fn without_a_server_all_instances_together_let_pass_no_more_than_their_shares() {
+fn without_a_server_all_instances_together_allow_their_shares() {
     run(async {
         let cases = [
             (Policy::fixed(100, YEAR), 3, 99),
@@ -243,7 +243,7 @@ fn without_a_server_all_instances_together_let_pass_no_more_than_their_shares() 
 }
 
 #[test]
-fn what_a_share_cannot_decide_is_unavailable_and_not_denied_for_ever() {
+fn a_cost_above_the_share_is_unavailable_and_not_denied_forever() {
     run(async {
         let limiter = &alone(2, 1)[0];
         let call = Call::new("k", &POLICY);

@@ -1,19 +1,19 @@
-//! A peer that is no limiter, no Redis, or nothing at all: an error that says what was expected,
-//! and nothing is let pass.
+//! A peer that is not a limiter, not a Redis, or does not answer: the call is an error that names the
+//! expected form, and never allowed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratelimit_client::{Call, Error, Failure, Limiter, OnFailure, Policy, Use};
+use ratelimit_client::{Backend, Call, Error, Failure, Limiter, OnFailure, Policy};
 use ratelimit_harness::Setup;
 
 use crate::{connection, limiter, manager, on_each, run, LONG, YEAR};
 
 const POLICY: Policy = Policy::fixed(5, YEAR);
 
-/// Answers OK to what a client says at first, and these bytes to all else.
+/// Answers OK to the greeting of a client, and these bytes to everything else.
 fn peer(answer: Vec<u8>) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -54,7 +54,7 @@ async fn answered(answer: &[u8], policy: &Policy) -> Result<bool, Error> {
 }
 
 #[test]
-fn what_is_no_answer_of_a_limiter_is_an_error_that_says_what_was_expected() {
+fn any_other_reply_is_an_error_that_names_the_expected_form() {
     run(async {
         let long = format!("+{}\r\n", "x".repeat(100_000));
         let deep = "*1\r\n".repeat(50_000);
@@ -108,7 +108,7 @@ fn what_is_no_answer_of_a_limiter_is_an_error_that_says_what_was_expected() {
 }
 
 #[test]
-fn a_connection_that_ends_in_the_middle_of_an_answer_is_a_failure() {
+fn a_connection_that_ends_within_an_answer_is_a_failure() {
     run(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -125,10 +125,10 @@ fn a_connection_that_ends_in_the_middle_of_an_answer_is_a_failure() {
     });
 }
 
-/// A real server says so before it closes a connection that is one too many; whether a client reads it
-/// is a race there.
+/// A real server sends this error and closes the connection. Whether a client reads the error before the
+/// end is a race, so this test uses a peer of its own.
 #[test]
-fn a_peer_without_room_for_clients_is_a_failed_connection_and_no_refusal() {
+fn a_peer_without_room_for_clients_is_a_failed_connection() {
     run(async {
         let connection = connection(peer(b"-ERR max number of clients reached\r\n".to_vec())).await;
         let limiter = Limiter::redis(connection, OnFailure::closed_after(LONG)).build();
@@ -138,7 +138,7 @@ fn a_peer_without_room_for_clients_is_a_failed_connection_and_no_refusal() {
 }
 
 #[test]
-fn an_answer_that_never_comes_to_its_end_is_given_up_at_the_deadline() {
+fn an_endless_answer_is_given_up_at_the_deadline() {
     run(async {
         let endless: [&[u8]; 6] = [
             b"*5\r\n:1\r\n:5\r\n",
@@ -146,7 +146,7 @@ fn an_answer_that_never_comes_to_its_end_is_given_up_at_the_deadline() {
             b"*9223372036854775807\r\n:1\r\n",
             b"$536870912\r\nx",
             b"%9223372036854775807\r\n+allowed\r\n",
-            // News of somebody else's, which nobody has asked for.
+            // A push message that nobody has subscribed to.
             b">2\r\n+message\r\n+allowed\r\n",
         ];
         for answer in endless {
@@ -165,9 +165,9 @@ fn an_answer_that_never_comes_to_its_end_is_given_up_at_the_deadline() {
 }
 
 #[test]
-fn the_deadline_holds_for_making_the_connection_too() {
+fn the_deadline_includes_the_time_to_connect() {
     run(async {
-        // It accepts, by the kernel alone, and says nothing.
+        // The kernel accepts the connection; nothing ever answers.
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let deadline = Duration::from_millis(50);
@@ -180,24 +180,24 @@ fn the_deadline_holds_for_making_the_connection_too() {
 }
 
 #[test]
-fn an_answer_that_comes_after_the_deadline_is_nobody_elses() {
+fn a_late_answer_is_not_taken_for_another_calls() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let connection = connection(server.port()).await;
         let hasty = OnFailure::closed_after(Duration::from_millis(20));
         let hasty = Limiter::redis(connection.clone(), hasty).circuit_breaker(u32::MAX, LONG);
         let patient = Limiter::redis(connection, OnFailure::closed_after(LONG)).build();
-        let hasty = hasty.backend(Use::Module).build();
+        let hasty = hasty.backend(Backend::Module).build();
         assert!(patient.check("warm", &POLICY).await.is_ok());
         server.pause();
-        // Each has a limit of its own, by which its answer is known.
+        // Each policy has another limit, so each answer can be told apart.
         let policies: Vec<_> = (1..=60).map(|limit| Policy::fixed(limit, YEAR)).collect();
         let (early, late) = policies.split_at(30);
         let given_up: Vec<_> = early.iter().map(|policy| Call::new("early", policy)).collect();
         for answer in hasty.check_each(&given_up).await {
             assert!(matches!(answer, Err(Error::Unavailable(Failure::Deadline))), "{answer:?}");
         }
-        // A caller who goes away is no different.
+        // A dropped call is like one that was given up.
         let dropped = patient.check("early", &early[0]);
         assert!(tokio::time::timeout(Duration::from_millis(5), dropped).await.is_err());
         let keys: Vec<_> = (0..late.len()).map(|i| format!("late:{i}")).collect();
@@ -206,10 +206,7 @@ fn an_answer_that_comes_after_the_deadline_is_nobody_elses() {
         let (answers, ()) = tokio::join!(waiting, async { server.resume() });
         for (answer, policy) in answers.into_iter().zip(late) {
             let quota = *answer.unwrap().quota();
-            assert_eq!(
-                (quota.limit, quota.remaining + 1),
-                (policy.windows()[0].limit, quota.limit)
-            );
+            assert_eq!((quota.limit, quota.remaining + 1), (policy.pairs()[0].limit, quota.limit));
         }
     });
 }

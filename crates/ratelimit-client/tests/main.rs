@@ -1,4 +1,4 @@
-//! The client against real servers: one file a behaviour.
+//! The client against real servers, one file for each behaviour.
 #![allow(
     unreachable_pub,
     clippy::cast_possible_truncation,
@@ -15,6 +15,7 @@ mod denials;
 mod detection;
 mod failures;
 mod hostile;
+mod policy_text;
 mod refusals;
 mod round_trips;
 #[cfg(feature = "sentinel")]
@@ -32,12 +33,12 @@ use ratelimit_client::{Builder, Limiter, OnFailure};
 use ratelimit_harness::{on_every_server, Binary, Server};
 use tokio::runtime::Runtime;
 
-/// Where a server is up, no call takes so long.
+/// Longer than any call to a server that is up.
 const LONG: Duration = Duration::from_secs(30);
-/// The end of its window does not come.
+/// A window that does not end during a test.
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
-/// Runs a test on each server in turn, with threads of its own.
+/// Runs a test on each server in turn, each in a runtime of its own.
 fn on_each(test: impl AsyncFn(&'static Binary)) {
     on_every_server(|binary| run(test(binary)));
 }
@@ -55,14 +56,14 @@ fn client(port: u16) -> Client {
     Client::open(("127.0.0.1", port)).expect("an address")
 }
 
-/// It waits as long as it is let: how long, is for the limiter to say.
+/// A connection without a timeout of its own, so that the limiter's deadline is the only one.
 async fn connection(port: u16) -> MultiplexedConnection {
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let connecting = client(port).get_multiplexed_async_connection_with_config(&config).await;
     connecting.expect("the server accepts")
 }
 
-/// Connects by itself, at the first call and again, and soon.
+/// A connection that connects at the first call, and soon again after a failure.
 fn manager(port: u16) -> ConnectionManager {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(None)
@@ -70,12 +71,12 @@ fn manager(port: u16) -> ConnectionManager {
     ConnectionManager::new_lazy_with_config(client(port), config).expect("a configuration")
 }
 
-/// Over one connection, on a server that stays up.
+/// A limiter over one connection to a server that stays up.
 async fn limiter(server: &Server) -> Builder {
     Limiter::redis(connection(server.port()).await, OnFailure::closed_after(LONG))
 }
 
-/// Asks until it is so.
+/// Repeats a condition until it is true.
 async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let waiting = async {
         while !condition().await {
@@ -83,5 +84,5 @@ async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut()
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
-    assert!(waited.is_ok(), "waited in vain: {what}");
+    assert!(waited.is_ok(), "not within a minute: {what}");
 }

@@ -1,9 +1,9 @@
-//! What a server answers when it does not decide: a refusal of this call is told to the caller, and
-//! where another moment may do better, what was chosen for failures applies.
+//! A server that answers an error. An error about one call goes to the caller; an error that may be gone
+//! at another moment is a failure, which the fallback answers.
 
 use ratelimit_client::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ratelimit_client::redis::Client;
-use ratelimit_client::{Error, Failure, Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Error, Failure, Limiter, OnFailure, Policy, Source};
 use ratelimit_harness::{
     error_text, eventually, not_applicable, Cluster, Connection, Reply, Server, Setup,
 };
@@ -16,12 +16,13 @@ async fn error(limiter: &Limiter, key: &str) -> Error {
     limiter.check(key, &POLICY).await.expect_err("no answer")
 }
 
-/// Both of them, and a failure leaves the circuit closed.
+/// One limiter by the module and one by the script. A single failure of the connection would open their
+/// circuits.
 async fn both(server: &Server) -> [Limiter; 2] {
     let of = |which| async move {
         limiter(server).await.backend(which).circuit_breaker(1, LONG).build()
     };
-    [of(Use::Module).await, of(Use::Script).await]
+    [of(Backend::Module).await, of(Backend::Script).await]
 }
 
 async fn fails(limiter: &Limiter, key: &str, why: &str) {
@@ -30,7 +31,7 @@ async fn fails(limiter: &Limiter, key: &str, why: &str) {
 }
 
 #[test]
-fn a_key_that_is_not_a_limiters_is_a_refusal_in_the_servers_words() {
+fn a_foreign_key_is_refused_in_the_words_of_the_server() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let mut control = server.connect();
@@ -58,7 +59,7 @@ fn a_key_that_is_not_a_limiters_is_a_refusal_in_the_servers_words() {
 }
 
 #[test]
-fn a_server_that_may_not_write_now_is_a_failure_and_not_asked_less() {
+fn a_server_that_cannot_write_is_a_failure_and_is_still_asked() {
     on_each(async |binary| {
         let server = Setup::module(binary).with("save 3600 1000000").start();
         let mut control = server.connect();
@@ -84,7 +85,7 @@ fn a_server_that_may_not_write_now_is_a_failure_and_not_asked_less() {
             assert_eq!(limiter.counts().server_failures, 6);
             assert_eq!(limiter.counts().unavailable, 6);
         }
-        // The directory in the place of the file makes each save fail.
+        // A directory in place of the file makes every save fail.
         std::fs::create_dir(server.dir().join("dump.rdb")).expect("a directory");
         control.reply_to("SAVE");
         control.must("BGSAVE");
@@ -96,7 +97,7 @@ fn a_server_that_may_not_write_now_is_a_failure_and_not_asked_less() {
 }
 
 #[test]
-fn keys_that_exist_are_limited_on_a_server_out_of_memory_however_many_new_ones_fail() {
+fn out_of_memory_the_existing_keys_are_still_limited() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         let [module, _] = both(&server).await;
@@ -138,7 +139,7 @@ fn a_server_that_loads_its_data_is_a_failure() {
             module.check("k", &POLICY).await.is_ok() && script.check("k", &POLICY).await.is_ok()
         );
         let mut control = server.connect();
-        // It looks up from loading as often as so many bytes are read.
+        // While it loads, the server answers once per this many bytes.
         control.must("CONFIG SET rdbcompression no");
         let value = "x".repeat(9_000);
         for i in 0..40 {
@@ -162,7 +163,7 @@ fn is_loading(control: &mut Connection) -> bool {
 }
 
 #[test]
-fn a_node_of_a_cluster_that_is_not_the_right_one_is_a_failure_over_a_single_connection() {
+fn the_wrong_node_of_a_cluster_is_a_failure() {
     on_each(async |binary| {
         let cluster = Cluster::start(&Setup::module(binary));
         for node in &cluster.nodes {
@@ -183,7 +184,7 @@ fn a_node_of_a_cluster_that_is_not_the_right_one_is_a_failure_over_a_single_conn
 }
 
 #[test]
-fn a_server_without_room_for_clients_or_with_another_password_is_a_failed_connection() {
+fn too_many_clients_or_a_wrong_password_is_a_failed_connection() {
     on_each(async |binary| {
         let mut server = Setup::module(binary).start();
         let on_failure = OnFailure::open_after(LONG);

@@ -4,15 +4,15 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use ratelimit_client::{Call, Error, Limiter, OnFailure, Policy, Use};
+use ratelimit_client::{Backend, Call, Error, Limiter, OnFailure, Policy};
 use ratelimit_harness::{eventually, Server, Setup};
 
 use crate::{connection, limiter, on_each, LONG, YEAR};
 
 const CALLS: usize = 500;
 
-/// Stands between client and server, and lets no answer of the server pass before it has run so
-/// many commands of a kind.
+/// A proxy between client and server. It passes no answer on before the server has run this many
+/// commands of a kind.
 struct Gate {
     port: u16,
 }
@@ -45,7 +45,7 @@ impl Gate {
     }
 }
 
-/// Until one of them ends.
+/// Copies until one side ends.
 fn copy(mut from: TcpStream, mut to: TcpStream, mut before: impl FnMut()) {
     let mut bytes = [0; 65_536];
     while let Ok(len @ 1..) = from.read(&mut bytes) {
@@ -57,19 +57,20 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut before: impl FnMut()) {
 }
 
 #[test]
-fn many_calls_on_independent_keys_are_all_sent_before_the_first_answer() {
+fn many_calls_are_all_sent_before_the_first_answer() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
-        // The script is there already, as it is but for the first call.
+        // Loads the script, so that all calls use its digest.
         limiter(&server)
             .await
-            .backend(Use::Script)
+            .backend(Backend::Script)
             .build()
             .check("k", &Policy::fixed(1, YEAR))
             .await
             .unwrap();
         server.connect().must("CONFIG RESETSTAT");
-        for (which, command) in [(Use::Module, "ratelimit.check"), (Use::Script, "evalsha")] {
+        for (which, command) in [(Backend::Module, "ratelimit.check"), (Backend::Script, "evalsha")]
+        {
             let gate = Gate::before(&server, command, CALLS);
             let connection = connection(gate.port).await;
             let limiter = Limiter::redis(connection, OnFailure::closed_after(LONG));
@@ -92,7 +93,7 @@ fn many_calls_on_independent_keys_are_all_sent_before_the_first_answer() {
 }
 
 #[test]
-fn one_wrong_call_of_many_is_an_error_of_its_own() {
+fn one_wrong_call_of_many_fails_alone() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         server.connect().must("LPUSH list 1");

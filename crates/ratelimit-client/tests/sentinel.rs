@@ -1,9 +1,9 @@
-//! Sentinel: after a failover the calls go to the new master by themselves.
+//! Sentinel: after a failover, calls reach the new master without help.
 
 use std::time::Duration;
 
 use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
-use ratelimit_client::{Error, Limiter, OnFailure, Policy, SentinelConnection, Source, Use};
+use ratelimit_client::{Backend, Error, Limiter, OnFailure, Policy, SentinelConnection, Source};
 use ratelimit_harness::{
     catch_up, eventually, follow, is_primary, on_every_server, watch, Binary, Server, Setup,
 };
@@ -35,14 +35,14 @@ impl Service {
         SentinelConnection::new(client.expect("addresses"), Default::default())
     }
 
-    fn limiter(&self, which: Use) -> Limiter {
+    fn limiter(&self, which: Backend) -> Limiter {
         let on_failure = OnFailure::closed_after(Duration::from_millis(200));
         let limiter = Limiter::redis(self.connection(), on_failure).backend(which);
         limiter.prefix(format!("{which:?}:")).circuit_breaker(5, Duration::from_millis(20)).build()
     }
 }
 
-/// Whether it was allowed; `None` without an answer.
+/// Whether the call was allowed; `None` without an answer.
 async fn check(limiter: &Limiter) -> Option<bool> {
     match limiter.check("k", &POLICY).await {
         Ok(answer) => {
@@ -58,16 +58,16 @@ fn goes_on_after(outage: fn(&mut Service)) {
     on_every_server(|binary| {
         let mut service = Service::start(binary);
         run(async {
-            let limiters = [service.limiter(Use::Module), service.limiter(Use::Script)];
-            let mut admitted = [0, 0];
-            for (limiter, admitted) in limiters.iter().zip(&mut admitted) {
+            let limiters = [service.limiter(Backend::Module), service.limiter(Backend::Script)];
+            let mut allowed = [0, 0];
+            for (limiter, allowed) in limiters.iter().zip(&mut allowed) {
                 until("the master is found", || async { check(limiter).await.is_some() }).await;
                 for _ in 0..20 {
                     check(limiter).await;
                 }
-                *admitted = limiter.counts().allowed;
+                *allowed = limiter.counts().allowed;
             }
-            // What a replica has not got yet is lost in any failover.
+            // A failover loses what the replica does not have yet.
             catch_up(&mut service.replica.connect(), &service.master);
             outage(&mut service);
             for limiter in &limiters {
@@ -76,27 +76,27 @@ fn goes_on_after(outage: fn(&mut Service)) {
                     .await;
                 let counts = limiter.counts();
                 assert!(counts.allowed <= 100, "{counts:?}");
-                // Those without an answer may have been counted.
+                // Calls without an answer may have been counted.
                 assert!(counts.allowed + counts.unavailable >= 100, "{counts:?}");
             }
             eventually("the replica is master", || is_primary(&service.replica));
-            assert!(admitted.iter().all(|&admitted| admitted > 0), "{admitted:?}");
+            assert!(allowed.iter().all(|&allowed| allowed > 0), "{allowed:?}");
         });
     });
 }
 
 #[test]
-fn goes_on_with_the_new_master_after_the_old_one_was_killed() {
+fn follows_the_new_master_after_the_old_one_was_killed() {
     goes_on_after(|service| service.master.kill());
 }
 
 #[test]
-fn goes_on_with_the_new_master_after_the_old_one_stood_still() {
+fn follows_the_new_master_after_the_old_one_stopped() {
     goes_on_after(|service| service.master.pause());
 }
 
 #[test]
-fn goes_on_with_the_new_master_after_the_old_one_became_its_replica() {
+fn follows_the_new_master_after_the_old_one_became_its_replica() {
     goes_on_after(|service| {
         service.sentinels[0].connect().must("SENTINEL FAILOVER mymaster");
         eventually("the replica is master", || is_primary(&service.replica));
@@ -104,10 +104,10 @@ fn goes_on_with_the_new_master_after_the_old_one_became_its_replica() {
 }
 
 #[test]
-fn it_can_be_made_before_the_master_and_goes_on_without_one_sentinel() {
+fn it_works_before_the_master_is_up_and_without_one_sentinel() {
     on_every_server(|binary| {
         let mut service = Service::start(binary);
-        // Outside of a runtime, too.
+        // Also outside of a runtime.
         let connection = service.connection();
         service.master.kill();
         service.sentinels[0].kill();
@@ -121,15 +121,15 @@ fn it_can_be_made_before_the_master_and_goes_on_without_one_sentinel() {
 }
 
 #[test]
-fn goes_on_with_the_new_master_when_the_old_one_keeps_the_connection_and_takes_no_writes() {
+fn follows_the_new_master_when_the_old_one_becomes_read_only() {
     on_every_server(|binary| {
         let service = Service::start(binary);
         run(async {
-            let limiters = [service.limiter(Use::Module), service.limiter(Use::Script)];
+            let limiters = [service.limiter(Backend::Module), service.limiter(Backend::Script)];
             for limiter in &limiters {
                 until("the master is found", || async { check(limiter).await.is_some() }).await;
             }
-            // Sentinels close the connections of a master that they depose. By hand nobody does.
+            // Sentinels close the connections of a master that they depose. A failover by hand does not.
             let tell = |words: &str| {
                 service.sentinels.iter().for_each(|sentinel| drop(sentinel.connect().must(words)));
             };

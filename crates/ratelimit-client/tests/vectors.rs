@@ -1,9 +1,9 @@
-//! `tests/vectors.txt`, the contract in examples, through the client: module, twin and memory.
+//! `tests/vectors.txt`, the contract in examples, through the client: module, script and memory.
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Answer, Call, Error, Limiter, Policy, Quota, Retry, Use};
+use ratelimit_client::{Answer, Backend, Call, Error, Limiter, Policy, Quota, Retry};
 use ratelimit_harness::{
     cases, on_every_server, replay, Action, Case, Connection, Frozen, Held, Reply, Request, Subject,
 };
@@ -13,13 +13,13 @@ use tokio::runtime::Runtime;
 use crate::{limiter, runtime};
 
 #[test]
-fn the_module_and_the_twin_keep_the_contract_in_examples_through_the_client() {
+fn module_and_script_keep_the_contract_in_examples() {
     on_every_server(|binary| {
         let mut frozen = Frozen::start(binary);
-        for which in [Use::Module, Use::Script] {
+        for which in [Backend::Module, Backend::Script] {
             let runtime = runtime();
             let limiter = runtime.block_on(limiter(&frozen.server)).backend(which);
-            let limiter = limiter.twin_text(&Frozen::script_source()).build();
+            let limiter = limiter.script_text(&Frozen::script_source()).build();
             println!("asked: {which:?}");
             let connection = frozen.server.connect();
             replay(&mut Server { runtime, limiter, connection, frozen: &mut frozen }, &askable());
@@ -40,7 +40,7 @@ fn memory_keeps_the_contract_in_examples() {
     replay(&mut Memory { runtime: runtime(), limiter, left: None }, &askable);
 }
 
-/// Those that can be asked: what the client would have no words for does not exist in it.
+/// The cases that the client can ask. A call that the server would reject cannot be made with it.
 fn askable() -> Vec<Case> {
     let (askable, wrong): (Vec<_>, Vec<_>) = cases().into_iter().partition(|case| {
         case.steps.iter().all(|step| match &step.action {
@@ -58,20 +58,16 @@ fn parsed(request: &Request) -> Option<(Policy, u64)> {
     let call = ratelimit_core::Call::parse(words).ok()?;
     let pairs = call.policy.pairs();
     let window = |pair: &ratelimit_core::Pair| Duration::from_millis(pair.window.millis());
-    let of = match call.policy.algorithm() {
-        Algorithm::Fixed => Policy::fixed,
-        Algorithm::Sliding => Policy::sliding,
-        Algorithm::Bucket => Policy::bucket,
-    };
-    let first = of(pairs[0].limit, window(&pairs[0]));
+    let (algorithm, first) = (call.policy.algorithm(), &pairs[0]);
+    let first = Policy::new(algorithm, first.limit, window(first)).expect("a valid policy");
     let policy = pairs[1..].iter().fold(first, |policy, pair| policy.and(pair.limit, window(pair)));
     let burst = Some(pairs[0].burst).filter(|&burst| burst != pairs[0].limit);
     Some((burst.map_or(policy, |burst| policy.burst(burst)), call.cost))
 }
 
-/// What the client says to it, in the form of a server's reply.
+/// The client's answer, in the form of a server's reply.
 fn asked(runtime: &Runtime, limiter: &Limiter, request: &Request) -> Reply {
-    let (policy, cost) = parsed(request).expect("it can be asked");
+    let (policy, cost) = parsed(request).expect("a call that can be asked");
     let call = Call::new("k", &policy).cost(cost);
     let answer = match request.verb {
         "CHECK" => runtime.block_on(limiter.check_call(call)),
@@ -87,8 +83,8 @@ fn asked(runtime: &Runtime, limiter: &Limiter, request: &Request) -> Reply {
 fn reply(answer: &Answer) -> Reply {
     let mut items = vec![Reply::Integer(answer.is_allowed().into())];
     items.extend(numbers(answer.quota(), answer.retry()));
-    let windows = answer.windows.iter().map(|w| Reply::Array(numbers(&w.quota, w.retry).into()));
-    if !answer.windows.is_empty() {
+    let windows = answer.standings.iter().map(|w| Reply::Array(numbers(&w.quota, w.retry).into()));
+    if !answer.standings.is_empty() {
         items.push(Reply::Array(windows.collect()));
     }
     Reply::Array(items)
@@ -96,12 +92,8 @@ fn reply(answer: &Answer) -> Reply {
 
 fn numbers(quota: &Quota, retry: Retry) -> [Reply; 4] {
     let millis = |time: Duration| time.as_millis() as i64;
-    let retry_ms = match retry {
-        Retry::Now => 0,
-        Retry::After(wait) => millis(wait),
-        Retry::Never => -1,
-    };
-    let numbers = [quota.limit as i64, quota.remaining as i64, retry_ms, millis(quota.reset_after)];
+    let numbers =
+        [quota.limit as i64, quota.remaining as i64, retry.to_wire(), millis(quota.reset_after)];
     numbers.map(Reply::Integer)
 }
 
@@ -134,7 +126,8 @@ impl Subject for Server<'_> {
 
 static MEMORY_CLOCK: AtomicI64 = AtomicI64::new(0);
 
-/// What it holds nobody sees but by what it answers next: it is taken to hold what it should.
+/// The state in memory cannot be read, so it is taken to be as expected. A wrong state shows in the next
+/// answer.
 struct Memory {
     runtime: Runtime,
     limiter: Limiter,

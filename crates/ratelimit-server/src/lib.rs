@@ -64,7 +64,7 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     // From here on a signal no longer ends the process at once.
     let mut shutdown = Shutdown::listen();
     let hangup = match &app.settings.policies {
-        Some(_) => signals::signal(SignalKind::hangup()),
+        Some(_) => Signals::on(SignalKind::hangup()),
         // SIGHUP then ends the process, as it does by default.
         None => Signals::never(),
     };
@@ -80,20 +80,22 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         "listening"
     );
     tokio::spawn(run_background(Arc::clone(&app), hangup));
-    tokio::spawn(async move {
-        shutdown.next().await;
-        tracing::info!("ending: finishing the requests that have begun");
-        stop.send_replace(true);
-        // A second signal ends the process at once.
-        shutdown.next().await;
-        std::process::exit(1);
-    });
+    tokio::spawn(stop_at(shutdown, stop));
     let router = http::router(&app).merge(page.router());
     if !serve::serve(listener, Arc::clone(&app), router).await {
         return Err("ended by SHUTDOWN_DEADLINE, with requests unanswered".to_owned());
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// The first signal stops the service, the second ends the process at once.
+async fn stop_at(mut shutdown: Shutdown, stop: watch::Sender<bool>) {
+    shutdown.next().await;
+    tracing::info!("ending: finishing the requests that have begun");
+    stop.send_replace(true);
+    shutdown.next().await;
+    std::process::exit(1);
 }
 
 /// The work beside the requests. Never returns.

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use ratelimit_client::http::Addresses;
+use ratelimit_client::http::TrustedProxies;
 use ratelimit_client::Policy;
 
 use crate::backend::target::Target;
 use crate::policies::key_by::KeyBy;
-use crate::policies::words::{digits, in_range, parse_window, PolicyWords, Word, WINDOW_MESSAGE};
+use crate::policies::words::{digits, in_range, parse_time, PolicyWords, Word};
 use crate::telemetry::log::Log;
 
 /// A rate-limited API, rate limit decisions for any program, and metrics.
@@ -149,7 +149,7 @@ pub struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) policy: Policy,
     pub(crate) key_by: KeyBy,
-    pub(crate) trusted_proxies: Addresses,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
     pub(crate) peers: Vec<Uri>,
@@ -200,6 +200,14 @@ impl Settings {
             error.render().to_string().trim_end().to_owned()
         })?;
         Arguments::from_arg_matches(&matches).map_err(|error| error.to_string())?.validate()
+    }
+}
+
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn of_arguments(arguments: &[&str]) -> Self {
+        let all = std::iter::once(&"ratelimit-server").chain(arguments);
+        Arguments::parse_from(all).validate().expect("valid settings")
     }
 }
 
@@ -336,7 +344,7 @@ fn number<T: TryFrom<u64>>(
 }
 
 fn time(variable: &str, text: &str) -> Result<Duration, String> {
-    parse_window(text).ok_or_else(|| message(variable, WINDOW_MESSAGE, text))
+    parse_time(text).map_err(|rule| message(variable, rule, text))
 }
 
 /// `0` means `None`.
@@ -356,14 +364,14 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// An address stands for the network of that address alone.
-fn trusted_proxies(text: &str) -> Result<Addresses, String> {
+fn trusted_proxies(text: &str) -> Result<TrustedProxies, String> {
     let network = |item: &str| match item.parse::<IpAddr>() {
         Ok(address) => format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }),
         Err(_) => item.to_owned(),
     };
     let rule = "must be a list of addresses and networks such as 10.0.0.0/8,127.0.0.1";
     let proxy = |item| network(item).parse().map_err(|_| message("TRUSTED_PROXIES", rule, item));
-    Ok(Addresses::behind(list(text).map(proxy).collect::<Result<Vec<_>, _>>()?))
+    Ok(TrustedProxies::behind(list(text).map(proxy).collect::<Result<Vec<_>, _>>()?))
 }
 
 fn peers(text: &str) -> Result<Vec<Uri>, String> {

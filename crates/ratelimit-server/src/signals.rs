@@ -5,11 +5,11 @@ use tokio::signal::unix::{Signal, SignalKind};
 /// A Unix signal. If it cannot be registered, it never fires.
 pub(crate) struct Signals(Option<Signal>);
 
-pub(crate) fn signal(kind: SignalKind) -> Signals {
-    Signals(tokio::signal::unix::signal(kind).ok())
-}
-
 impl Signals {
+    pub(crate) fn on(kind: SignalKind) -> Self {
+        Self(tokio::signal::unix::signal(kind).ok())
+    }
+
     pub(crate) fn never() -> Self {
         Self(None)
     }
@@ -27,7 +27,7 @@ pub(crate) struct Shutdown(Signals, Signals);
 
 impl Shutdown {
     pub(crate) fn listen() -> Self {
-        Self(signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        Self(Signals::on(SignalKind::terminate()), Signals::on(SignalKind::interrupt()))
     }
 
     pub(crate) async fn next(&mut self) {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
-use ratelimit_harness::{on_every_server, Setup};
+use ratelimit_harness::{on_every_server, Setup, ALGORITHMS};
 
 use crate::service::{server, Settings};
 
@@ -57,7 +57,7 @@ fn two_instances_share_one_limit() {
 
 #[test]
 fn the_memory_backend_limits_alone_by_each_algorithm() {
-    for algorithm in ["fixed", "sliding", "bucket"] {
+    for algorithm in ALGORITHMS {
         let settings = Settings::memory().set("RATE_LIMIT", 3).set("TIME_WINDOW", "1h");
         let service = settings.set("ALGORITHM", algorithm).start();
         assert_eq!(service.knock(5), [200, 200, 200, 429, 429], "{algorithm}");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ratelimit_harness::{eventually, servers, Server, Setup};
+use ratelimit_harness::{eventually, servers, Server, Setup, ALGORITHMS};
 use serde_json::Value;
 
 use crate::browser::{Browser, ENTER, SPACE};
@@ -76,8 +76,8 @@ fn a_simulation_by_keyboard_has_the_counts_of_the_server() {
     browser.shows("#state", "Finished");
 
     let (mut allowed, mut denied) = (0, 0);
-    for algorithm in ["fixed", "sliding", "bucket"] {
-        let count = |name| browser.number(&figure(algorithm, name));
+    for algorithm in ALGORITHMS.map(str::to_lowercase) {
+        let count = |name| browser.number(&figure(&algorithm, name));
         assert_eq!(count("allowed") + count("denied"), 2 * 5 * 4, "{algorithm}");
         // Two clients. Each gets its burst at once, and at least two thirds of the refill.
         assert!((2 * 3..=2 * 3 * 5).contains(&count("allowed")), "{algorithm}");

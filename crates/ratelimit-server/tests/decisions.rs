@@ -1,6 +1,6 @@
 //! `/v1/check`, `/v1/peek`, `/v1/check/batch`: the decisions and the errors of the command.
 
-use ratelimit_harness::{error_text, servers, Setup};
+use ratelimit_harness::{error_text, servers, Setup, ALGORITHMS};
 use serde_json::{json, Value};
 
 use crate::service::{server, Service, Settings};
@@ -269,7 +269,7 @@ fn a_foreign_key_is_a_conflict_and_stays_unchanged() {
 #[test]
 fn each_algorithm_has_its_own_key() {
     let service = Settings::memory().start();
-    for algorithm in ["fixed", "sliding", "bucket"] {
+    for algorithm in ALGORITHMS {
         let check = json!({"key": "k", "limit": 1, "window": 60, "algorithm": algorithm});
         assert_eq!(service.check(&check.to_string())["allowed"], true, "{algorithm}");
         assert_eq!(service.check(&check.to_string())["allowed"], false, "{algorithm}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
 
+use ratelimit_harness::ALGORITHMS;
 use serde_json::{json, Value};
 
 use crate::service::{server, Answer, Service, Settings};
@@ -205,6 +206,7 @@ fn the_bounds_of_requests_are_those_of_the_service() {
     let mut known: Vec<_> = detail.rsplit_once("one of ").expect("names").1.split(", ").collect();
     known.sort_unstable();
     assert_eq!(names, known);
+    assert_eq!(check["algorithm"]["enum"], json!(ALGORITHMS.map(str::to_lowercase)));
 
     for name in ["limit", "burst", "cost"] {
         for (bound, step) in [("minimum", -1), ("maximum", 1)] {

@@ -78,7 +78,9 @@ fn the_end_waits_for_a_body_on_its_way() {
     connection.get_mut().write_all(head.as_bytes()).expect("it listens");
     connection.get_mut().write_all(&body.as_bytes()[..5]).expect("it listens");
     service.signal("-TERM");
-    eventually("it is ending", || service.log("ending: finishing what was begun").len() == 1);
+    eventually("it is ending", || {
+        service.log("ending: finishing the requests that have begun").len() == 1
+    });
     eventually("new connections are refused", || {
         std::net::TcpStream::connect(("127.0.0.1", service.port())).is_err()
     });

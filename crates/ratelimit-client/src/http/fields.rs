@@ -9,33 +9,35 @@
 //! Retry-After: 12
 //! ```
 //!
-//! All times are whole seconds, rounded up, so that who waits them is not early. The draft knows no
-//! shorter window than a second: 500 ms is told as `w=1`.
+//! All times are whole seconds, rounded up, so a client that waits them is not early. The draft has no
+//! window below a second: 500 ms is written as `w=1`.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
-use crate::{Answer, Policy, Quota, Retry, Source};
+use crate::{Answer, Pair, Policy, Quota, Retry, Source};
 
-const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The name of the field that lists the policies.
+pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The name of the field that lists their standings.
+pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// Adds `RateLimit-Policy`, `RateLimit` and, if denied until a time, `Retry-After`.
 ///
-/// `name` is the policy's; characters other than printable ASCII become `?`. Of several windows each
-/// is an item, named by its length: `"api-1m", "api-1h"`. Items that are there already stay, as other
-/// policies may apply to the same request.
+/// `name` is the name of the policy; characters other than printable ASCII become `?`. With several
+/// pairs, each is an item named by the length of its window: `"api-1m", "api-1h"`. Items that are
+/// there already stay, because other policies may apply to the same request.
 ///
-/// `q` is the limit and `w` its window, as in the policy; `r` is what remains, which in a bucket with
-/// a burst may be more than `q`. `t` is the time until the window is as if unused or, where it denies,
-/// until the same call passes, which is what `Retry-After` says too (of several the longest). What can
-/// never pass has no `Retry-After`. Where the server failed and the call passed uncounted, nothing is
-/// known of what remains, and there is no `RateLimit`.
+/// `q` is the limit and `w` the window of the pair. `r` is the remaining cost; in a bucket with a burst
+/// it may be more than `q`. `t` is the time until the same call passes, if the pair denies, else the
+/// time until the pair is as if unused. `Retry-After` is the longest time until the same call passes;
+/// there is none for a call that can never pass. If the server failed and the call was allowed without
+/// being counted, the remaining cost is unknown, and there is no `RateLimit`.
 ///
 /// ```
 /// use ratelimit_client::{http::fields, Limiter, Policy};
@@ -64,12 +66,12 @@ pub fn add(headers: &mut HeaderMap, name: &str, policy: &Policy, answer: &Answer
     }
 }
 
-/// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding window, for clients that know
-/// these alone. Limit is the most that can pass at once (a bucket's burst). Reset is seconds from now,
-/// not a date. Fields that are there already stay: they are of another limiter, further inside, which
+/// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding pair, for clients that know only
+/// these. Limit is the most that can pass at once (in a bucket the burst). Reset is in seconds from
+/// now, not a date. Fields that are there already stay: they come from a limiter further inside, which
 /// may have denied.
 ///
-/// Nothing is added where the server failed and the call passed uncounted.
+/// Nothing is added if the server failed and the call was allowed without being counted.
 pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {
     let Quota { limit, remaining, reset_after } = *answer.quota();
     let is_known = !matches!(answer.source, Source::FailedOpen(_));
@@ -80,19 +82,19 @@ pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {
     }
 }
 
-/// The windows that deny, by their names in the fields, each as a quoted string.
+/// The pairs that deny, by their names in the fields, each as a quoted string.
 pub(super) fn violated(name: &str, policy: &Policy, answer: &Answer) -> String {
-    let denies = |i: &usize| answer.windows.get(*i).is_none_or(|w| w.retry != Retry::Now);
-    let windows = (0..policy.windows().len()).filter(denies);
-    windows.map(|i| item_name(name, policy, i)).collect::<Vec<_>>().join(",")
+    let denies = |i: &usize| answer.standings.get(*i).is_none_or(|w| w.retry != Retry::Now);
+    let denying = (0..policy.pairs().len()).filter(denies);
+    denying.map(|i| item_name(name, policy, i)).collect::<Vec<_>>().join(",")
 }
 
 fn policy_items(name: &str, policy: &Policy) -> String {
-    let item = |(i, pair): (usize, &ratelimit_core::Pair)| {
+    let item = |(i, pair): (usize, &Pair)| {
         let seconds = whole_seconds(Duration::from_millis(pair.window.millis()));
         format!("{};q={};w={seconds}", item_name(name, policy, i), pair.limit)
     };
-    policy.windows().iter().enumerate().map(item).collect::<Vec<_>>().join(", ")
+    policy.pairs().iter().enumerate().map(item).collect::<Vec<_>>().join(", ")
 }
 
 fn standing_items(name: &str, policy: &Policy, answer: &Answer) -> String {
@@ -104,14 +106,15 @@ fn standing_items(name: &str, policy: &Policy, answer: &Answer) -> String {
         let name = item_name(name, policy, i);
         format!("{name};r={};t={}", quota.remaining, whole_seconds(wait))
     };
-    if answer.windows.is_empty() {
+    if answer.standings.is_empty() {
         return item(0, answer.quota(), answer.retry());
     }
-    let windows = answer.windows.iter().enumerate();
-    windows.map(|(i, window)| item(i, &window.quota, window.retry)).collect::<Vec<_>>().join(", ")
+    let standings = answer.standings.iter().enumerate();
+    let items = standings.map(|(i, standing)| item(i, &standing.quota, standing.retry));
+    items.collect::<Vec<_>>().join(", ")
 }
 
-/// The name of window `i`, quoted. RFC 9651 quotes printable ASCII as JSON does.
+/// The name of pair `i`, quoted. RFC 9651 quotes printable ASCII as JSON does.
 fn item_name(name: &str, policy: &Policy, i: usize) -> String {
     let mut quoted = String::from('"');
     for c in name.chars() {
@@ -121,18 +124,10 @@ fn item_name(name: &str, policy: &Policy, i: usize) -> String {
             _ => quoted.push('?'),
         }
     }
-    if let windows @ [_, _, ..] = policy.windows() {
-        write!(quoted, "-{}", length(windows[i].window.millis())).expect("a string has room");
+    if let pairs @ [_, _, ..] = policy.pairs() {
+        write!(quoted, "-{}", pairs[i].window).expect("a string has room");
     }
     quoted + "\""
-}
-
-/// A window as the command has it, in its largest unit: `500ms`, `90s`, `1h`.
-fn length(millis: u64) -> String {
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-    let (unit, suffix) =
-        units.into_iter().find(|(unit, _)| millis.is_multiple_of(*unit)).expect("1 divides");
-    format!("{}{suffix}", millis / unit)
 }
 
 /// Rounded up.
@@ -147,7 +142,7 @@ fn value(printable: String) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Decision, Failure, Window};
+    use crate::{Decision, Failure, Standing};
 
     const MINUTE: Duration = Duration::from_secs(60);
     const API: Policy = Policy::fixed(100, MINUTE);
@@ -161,7 +156,7 @@ mod tests {
     }
 
     fn answer(decision: Decision) -> Answer {
-        Answer { decision, windows: Vec::new(), source: Source::Module }
+        Answer { decision, standings: Vec::new(), source: Source::Module }
     }
 
     fn lines(headers: &HeaderMap) -> Vec<String> {
@@ -178,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn one_window_is_one_item_in_whole_seconds_rounded_up() {
+    fn one_pair_is_one_item_in_whole_seconds_rounded_up() {
         let burst = Policy::bucket(10, MINUTE).burst(20);
         let short = Policy::fixed(5, Duration::from_millis(500));
         let most = Policy::fixed(1_000_000_000_000, Duration::from_secs(366 * 86_400));
@@ -187,7 +182,7 @@ mod tests {
             (API, Decision::Allowed(quota(100, 99, 59_001)), "100;w=60", "99;t=60", None),
             (API, denied(quota(100, 0, 12_000), 12_000), "100;w=60", "0;t=12", Some("12")),
             (API, denied(quota(100, 3, 1), 1), "100;w=60", "3;t=1", Some("1")),
-            // Denied, but not until it is as if unused: both say when the call passes.
+            // The call passes before the bucket is as if unused: both fields have the earlier time.
             (burst, denied(quota(20, 0, 120_000), 5_500), "10;w=60", "0;t=6", Some("6")),
             (burst, Decision::Allowed(quota(20, 19, 6000)), "10;w=60", "19;t=6", None),
             (short, Decision::Allowed(quota(5, 4, 500)), "5;w=1", "4;t=1", None),
@@ -212,20 +207,20 @@ mod tests {
     }
 
     #[test]
-    fn several_windows_are_several_items_with_names_of_their_own() {
+    fn several_pairs_are_several_items_with_names_of_their_own() {
         let policy = Policy::fixed(5, Duration::from_millis(500))
             .and(10, Duration::from_secs(1))
             .and(100, Duration::from_secs(90))
             .and(200, Duration::from_secs(7200));
         let after = |ms| Retry::After(Duration::from_millis(ms));
-        let windows = vec![
-            Window { quota: quota(5, 5, 0), retry: Retry::Now },
-            Window { quota: quota(10, 0, 300), retry: after(300) },
-            Window { quota: quota(100, 0, 80_000), retry: after(80_000) },
-            Window { quota: quota(200, 7, 7_000_000), retry: Retry::Now },
+        let standings = vec![
+            Standing { quota: quota(5, 5, 0), retry: Retry::Now },
+            Standing { quota: quota(10, 0, 300), retry: after(300) },
+            Standing { quota: quota(100, 0, 80_000), retry: after(80_000) },
+            Standing { quota: quota(200, 7, 7_000_000), retry: Retry::Now },
         ];
         let decision = denied(quota(100, 0, 80_000), 80_000);
-        let answer = Answer { windows, ..answer(decision) };
+        let answer = Answer { standings, ..answer(decision) };
         let expected = [
             r#"ratelimit-policy: "a-500ms";q=5;w=1, "a-1s";q=10;w=1, "a-90s";q=100;w=90, "a-2h";q=200;w=7200"#,
             r#"ratelimit: "a-500ms";r=5;t=0, "a-1s";r=0;t=1, "a-90s";r=0;t=80, "a-2h";r=7;t=7000"#,
@@ -251,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_said() {
+    fn a_call_that_failed_open_has_no_ratelimit_field() {
         let decision = Decision::Allowed(quota(100, 100, 0));
         let source = Source::FailedOpen(Failure::Deadline);
         let open = Answer { source, ..answer(decision) };
@@ -262,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_fields_speak_for_the_innermost_limiter() {
+    fn the_older_fields_are_those_of_the_innermost_limiter() {
         let mut headers = HeaderMap::new();
         add_legacy(&mut headers, &answer(denied(quota(100, 0, 11_001), 11_001)));
         add_legacy(&mut headers, &answer(Decision::Allowed(quota(7, 6, 1000))));

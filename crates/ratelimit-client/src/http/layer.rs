@@ -1,4 +1,4 @@
-//! What is limited, by which policy and at which cost: the settings of the layer.
+//! The layer and its settings: the key, the rule and the cost of a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,24 +7,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::Response;
-use ratelimit_core::policy::MAX_LIMIT;
 use tower_layer::Layer;
 
-use super::{Key, RateLimit, Refusal};
-use crate::{Limiter, Policy};
+use super::{KeyExtractor, RateLimit, Refusal};
+use crate::{Limiter, Policy, MAX_LIMIT};
 
-/// A policy and its name, which stands in the header fields and before the key.
+/// A policy with a name. The name stands in the header fields and before the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rule {
-    /// Requests under one name share a key's limit, and those under another do not.
+    /// Two rules with one name share the limit of a key; two names do not.
     pub name: Cow<'static, str>,
-    /// What is permitted.
+    /// The policy.
     pub policy: Policy,
 }
 
 impl Rule {
-    /// Under this name.
+    /// A rule with this name and this policy.
     pub fn new(name: impl Into<Cow<'static, str>>, policy: Policy) -> Self {
         Self { name: name.into(), policy }
     }
@@ -37,7 +36,7 @@ type Respond = dyn Fn(&Refusal<'_>) -> Response<Bytes> + Send + Sync;
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) limiter: Limiter,
-    pub(super) key: Key,
+    pub(super) key: KeyExtractor,
     rule: Arc<RuleOf>,
     cost: Arc<CostOf>,
     respond: Arc<Respond>,
@@ -49,7 +48,7 @@ impl Settings {
         (self.rule)(parts)
     }
 
-    /// Within the bounds of a cost, so that a number taken from a request is never an error.
+    /// Brought into the bounds of a cost, so that a number taken from a request is never an error.
     pub(super) fn cost(&self, parts: &Parts) -> u64 {
         (self.cost)(parts).clamp(1, MAX_LIMIT)
     }
@@ -59,14 +58,15 @@ impl Settings {
     }
 }
 
-/// Limits the requests of a service: 429 for what is denied, 503 where the limiter has no answer.
+/// Limits the requests of a service: a denied request gets 429, and a request without an answer 503.
 ///
 /// The limiter is asked for the key `name:key`, as in `api:ip:203.0.113.7`. Handlers find its
-/// [`Answer`](crate::Answer) in the request's extensions. Several layers may stand around a service:
-/// the fields of each are in the response.
+/// [`Answer`](crate::Answer) in the extensions of the request. Several layers may stand around a
+/// service: each checks the request in its turn, the outermost first, and adds its fields to the
+/// response. A request that an inner layer denies has been counted by the outer ones.
 ///
 /// ```
-/// use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+/// use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 /// use ratelimit_client::{Limiter, Policy};
 /// use std::time::Duration;
 ///
@@ -74,10 +74,10 @@ impl Settings {
 /// const UPLOADS: Policy = Policy::bucket(10, Duration::from_secs(3600));
 ///
 /// let limiter = Limiter::memory(10_000).build();
-/// // One policy for all:
-/// let all = RateLimitLayer::new(limiter.clone(), Rule::new("api", API), Key::bearer());
-/// // A policy per request; `None` is not limited:
-/// let some = RateLimitLayer::per_request(limiter, Key::bearer(), |parts| match parts.uri.path() {
+/// // One policy for all requests:
+/// let all = RateLimitLayer::new(limiter.clone(), Rule::new("api", API), KeyExtractor::bearer());
+/// // A policy for each request; `None` means no limit:
+/// let some = RateLimitLayer::per_request(limiter, KeyExtractor::bearer(), |parts| match parts.uri.path() {
 ///     "/health" => None,
 ///     "/upload" => Some(Rule::new("uploads", UPLOADS)),
 ///     _ => Some(Rule::new("api", API)),
@@ -89,15 +89,15 @@ pub struct RateLimitLayer(Arc<Settings>);
 
 impl RateLimitLayer {
     /// One rule for every request.
-    pub fn new(limiter: Limiter, rule: Rule, key: Key) -> Self {
+    pub fn new(limiter: Limiter, rule: Rule, key: KeyExtractor) -> Self {
         Self::per_request(limiter, key, move |_| Some(rule.clone()))
     }
 
-    /// A rule for each request, by its method, path, headers or extensions. `None`: the request is
-    /// not limited, and nothing is added to its response.
+    /// A rule for each request, by its method, path, headers or extensions. With `None` the request is
+    /// not limited, and its response gets no fields.
     pub fn per_request(
         limiter: Limiter,
-        key: Key,
+        key: KeyExtractor,
         rule: impl Fn(&Parts) -> Option<Rule> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Settings {
@@ -110,19 +110,22 @@ impl RateLimitLayer {
         }))
     }
 
-    /// What a request costs (1). A number outside 1 to 10^12 counts as the nearest one inside; what
-    /// is not to be counted has no rule.
+    /// Sets the cost of a request (1). A number outside 1 to 10^12 counts as the nearest one inside.
+    /// For a request that must not count, return no rule.
+    #[must_use]
     pub fn cost(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.cost = Arc::new(cost))
     }
 
-    /// Adds `X-RateLimit-*` too: see [`fields::add_legacy`](super::fields::add_legacy).
+    /// Adds the fields `X-RateLimit-*` too: see [`fields::add_legacy`](super::fields::add_legacy).
+    #[must_use]
     pub fn legacy_fields(self) -> Self {
         self.with(|settings| settings.legacy_fields = true)
     }
 
-    /// The response to what does not pass, instead of [`Refusal::to_response`]; the fields are added
-    /// to it. It answers gRPC calls too: see there.
+    /// Sets the response to a request that does not pass, instead of [`Refusal::to_response`]. The
+    /// layer adds the fields to it. It is the response to gRPC calls, too.
+    #[must_use]
     pub fn respond(
         self,
         respond: impl Fn(&Refusal<'_>) -> Response<Bytes> + Send + Sync + 'static,

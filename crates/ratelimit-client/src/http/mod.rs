@@ -1,23 +1,26 @@
-//! Limits for HTTP, as a `tower` layer that works unchanged in axum, hyper and tonic: whose request it
-//! is ([`Key`]), what it may do ([`Rule`]), and what its answer says ([`fields`]).
+//! Limits for HTTP, as a `tower` layer that works unchanged in axum, hyper and tonic. A
+//! [`KeyExtractor`] finds the key of a request, a [`Rule`] has its policy, and the [`fields`] of the
+//! response carry the answer.
 //!
-//! | the limiter says | the request gets |
+//! | the limiter's answer | the response |
 //! | --- | --- |
-//! | allowed | the service's own response, with the fields |
-//! | denied | 429, with the fields, and `Retry-After` unless it can never pass |
-//! | an [error](crate::Error): failing closed, or the server refuses | 503, without fields: nothing is known, and nothing passes |
+//! | allowed | the service's own, with the fields |
+//! | denied | 429, with the fields, and with `Retry-After` unless the request can never pass |
+//! | an [error](crate::Error): no server and failing closed, or a call that the server does not accept | 503, without fields: nothing is known, and nothing passes |
 //!
 //! See [`RateLimitLayer`].
 
 mod address;
+mod body;
 pub mod fields;
 mod key;
 mod layer;
 mod refusal;
 mod service;
 
-pub use address::Addresses;
-pub use key::Key;
+pub use address::TrustedProxies;
+pub use body::Body;
+pub use key::KeyExtractor;
 pub use layer::{RateLimitLayer, Rule};
 pub use refusal::{Reason, Refusal};
-pub use service::{Body, RateLimit, ResponseFuture};
+pub use service::{RateLimit, ResponseFuture};

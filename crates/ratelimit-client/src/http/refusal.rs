@@ -15,11 +15,12 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Why a request does not pass.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Reason<'a> {
     /// The limiter denied it.
     Denied(&'a Answer),
-    /// The limiter has no answer: it fails closed, or the server refused. Not for the client's eyes;
-    /// the response carries it as an extension, `Arc<Error>`, for a layer that writes logs.
+    /// The limiter has no answer. The error is not shown to the client. The response carries it as an
+    /// extension, `Arc<Error>`, for a layer that writes logs.
     Unavailable(&'a Error),
 }
 
@@ -29,25 +30,25 @@ pub enum Reason<'a> {
 pub struct Refusal<'a> {
     /// The request, without its body.
     pub request: &'a Parts,
-    /// What it was checked against.
+    /// The rule that it was checked against.
     pub rule: &'a Rule,
-    /// Why.
+    /// The reason.
     pub reason: Reason<'a>,
 }
 
 impl Refusal<'_> {
     /// 429 or 503 with a body of `application/problem+json` (RFC 9457). A denial has the type
-    /// `quota-exceeded` of the draft, and names the windows that deny as the fields do:
+    /// `quota-exceeded` of the draft, and names the pairs that deny as the header fields do:
     ///
     /// ```json
     /// {"type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"violated-policies":["api"]}
     /// ```
     ///
-    /// A 503 has no `Retry-After`: when the server will be back is not known here.
+    /// A 503 has no `Retry-After`, because nobody knows when the server will be back.
     ///
-    /// A gRPC call (`application/grpc`) is answered as such: HTTP 200 with `grpc-status` 8,
-    /// RESOURCE_EXHAUSTED, or 14, UNAVAILABLE. A plain 429 would reach its client as UNAVAILABLE,
-    /// which clients try again at once.
+    /// A gRPC call (`application/grpc`) gets HTTP 200 with `grpc-status` 8 (RESOURCE_EXHAUSTED) or
+    /// 14 (UNAVAILABLE). A plain 429 would reach a gRPC client as UNAVAILABLE, and the client would try
+    /// again at once.
     pub fn to_response(&self) -> Response<Bytes> {
         if is_grpc(&self.request.headers) {
             return self.to_grpc();
@@ -96,8 +97,8 @@ impl Refusal<'_> {
     }
 }
 
-/// `application/grpc`, `application/grpc+proto`; not `application/grpc-web`, which tonic's own layer
-/// turns into it before.
+/// Accepts `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`: tonic's own
+/// layer translates that before it comes here.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let rest = value.strip_prefix(GRPC.as_bytes());
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grpc_call_is_told_by_its_content_type() {
+    fn a_grpc_call_is_known_by_its_content_type() {
         let cases = [
             ("application/grpc", true),
             ("application/grpc+proto", true),

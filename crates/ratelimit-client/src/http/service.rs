@@ -1,4 +1,5 @@
-//! One request's way: its rule, its key, the limiter's answer, and the service or a refusal.
+//! The service behind the layer: it finds the rule and the key of a request, asks the limiter, and
+//! hands the request on or refuses it.
 
 use std::fmt;
 use std::future::Future;
@@ -7,24 +8,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body_util::Full;
 use tower_service::Service;
 
 use super::layer::{Rule, Settings};
-use super::{fields, Reason, Refusal};
+use super::{fields, Body, Reason, Refusal};
 use crate::{Answer, Call, Error};
 
-/// The body of a refusal, or the service's own.
-pub type Body<B> = http_body_util::Either<Full<Bytes>, B>;
-
-/// What becomes of a request.
-pub type ResponseFuture<B, E> = Pin<Box<dyn Future<Output = Result<Response<Body<B>>, E>> + Send>>;
-
-/// A service behind a [`RateLimitLayer`](super::RateLimitLayer). It is ready when the service is; a
-/// request that does not pass gives back the place that was reserved for it.
+/// A service behind a [`RateLimitLayer`](super::RateLimitLayer). It is ready when the inner service
+/// is. A request that does not pass gives back the place that the inner service had reserved for it.
 #[derive(Clone)]
 pub struct RateLimit<S> {
     inner: S,
@@ -34,6 +27,21 @@ pub struct RateLimit<S> {
 impl<S> RateLimit<S> {
     pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
         Self { inner, settings }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to be changed.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without the limit.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 }
 
@@ -58,15 +66,30 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        // The one that is ready goes; its clone may not be.
+        // The service that was polled ready takes the request; a clone of it may not be ready.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        Box::pin(limited(ready, self.settings.clone(), request))
+        ResponseFuture(Box::pin(limited(ready, self.settings.clone(), request)))
     }
 }
 
-fn own<B>(response: Response<B>) -> Response<Body<B>> {
-    response.map(Body::Right)
+type Boxed<B, E> = Pin<Box<dyn Future<Output = Result<Response<Body<B>>, E>> + Send>>;
+
+/// The response to come of a [`RateLimit`] service.
+pub struct ResponseFuture<B, E>(Boxed<B, E>);
+
+impl<B, E> Future for ResponseFuture<B, E> {
+    type Output = Result<Response<Body<B>>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<B, E> fmt::Debug for ResponseFuture<B, E> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
 }
 
 async fn limited<S, Q, B>(
@@ -79,18 +102,19 @@ where
 {
     let (mut parts, body) = request.into_parts();
     let Some(rule) = settings.rule(&parts) else {
-        return ready.call(Request::from_parts(parts, body)).await.map(own);
+        let response = ready.call(Request::from_parts(parts, body)).await?;
+        return Ok(response.map(Body::service));
     };
     let answer = match settings.check(&rule, &parts).await {
         Ok(answer) => answer,
-        Err(error) => return Ok(settings.unavailable(&rule, &parts, error).map(Body::Left)),
+        Err(error) => return Ok(settings.unavailable(&rule, &parts, error)),
     };
     let mut response = if answer.is_allowed() {
         parts.extensions.insert(answer.clone());
-        own(ready.call(Request::from_parts(parts, body)).await?)
+        ready.call(Request::from_parts(parts, body)).await?.map(Body::service)
     } else {
         let refusal = Refusal { request: &parts, rule: &rule, reason: Reason::Denied(&answer) };
-        settings.respond(&refusal).map(|body| Body::Left(Full::new(body)))
+        settings.respond(&refusal).map(Body::refusal)
     };
     settings.add_fields(&mut response, &rule, &answer);
     Ok(response)
@@ -102,11 +126,11 @@ impl Settings {
         self.limiter.check_call(Call::new(&key, &rule.policy).cost(self.cost(parts))).await
     }
 
-    fn unavailable(&self, rule: &Rule, parts: &Parts, error: Error) -> Response<Full<Bytes>> {
+    fn unavailable<B>(&self, rule: &Rule, parts: &Parts, error: Error) -> Response<Body<B>> {
         let reason = Reason::Unavailable(&error);
         let mut response = self.respond(&Refusal { request: parts, rule, reason });
         response.extensions_mut().insert(Arc::new(error));
-        response.map(Full::new)
+        response.map(Body::refusal)
     }
 
     fn add_fields<B>(&self, response: &mut Response<B>, rule: &Rule, answer: &Answer) {

@@ -1,4 +1,4 @@
-//! What is admitted, and what a denial says.
+//! Allowed and denied requests, and the response to a denial.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const TYPE: &str = "https://iana.org/assignments/http-problem-types#quota-exceed
 const TITLE: &str = "Request cannot be satisfied as assigned quota has been exceeded";
 
 #[test]
-fn five_instances_that_share_a_limit_admit_exactly_the_limit() {
+fn five_instances_that_share_a_limit_allow_exactly_the_limit() {
     on_every_server(|binary| async move {
         for setup in [Setup::module(binary), Setup::plain(binary)] {
             let server = setup.start();
@@ -52,7 +52,7 @@ fn a_denial_is_a_problem_that_names_its_policy() {
 }
 
 #[test]
-fn a_call_that_can_never_pass_is_told_no_time_to_come_back() {
+fn a_call_that_can_never_pass_has_no_retry_after() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
         let layer = shared(limiter(&server).await, Policy::fixed(5, HOUR));
@@ -70,7 +70,7 @@ fn a_call_that_can_never_pass_is_told_no_time_to_come_back() {
             assert_eq!(never.field("ratelimit"), r#""api";r=5;t=0"#);
             assert_eq!(never.problem()["detail"], "its cost is above the limit: it can never pass");
         }
-        // What costs nothing costs 1; what is left is too little for 3.
+        // A cost of 0 counts as 1. The rest is too little for a cost of 3.
         assert!(instance.get("/").await.field("ratelimit").starts_with(r#""api";r=2;"#));
         assert!(instance.get("/none").await.field("ratelimit").starts_with(r#""api";r=1;"#));
         assert_eq!(instance.get("/").await.status, StatusCode::TOO_MANY_REQUESTS);
@@ -78,7 +78,7 @@ fn a_call_that_can_never_pass_is_told_no_time_to_come_back() {
 }
 
 #[test]
-fn the_callers_own_response_keeps_the_fields() {
+fn a_response_of_the_callers_own_has_the_fields() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
         let layer: RateLimitLayer = shared(limiter(&server).await, Policy::fixed(1, HOUR));

@@ -1,9 +1,9 @@
-//! The header fields, exactly, by a clock that stands.
+//! The exact header fields, with a frozen clock.
 
 use std::time::Duration;
 
 use http::StatusCode;
-use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 use ratelimit_client::Policy;
 use ratelimit_harness::{Frozen, T0_MICROS};
 
@@ -12,7 +12,7 @@ use crate::instance::{hello, limiter, on_every_server, shared, Instance};
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
-fn allowed_and_denied_responses_carry_the_fields_in_seconds_rounded_up() {
+fn all_responses_carry_the_fields_in_seconds_rounded_up() {
     on_every_server(|binary| async move {
         let mut frozen = Frozen::start(binary);
         let layer = shared(limiter(&frozen.server).await, Policy::fixed(2, MINUTE));
@@ -40,7 +40,7 @@ fn allowed_and_denied_responses_carry_the_fields_in_seconds_rounded_up() {
 }
 
 #[test]
-fn several_windows_are_several_items() {
+fn several_pairs_are_several_items() {
     on_every_server(|binary| async move {
         let frozen = Frozen::start(binary);
         let policy = Policy::fixed(2, MINUTE).and(10, 60 * MINUTE);
@@ -59,7 +59,7 @@ fn several_windows_are_several_items() {
 }
 
 #[test]
-fn a_bucket_tells_when_the_call_passes_not_when_it_is_full() {
+fn a_bucket_reports_when_the_call_passes_not_when_it_is_full() {
     on_every_server(|binary| async move {
         let frozen = Frozen::start(binary);
         let layer = shared(limiter(&frozen.server).await, Policy::bucket(10, MINUTE).burst(2));
@@ -73,7 +73,7 @@ fn a_bucket_tells_when_the_call_passes_not_when_it_is_full() {
 }
 
 #[test]
-fn the_older_fields_are_there_by_a_switch() {
+fn the_older_fields_are_added_by_a_switch() {
     on_every_server(|binary| async move {
         let frozen = Frozen::start(binary);
         let layer = shared(limiter(&frozen.server).await, Policy::fixed(1, MINUTE)).legacy_fields();
@@ -97,7 +97,7 @@ fn layers_around_each_other_each_add_their_items() {
         let limiter = limiter(&frozen.server).await;
         let layer = |name: &'static str, limit| {
             let rule = Rule::new(name, Policy::fixed(limit, MINUTE));
-            RateLimitLayer::new(limiter.clone(), rule, Key::shared())
+            RateLimitLayer::new(limiter.clone(), rule, KeyExtractor::shared())
         };
         let app = hello().layer(layer("user", 1)).layer(layer("all", 9));
         let instance = Instance::of(app).await;

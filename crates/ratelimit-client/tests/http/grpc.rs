@@ -1,6 +1,6 @@
-//! Around a gRPC service of tonic, asked by a client of tonic.
+//! The layer around a gRPC service of tonic, called by a client of tonic.
 
-use ratelimit_client::http::{Addresses, Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
 use ratelimit_client::Policy;
 use ratelimit_harness::{Server, Setup};
 use tonic::transport::server::{TcpConnectInfo, TcpIncoming};
@@ -12,7 +12,7 @@ use tonic_health::pb::HealthCheckRequest;
 use crate::instance::{limiter, on_every_server, HOUR};
 
 async fn serve(server: &Server, policy: Policy) -> HealthClient<Channel> {
-    let key = Key::address(Addresses::direct(), |request| {
+    let key = KeyExtractor::address(TrustedProxies::direct(), |request| {
         Some(request.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip())
     });
     let layer = RateLimitLayer::new(limiter(server).await, Rule::new("grpc", policy), key);

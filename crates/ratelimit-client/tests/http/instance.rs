@@ -13,13 +13,13 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use ratelimit_client::http::{Addresses, Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
 use ratelimit_client::{redis, Limiter, OnFailure, Policy};
 use ratelimit_harness::{Binary, Server};
 use tokio::net::TcpListener;
 
 pub const HOUR: Duration = Duration::from_secs(3600);
-/// Far above what a check takes on a loaded machine.
+/// Far longer than a check takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test on each server in turn.
@@ -31,26 +31,26 @@ pub fn block_on<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().expect("a runtime").block_on(test)
 }
 
-/// A connection of its own to the server.
+/// A new connection to the server.
 pub async fn connect(server: &Server) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(("127.0.0.1", server.port())).expect("an address");
     client.get_multiplexed_async_connection().await.expect("the server accepts a connection")
 }
 
-/// Fails closed, and asks with patience.
+/// A limiter that fails closed, with a long deadline.
 pub async fn limiter(server: &Server) -> Limiter {
     Limiter::redis(connect(server).await, OnFailure::closed_after(PATIENCE)).build()
 }
 
-/// Everybody shares one limit, named `api`.
+/// All requests share one limit, named `api`.
 pub fn shared(limiter: Limiter, policy: Policy) -> RateLimitLayer {
-    RateLimitLayer::new(limiter, Rule::new("api", policy), Key::shared())
+    RateLimitLayer::new(limiter, Rule::new("api", policy), KeyExtractor::shared())
 }
 
-/// By the address of the client, which is believed to be behind a proxy on this machine.
-pub fn by_address() -> Key {
-    let addresses = Addresses::behind(["127.0.0.0/8".parse().expect("a network")]);
-    Key::address(addresses, |request| {
+/// The key is the client's address. Proxies on this machine are trusted.
+pub fn by_address() -> KeyExtractor {
+    let addresses = TrustedProxies::behind(["127.0.0.0/8".parse().expect("a network")]);
+    KeyExtractor::address(addresses, |request| {
         Some(request.extensions.get::<ConnectInfo<SocketAddr>>()?.ip())
     })
 }
@@ -82,7 +82,7 @@ impl Instance {
         Self::at(address)
     }
 
-    /// What somebody else serves.
+    /// An instance that is served elsewhere.
     pub fn at(address: SocketAddr) -> Self {
         Self { address, client: Client::builder(TokioExecutor::new()).build_http() }
     }
@@ -106,7 +106,7 @@ impl Instance {
 }
 
 impl Reply {
-    /// The field, its lines joined; empty where there is none.
+    /// The lines of the field, joined. Empty if there is none.
     pub fn field(&self, name: &str) -> String {
         let lines = self.headers.get_all(name).iter();
         lines.map(|line| line.to_str().expect("ASCII")).collect::<Vec<_>>().join(", ")

@@ -1,4 +1,4 @@
-//! Around a service of hyper, without a framework.
+//! The layer around a service of hyper, without a framework.
 
 use std::convert::Infallible;
 

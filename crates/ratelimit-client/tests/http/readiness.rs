@@ -1,5 +1,5 @@
-//! The rules of tower: a service is called only when it was ready, and a place that was reserved is
-//! given back.
+//! The rules of tower: a service is called only after it was polled ready, and a reserved place is given
+//! back.
 
 use std::convert::Infallible;
 use std::future::{ready, Ready};
@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
-use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 use ratelimit_client::{Limiter, Policy};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 use crate::instance::{block_on, HOUR, PATIENCE};
 
-/// Ready at the second poll. A clone has to be polled anew, and a call uses the readiness up.
+/// A service that is ready at the second poll. A clone must be polled anew, and so must the service
+/// after a call.
 struct Probe {
     polls: u32,
 }
@@ -47,7 +48,7 @@ impl Service<Request<()>> for Probe {
 
 fn layer(limit: u64) -> RateLimitLayer {
     let limiter = Limiter::memory(1000).build();
-    RateLimitLayer::per_request(limiter, Key::shared(), move |request| {
+    RateLimitLayer::per_request(limiter, KeyExtractor::shared(), move |request| {
         (request.uri.path() != "/free").then(|| Rule::new("api", Policy::fixed(limit, HOUR)))
     })
 }
@@ -57,14 +58,14 @@ fn request(path: &str) -> Request<()> {
 }
 
 #[test]
-fn the_service_that_was_ready_is_the_one_that_is_called() {
+fn the_service_that_was_polled_ready_is_called() {
     block_on(async {
         let mut service = layer(3).layer(Probe { polls: 0 });
         for (path, status) in [("/free", 200), ("/", 200), ("/free", 200), ("/", 200)] {
             let response = service.ready().await.unwrap().call(request(path)).await.unwrap();
             assert_eq!(response.status(), status);
         }
-        // From clones, too, at the same time.
+        // Clones work, too, at the same time.
         let (one, other) = (service.clone(), service.clone());
         let calls =
             futures_util::future::join(one.oneshot(request("/")), other.oneshot(request("/")));
@@ -92,7 +93,7 @@ fn a_service_that_is_not_ready_makes_the_layer_wait() {
 }
 
 #[test]
-fn a_denied_request_gives_back_the_place_that_was_reserved_for_it() {
+fn a_denied_request_gives_back_its_reserved_place() {
     block_on(async {
         let inner = ServiceBuilder::new().concurrency_limit(1).service(Probe { polls: 0 });
         let mut service = layer(1).layer(inner);
@@ -101,7 +102,7 @@ fn a_denied_request_gives_back_the_place_that_was_reserved_for_it() {
             let response = ready.expect("a place is free").unwrap().call(request("/"));
             assert_eq!(response.await.unwrap().status(), status);
         }
-        // While a request holds the only place, nobody else is ready.
+        // While a request holds the only place, the service is not ready.
         let held = service.ready().await.unwrap().call(request("/free"));
         let waited = tokio::time::timeout(Duration::from_millis(20), service.ready()).await;
         assert!(waited.is_err());

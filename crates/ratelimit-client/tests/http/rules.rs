@@ -1,7 +1,7 @@
-//! Which limit a request counts against.
+//! The limit that a request counts against.
 
 use http::{HeaderName, StatusCode};
-use ratelimit_client::http::{Key, RateLimitLayer, Rule};
+use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 use ratelimit_client::Policy;
 use ratelimit_harness::{Server, Setup};
 
@@ -19,7 +19,7 @@ fn each_route_has_a_policy_of_its_own_or_none() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
         let limiter = limiter(&server).await;
-        let layer = RateLimitLayer::per_request(limiter, Key::shared(), |request| {
+        let layer = RateLimitLayer::per_request(limiter, KeyExtractor::shared(), |request| {
             match request.uri.path() {
                 "/health" => None,
                 "/upload" => Some(Rule::new("uploads", Policy::bucket(1, HOUR))),
@@ -49,13 +49,13 @@ fn a_client_is_limited_by_the_address_that_the_proxy_saw() {
         let instance = Instance::of(hello().layer(layer)).await;
         let cases = [
             ("203.0.113.7", 200),
-            // What the client adds in front changes nothing.
+            // An element that the client adds in front changes nothing.
             ("1.1.1.1, 203.0.113.7", 429),
             ("203.0.113.8", 200),
             ("2001:db8::1", 200),
             ("2001:db8::2", 429),
             ("[2001:db8:0:1::1]:443", 200),
-            // What cannot be parsed shares the peer's limit.
+            // A malformed header makes the request share the peer's limit.
             ("garbage", 200),
             ("other garbage", 429),
             ("", 429),
@@ -75,7 +75,8 @@ fn a_client_is_limited_by_the_address_that_the_proxy_saw() {
 fn requests_without_the_header_share_one_limit() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
-        let key = Key::header(HeaderName::from_static("x-tenant")).and(Key::bearer());
+        let key =
+            KeyExtractor::header(HeaderName::from_static("x-tenant")).and(KeyExtractor::bearer());
         let rule = Rule::new("api", Policy::fixed(1, HOUR));
         let layer = RateLimitLayer::new(limiter(&server).await, rule, key);
         let instance = Instance::of(hello().layer(layer)).await;

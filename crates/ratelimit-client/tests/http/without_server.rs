@@ -1,4 +1,4 @@
-//! What happens to requests when the server of limits does not answer, or refuses.
+//! Requests while the server does not answer, or answers errors.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ fn signal(server: &Server, signal: &str) {
 }
 
 async fn layer(server: &Server, on_failure: OnFailure) -> RateLimitLayer {
-    // A short pause, so that what comes back is seen to come back.
+    // A short pause, so that a server that is back is noticed soon.
     let limiter = Limiter::redis(connect(server).await, on_failure);
     let limiter = limiter.circuit_breaker(5, Duration::from_millis(20)).build();
     shared(limiter, Policy::fixed(10, HOUR))
 }
 
-/// The server counts again as soon as it goes on.
+/// Waits until the server decides again.
 async fn is_back(instance: &Instance) -> Reply {
     loop {
         let reply = instance.get("/").await;
@@ -61,7 +61,7 @@ fn failing_closed_is_503_until_the_server_is_back() {
 }
 
 #[test]
-fn failing_open_is_200_and_does_not_say_what_remains() {
+fn failing_open_is_200_without_a_ratelimit_field() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
         let layer = layer(&server, OnFailure::open_after(DEADLINE)).await.legacy_fields();
@@ -78,7 +78,7 @@ fn failing_open_is_200_and_does_not_say_what_remains() {
 }
 
 #[test]
-fn deciding_locally_admits_the_share() {
+fn deciding_locally_allows_the_share() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
         let mut instances = Vec::new();
@@ -99,7 +99,7 @@ fn deciding_locally_admits_the_share() {
 }
 
 #[test]
-fn a_server_that_refuses_is_503_and_tells_an_outer_layer_why() {
+fn an_error_of_the_server_is_503_with_the_reason_in_an_extension() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
         server.connect().must("RPUSH api:all x");

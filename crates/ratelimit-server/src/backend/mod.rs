@@ -30,7 +30,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// Denied keys to remember: about 200 bytes each.
 const MAX_DENIALS: usize = 100_000;
 
-/// What the settings ask for.
+/// The limiter of the settings, and the way to see whether its Redis is up.
 pub(crate) struct Backend {
     pub(crate) limiter: Limiter,
     /// `None` without a Redis.

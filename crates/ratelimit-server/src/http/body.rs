@@ -69,7 +69,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// Which field is wrong, and why. Of the body it repeats only the name of an unknown field, cut.
+/// Which field is wrong, and why. serde gives the reason only as text, which may repeat any part of the
+/// body. Kept are what was expected, and the name of an unknown field, cut.
 fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Wrong {
     let path = match error.path().to_string() {
         path if path == "." => String::new(),

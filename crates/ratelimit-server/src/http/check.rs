@@ -7,17 +7,15 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use futures_util::future::join_all;
-use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry, Source};
+use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry, MAX_LIMIT};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::body;
 use super::problem::Problem;
 use crate::app::App;
-use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wrong, MAX_LIMIT};
+use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wrong};
 use crate::policies::V1;
-use crate::telemetry::metrics::source_name;
-use crate::telemetry::retry_after_ms;
 use crate::units::millis;
 
 const MAX_CHECKS: usize = 100;
@@ -155,16 +153,13 @@ struct Standing {
 impl<'a> Decided<'a> {
     fn new(answer: &Answer, instance: &'a str) -> Self {
         let windows =
-            answer.windows.iter().map(|window| Standing::new(&window.quota, window.retry));
+            answer.standings.iter().map(|window| Standing::new(&window.quota, window.retry));
         Self {
             allowed: answer.is_allowed(),
             binding: Standing::new(answer.quota(), answer.retry()),
-            source: source_name(answer.source),
+            source: answer.source.as_str(),
             instance,
-            failure: match answer.source {
-                Source::Local(failure) | Source::FailedOpen(failure) => Some(failure_name(failure)),
-                _ => None,
-            },
+            failure: answer.source.failure().map(Failure::as_str),
             windows: windows.collect(),
         }
     }
@@ -175,7 +170,7 @@ impl Standing {
         Self {
             limit: quota.limit,
             remaining: quota.remaining,
-            retry_after_ms: retry_after_ms(retry),
+            retry_after_ms: retry.to_wire(),
             reset_after_ms: millis(quota.reset_after),
         }
     }
@@ -192,15 +187,6 @@ struct Results<'a> {
 enum BatchResult<'a> {
     Decided(Decided<'a>),
     Failed { problem: Problem },
-}
-
-fn failure_name(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Deadline => "deadline",
-        Failure::Connection => "connection",
-        Failure::Server => "server",
-        Failure::CircuitOpen => "circuit_open",
-    }
 }
 
 impl BatchWords {

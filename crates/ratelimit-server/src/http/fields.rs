@@ -1,12 +1,10 @@
 //! The header fields that describe a decision: `RateLimit-Policy`, `RateLimit`, `Retry-After`.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use ratelimit_client::http::fields;
+use ratelimit_client::http::fields::{self, RATELIMIT, RATELIMIT_POLICY};
 
 use crate::app::Ruling;
 
-const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// Room for the fields of an answer, those of its content included.
 const CAPACITY: usize = 8;
 

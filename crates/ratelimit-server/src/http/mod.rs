@@ -60,3 +60,53 @@ async fn no_such_path() -> Response<Body> {
 fn is_allowed(rulings: &[Ruling]) -> bool {
     rulings.last().is_none_or(|ruling| ruling.answer.is_allowed())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::http::header::{ALLOW, CONTENT_LENGTH};
+    use axum::http::{Method, Request};
+    use tokio::sync::watch;
+    use tower_service::Service;
+
+    use super::*;
+    use crate::backend;
+    use crate::policies::key_by::Peer;
+    use crate::settings::Settings;
+
+    fn app() -> Arc<App> {
+        let settings = Settings::of_arguments(&["--backend=memory", "--rate-limit=2"]);
+        let limiter = backend::open(&settings).expect("valid settings").limiter;
+        let (_, stopping) = watch::channel(false);
+        Arc::new(App::new(settings, 1, limiter, stopping).expect("valid settings"))
+    }
+
+    fn request(method: Method, app: &App) -> Request<Body> {
+        let mut request = Request::builder().method(method).body(Body::empty()).expect("valid");
+        let peer = Peer::new(Ipv4Addr::LOCALHOST.into(), &app.settings.trusted_proxies);
+        request.extensions_mut().insert(peer);
+        request
+    }
+
+    #[tokio::test]
+    async fn the_router_answers_the_root_as_the_fast_path_does() {
+        let app = app();
+        for remaining in ["1", "0"] {
+            let Ok(response) = router(&app).call(request(Method::GET, &app)).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            let standing = format!("\"default\";r={remaining};t=60");
+            assert_eq!(response.headers()["ratelimit"], standing.as_str());
+        }
+        let (parts, _) = request(Method::GET, &app).into_parts();
+        let peer: Peer = parts.extensions.get().cloned().expect("inserted");
+        let fast = welcome::answer(&app, &parts, &peer).await;
+        let Ok(mut routed) = router(&app).call(request(Method::GET, &app)).await;
+        // hyper adds this to the fast answer.
+        routed.headers_mut().remove(CONTENT_LENGTH);
+        assert_eq!((fast.status(), fast.headers()), (routed.status(), routed.headers()));
+        let Ok(wrong) = router(&app).call(request(Method::POST, &app)).await;
+        assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(wrong.headers()[ALLOW], "GET,HEAD");
+    }
+}

@@ -165,13 +165,16 @@ fn refuse(status: StatusCode, why: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use crate::policies::words::{algorithm_name, ALGORITHMS};
+    use ratelimit_client::Algorithm;
+
+    use super::parameters::page_name;
 
     #[test]
     fn the_form_offers_each_algorithm() {
         let html = include_str!("static/index.html");
         let values = html.split("name=\"algorithms\" value=\"").skip(1);
         let values: Vec<_> = values.filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(values, ALGORITHMS.map(algorithm_name));
+        let names = Algorithm::ALL.iter().map(|algorithm| page_name(*algorithm));
+        assert_eq!(values, names.collect::<Vec<_>>());
     }
 }

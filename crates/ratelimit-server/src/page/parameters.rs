@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Pair, PolicyError};
+use ratelimit_client::{Algorithm, Pair, PolicyError, PolicyRule, MAX_LIMIT};
 
 use super::traffic::{Shape, Traffic};
-use crate::policies::words::{
-    algorithm, algorithm_name, PolicyWords, Word, Wrong, ALGORITHMS, MAX_LIMIT,
-};
+use crate::policies::words::{PolicyWords, Word, Wrong};
 
 /// The most requests per second that one simulation sends, for all its clients together.
 pub(crate) const MAX_RATE: u32 = 1_000;
@@ -85,11 +83,11 @@ fn pair(
     algorithms: &[Algorithm],
     burst: Option<u64>,
 ) -> Result<Pair, Wrong> {
-    let words = |algorithm| PolicyWords {
+    let words = |algorithm: Algorithm| PolicyWords {
         limit: integer_word(field(query, "limit")),
         window: Word::Text(field(query, "window").to_owned()),
         windows: None,
-        algorithm: Word::Text(algorithm_name(algorithm).to_owned()),
+        algorithm: Word::Text(algorithm.name().to_owned()),
         burst: match burst {
             Some(burst) if algorithm == Algorithm::Bucket => Word::Number(burst),
             _ => Word::Missing,
@@ -97,18 +95,19 @@ fn pair(
     };
     let policies = algorithms.iter().map(|algorithm| words(*algorithm).validate());
     let policies = policies.collect::<Result<Vec<_>, _>>()?;
-    Ok(policies[0].windows()[0])
+    Ok(policies[0].pairs()[0])
 }
 
 fn algorithms(text: &str) -> Result<Vec<Algorithm>, Wrong> {
     let wrong = || {
-        let names = ALGORITHMS.map(algorithm_name).join(", ");
+        let names = Algorithm::ALL.iter().map(|algorithm| page_name(*algorithm));
+        let names = names.collect::<Vec<_>>().join(", ");
         let message = format!("algorithms must be a list of different algorithms: {names}");
         Wrong::new("algorithms", message)
     };
     let mut algorithms = Vec::new();
     for name in text.split(',') {
-        let algorithm = algorithm(name).ok_or_else(wrong)?;
+        let algorithm = Algorithm::from_name(name.as_bytes()).ok_or_else(wrong)?;
         if algorithms.contains(&algorithm) {
             return Err(wrong());
         }
@@ -117,13 +116,18 @@ fn algorithms(text: &str) -> Result<Vec<Algorithm>, Wrong> {
     Ok(algorithms)
 }
 
+/// The name of an algorithm in the query and the events of the page: in lower case.
+pub(crate) fn page_name(algorithm: Algorithm) -> String {
+    algorithm.name().to_lowercase()
+}
+
 /// `None`: not given.
 fn burst(text: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
     if text.is_empty() {
         return Ok(None);
     }
     if !algorithms.contains(&Algorithm::Bucket) {
-        return Err(PolicyError::BurstAlgorithm.into());
+        return Err(PolicyError::from(PolicyRule::BurstAlgorithm).into());
     }
     integer_word(text).integer("burst", 1..=MAX_LIMIT).map(Some)
 }

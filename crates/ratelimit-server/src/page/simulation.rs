@@ -13,8 +13,7 @@ use tokio::time::{interval, sleep_until, timeout, Instant, MissedTickBehavior};
 
 use super::board::{Board, Sent, Tick};
 use super::instances::{InstanceReply, Instances};
-use super::parameters::Parameters;
-use crate::policies::words::algorithm_name;
+use super::parameters::{page_name, Parameters};
 use crate::random::random_hex;
 use crate::units::millis;
 
@@ -29,7 +28,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 #[serde(untagged)]
 pub(crate) enum Event {
     Start {
-        algorithms: Vec<&'static str>,
+        algorithms: Vec<String>,
         clients: u32,
         limit: u64,
         /// The limit, if the parameters have none.
@@ -166,7 +165,7 @@ impl Simulation {
 
     fn start(&self) -> Event {
         Event::Start {
-            algorithms: self.parameters.algorithms.iter().map(|a| algorithm_name(*a)).collect(),
+            algorithms: self.parameters.algorithms.iter().map(|a| page_name(*a)).collect(),
             clients: self.parameters.traffic.clients,
             limit: self.parameters.limit,
             burst: self.parameters.burst.unwrap_or(self.parameters.limit),
@@ -216,7 +215,7 @@ impl Simulation {
 
 /// The body that each client sends to one algorithm, with a key of its own.
 fn bodies(parameters: &Parameters, algorithm: Algorithm, run: &str) -> Vec<Bytes> {
-    let name = algorithm_name(algorithm);
+    let name = page_name(algorithm);
     let body = |client| {
         let mut body = json!({
             "key": format!("dashboard:{run}:{name}:{client}"),

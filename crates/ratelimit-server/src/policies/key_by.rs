@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::http::HeaderName;
-use ratelimit_client::http::{Addresses, Key};
+use ratelimit_client::http::{KeyExtractor, TrustedProxies};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -36,31 +36,26 @@ impl KeyBy {
 #[derive(Clone, Debug)]
 pub(crate) enum Finder {
     Address,
-    /// And the key of a request without a value.
-    Value(Key, String),
+    Value(KeyExtractor),
 }
 
 impl Finder {
     pub(crate) fn new(by: &KeyBy) -> Self {
-        let (key, kind) = match by {
+        Self::Value(match by {
             KeyBy::Address => return Self::Address,
-            KeyBy::Bearer => (Key::bearer(), "bearer"),
-            KeyBy::ApiKey => {
-                let value = |parts: &Parts| Some(parts.headers.get(API_KEY)?.as_bytes().to_vec());
-                (Key::secret("api-key", value), "api-key")
-            }
-            KeyBy::Header(name) => (Key::header(name.clone()), name.as_str()),
-        };
-        Self::Value(key, format!("no-{kind}"))
+            KeyBy::Bearer => KeyExtractor::bearer(),
+            KeyBy::ApiKey => KeyExtractor::secret("api-key", |parts| {
+                Some(parts.headers.get(API_KEY)?.as_bytes().to_vec())
+            }),
+            KeyBy::Header(name) => KeyExtractor::header(name.clone()),
+        })
     }
 
     /// `None` if the request has no value of this kind.
     pub(crate) fn find<'a>(&self, caller: &Caller<'a>) -> Option<Cow<'a, str>> {
         match self {
             Self::Address => Some(caller.address()),
-            Self::Value(key, missing) => {
-                Some(key.of(caller.parts)).filter(|key| key != missing).map(Cow::Owned)
-            }
+            Self::Value(key) => key.find(caller.parts).map(Cow::Owned),
         }
     }
 }
@@ -73,23 +68,27 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, addresses: &Addresses) -> Self {
+    pub(crate) fn new(address: IpAddr, addresses: &TrustedProxies) -> Self {
         let address = address.to_canonical();
         Self { address, key: address_key(address, addresses).into() }
     }
 }
 
-/// A request as policies see it: what it asks for, and the values that it may count against.
+/// A request as policies see it: its method, its path, and the values that it may count against.
 pub(crate) struct Caller<'a> {
     method: &'a str,
     path: &'a str,
     parts: &'a Parts,
     peer: &'a Peer,
-    addresses: &'a Addresses,
+    addresses: &'a TrustedProxies,
 }
 
 impl<'a> Caller<'a> {
-    pub(crate) fn of_request(parts: &'a Parts, peer: &'a Peer, addresses: &'a Addresses) -> Self {
+    pub(crate) fn of_request(
+        parts: &'a Parts,
+        peer: &'a Peer,
+        addresses: &'a TrustedProxies,
+    ) -> Self {
         let (method, path) = (parts.method.as_str(), parts.uri.path());
         Self { method, path, parts, peer, addresses }
     }
@@ -119,6 +118,6 @@ impl<'a> Caller<'a> {
     }
 }
 
-fn address_key(client: IpAddr, addresses: &Addresses) -> String {
+fn address_key(client: IpAddr, addresses: &TrustedProxies) -> String {
     format!("ip:{}", addresses.network(client))
 }

@@ -14,7 +14,7 @@ use key_by::{Caller, Finder, KeyBy};
 
 pub(crate) use file::PolicyFile;
 
-/// The policy of the settings, and what a policy of the file counts against if it does not say so.
+/// The policy of the settings, and the kind of key for those policies of the file that name none.
 pub(crate) struct Defaults {
     pub(crate) policy: Policy,
     pub(crate) key_by: KeyBy,

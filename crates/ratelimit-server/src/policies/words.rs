@@ -5,12 +5,11 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Policy, PolicyError};
+use ratelimit_client::{
+    Algorithm, ArgumentError, Policy, PolicyError, PolicyRule, Window, MAX_LIMIT, MAX_PAIRS,
+};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-
-/// The largest limit, burst and cost.
-pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
 
 /// The words of a policy, not yet validated.
 #[derive(Clone, Debug, Default)]
@@ -72,9 +71,6 @@ impl PolicyWords {
         if !matches!((&self.limit, &self.window), (Word::Missing, Word::Missing)) {
             return Err(Wrong::new("windows", "windows stands instead of limit and window"));
         }
-        if windows.is_empty() {
-            return Err(Wrong::new("windows", WINDOWS_MESSAGE));
-        }
         let inside = |(i, Object(words)): (usize, &Object<PairWords>)| {
             pair(&words.limit, &words.window).map_err(|wrong| wrong.inside(&window_at(i)))
         };
@@ -84,25 +80,26 @@ impl PolicyWords {
     fn algorithm(&self) -> Result<Algorithm, Wrong> {
         match &self.algorithm {
             Word::Missing => Some(Algorithm::Fixed),
-            Word::Text(name) => algorithm(name),
+            Word::Text(name) => Algorithm::from_name(name.as_bytes()),
             _ => None,
         }
-        .ok_or_else(|| Wrong::new("algorithm", ALGORITHM_MESSAGE))
+        .ok_or_else(|| Wrong::new("algorithm", ArgumentError::Algorithm.text()))
     }
 }
-
-const WINDOWS_MESSAGE: &str = "windows must be a list of 1 to 8 of {limit, window}";
-const ALGORITHM_MESSAGE: &str = "algorithm must be FIXED, SLIDING or BUCKET";
 
 fn pair(limit: &Word, window: &Word) -> Result<(u64, Duration), Wrong> {
     let limit = limit.integer("limit", 0..=MAX_LIMIT)?;
     let window = match window {
-        Word::Text(text) => parse_window(text),
-        Word::Number(seconds) => window_of_seconds(*seconds),
+        Word::Text(text) => Window::parse(text.as_bytes()),
+        Word::Number(seconds) => seconds.checked_mul(1000).and_then(Window::from_millis),
         _ => None,
     };
-    let message = || Wrong::new("window", format!("window {WINDOW_MESSAGE}"));
-    Ok((limit, window.ok_or_else(message)?))
+    let wrong = || Wrong::new("window", ArgumentError::Window.text());
+    Ok((limit, length(window.ok_or_else(wrong)?)))
+}
+
+fn length(window: Window) -> Duration {
+    Duration::from_millis(window.millis())
 }
 
 fn window_at(i: usize) -> String {
@@ -120,14 +117,10 @@ fn policy(
         _ => Wrong::from(error).inside(&window_at(i)),
     };
     let Some((&(limit, window), rest)) = pairs.split_first() else {
-        return Err(Wrong::new("windows", WINDOWS_MESSAGE));
+        let message = format!("windows must be a list of 1 to {MAX_PAIRS} of {{limit, window}}");
+        return Err(Wrong::new("windows", message));
     };
-    let first = match algorithm {
-        Algorithm::Fixed => Policy::try_fixed(limit, window),
-        Algorithm::Sliding => Policy::try_sliding(limit, window),
-        Algorithm::Bucket => Policy::try_bucket(limit, window),
-    };
-    let mut policy = first.map_err(|error| at(0, error))?;
+    let mut policy = Policy::new(algorithm, limit, window).map_err(|error| at(0, error))?;
     for (i, &(limit, window)) in rest.iter().enumerate() {
         policy = policy.try_and(limit, window).map_err(|error| at(i + 1, error))?;
     }
@@ -137,53 +130,11 @@ fn policy(
     }
 }
 
-/// `fixed`, `sliding` or `bucket`, in any case.
-pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
-    ALGORITHMS.into_iter().find(|algorithm| algorithm_name(*algorithm).eq_ignore_ascii_case(name))
-}
-
-pub(crate) const ALGORITHMS: [Algorithm; 3] =
-    [Algorithm::Fixed, Algorithm::Sliding, Algorithm::Bucket];
-
-/// In lower case.
-pub(crate) fn algorithm_name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Fixed => "fixed",
-        Algorithm::Sliding => "sliding",
-        Algorithm::Bucket => "bucket",
-    }
-}
-
-/// The rule of every window and every other length of time.
-pub(crate) const WINDOW_MESSAGE: &str =
-    "must be an integer with an optional unit ms, s, m, h or d, between 1ms and 366d";
-
-const MAX_WINDOW_MS: u64 = 366 * 24 * 60 * 60 * 1000;
-
-/// `60` (seconds), `500ms`, `1h`: as in the command.
-pub(crate) fn parse_window(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    if number.len() > 1 && number.starts_with('0') {
-        return None;
-    }
-    let unit_ms: u64 = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    window_of_millis(number.parse::<u64>().ok()?.checked_mul(unit_ms)?)
-}
-
-fn window_of_seconds(seconds: u64) -> Option<Duration> {
-    window_of_millis(seconds.checked_mul(1_000)?)
-}
-
-fn window_of_millis(millis: u64) -> Option<Duration> {
-    (1..=MAX_WINDOW_MS).contains(&millis).then(|| Duration::from_millis(millis))
+/// A length of time in the form of a window: `60` (seconds), `500ms`, `1h`. `Err`: the rule.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, &'static str> {
+    let message = ArgumentError::Window.text();
+    let rule = message.strip_prefix("window ").unwrap_or(message);
+    Window::parse(text.as_bytes()).map(length).ok_or(rule)
 }
 
 impl Word {
@@ -233,12 +184,12 @@ impl Wrong {
 impl From<PolicyError> for Wrong {
     fn from(error: PolicyError) -> Self {
         let field = match error {
-            PolicyError::Limit => "limit",
-            PolicyError::Window | PolicyError::SameWindow => "window",
-            PolicyError::TooManyWindows => "",
+            PolicyError::Rule(PolicyRule::Limit) => "limit",
+            PolicyError::Window | PolicyError::Rule(PolicyRule::SameWindow) => "window",
+            PolicyError::Rule(PolicyRule::TooManyPairs) => "",
             _ => "burst",
         };
-        Self::new(field, error.rule())
+        Self::new(field, error.text())
     }
 }
 
@@ -280,22 +231,4 @@ pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_is_a_number_with_a_unit_within_the_bounds() {
-        let most = MAX_WINDOW_MS;
-        let good = [("60", 60_000), ("500ms", 500), ("1ms", 1), ("1h", 3_600_000), ("366d", most)];
-        for (text, millis) in good {
-            assert_eq!(parse_window(text), Some(Duration::from_millis(millis)), "{text}");
-        }
-        let bad = ["", "0", "0ms", "01", "+1", "-1", " 1", "1 ", "1M", "1.5", "s", "367d", "1ms1"];
-        for text in bad.into_iter().chain(["99999999999999999999", "18446744073709551615d"]) {
-            assert_eq!(parse_window(text), None, "{text:?}");
-        }
-    }
 }

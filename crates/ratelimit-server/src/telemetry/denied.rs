@@ -6,7 +6,6 @@ use std::sync::Mutex;
 
 use ratelimit_client::Retry;
 
-use super::retry_after_ms;
 use super::sampler::Sampler;
 use crate::random::random_hex;
 use crate::sync::lock;
@@ -53,7 +52,7 @@ impl Denied {
             0 => None,
             number => Some(number),
         };
-        tracing::info!(key, policy, retry_after_ms = retry_after_ms(retry), left_out, "denied");
+        tracing::info!(key, policy, retry_after_ms = retry.to_wire(), left_out, "denied");
     }
 
     /// To be called each second, because after the end of a flood no next denial reports the number.

@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
-use ratelimit_client::{Answer, Counts, Error, Limiter, Source};
+use ratelimit_client::{Answer, Counts, Error, Limiter};
 
 use super::denied::Denied;
 use crate::units::signed;
@@ -37,22 +37,6 @@ pub(crate) struct Decisions {
 }
 
 const SOURCES: [&str; 6] = ["module", "script", "memory", "known_denial", "local", "open"];
-
-fn source_index(source: Source) -> usize {
-    match source {
-        Source::Module => 0,
-        Source::Script => 1,
-        Source::Memory => 2,
-        Source::KnownDenial => 3,
-        Source::Local(_) => 4,
-        Source::FailedOpen(_) => 5,
-    }
-}
-
-/// What a decision's source is called, in metrics and answers.
-pub(crate) fn source_name(source: Source) -> &'static str {
-    SOURCES[source_index(source)]
-}
 
 impl Metrics {
     pub(crate) fn new(limiter: Limiter, denied: Arc<Denied>, is_up: Arc<AtomicBool>) -> Self {
@@ -95,7 +79,10 @@ impl Metrics {
                 let counter =
                     if answer.is_allowed() { &decisions.allowed } else { &decisions.denied };
                 counter.inc();
-                self.sources[source_index(answer.source)].inc();
+                let source = SOURCES.iter().position(|name| *name == answer.source.as_str());
+                if let Some(source) = source {
+                    self.sources[source].inc();
+                }
             }
             Err(_) => drop(decisions.failed.inc()),
         }

@@ -1,8 +1,8 @@
 //! Measures checks over one multiplexed connection; `bench/client.sh` runs it.
 //!
-//! bench_client redis-url common.lua rounds checks: the module, the Lua twin and the common script, each
-//! allowed and denied, by 1, 64 and 512 callers; then a flood of which 99 % is denied, with and
-//! without the memory of denials. Rows take turns in every round; a row's median round is printed.
+//! client redis-url common.lua rounds checks: the module, the Lua script and the common script, each
+//! allowed and denied, by 1, 64 and 512 callers; then a flood with 99 % denied calls, with and without
+//! remembered denials. The rows take turns in every round, and the median round of each is printed.
 
 use std::env;
 use std::error::Error;
@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use ratelimit_client::redis::{self, aio::MultiplexedConnection, AsyncConnectionConfig, Script};
-use ratelimit_client::{Limiter, OnFailure, Policy, Source, Use};
+use ratelimit_client::{Backend, Limiter, OnFailure, Policy, Source};
 use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -20,20 +20,21 @@ const FLOOD_CALLERS: usize = 64;
 const DAY: Duration = Duration::from_secs(86_400);
 const LOOSE: Policy = Policy::fixed(1_000_000_000, DAY);
 const TIGHT: Policy = Policy::fixed(1, DAY);
-/// As many keys as rows of the first table work on, in turn.
+/// The number of keys that each row of the first table uses in turn.
 const KEYS: usize = 1_000;
-/// No row takes longer; a server that hangs is an error.
-const MOST_TIME: Duration = Duration::from_secs(120);
+/// A row that takes longer is an error: the server hangs.
+const MAX_TIME: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]
-enum Backend {
+enum Subject {
     Limiter(Limiter),
-    /// By its digest on the bare connection: no deadline, no numbers in the reply.
+    /// The common script by its digest on the bare connection, without a deadline and without numbers in
+    /// the reply.
     Common(MultiplexedConnection, String),
 }
 
-impl Backend {
-    /// Whether it was allowed, and whether the server was left alone.
+impl Subject {
+    /// Returns whether the call was allowed, and whether its denial was remembered.
     async fn check(&self, key: &str, policy: &Policy) -> Result<(bool, bool)> {
         match self {
             Self::Limiter(limiter) => {
@@ -43,7 +44,7 @@ impl Backend {
             Self::Common(connection, digest) => {
                 let mut command = redis::cmd("EVALSHA");
                 command.arg(digest).arg(1).arg(key);
-                command.arg(policy.windows()[0].limit).arg(DAY.as_secs());
+                command.arg(policy.pairs()[0].limit).arg(DAY.as_secs());
                 let allowed: u8 = command.query_async(&mut connection.clone()).await?;
                 Ok((allowed == 1, false))
             }
@@ -51,19 +52,19 @@ impl Backend {
     }
 }
 
-/// What one row does, and what must come of it.
+/// The calls of one row, and the expected number of allowed calls.
 #[derive(Clone)]
 struct Row {
     label: &'static str,
-    backend: Backend,
+    backend: Subject,
     policy: Policy,
     callers: usize,
     checks: usize,
     keys: usize,
-    /// Calls each key once before, which spends the limit of 1.
+    /// Calls each key once before the measurement, which spends the limit of 1.
     primed: bool,
     allowed: usize,
-    /// In the keys' names, because a memory of denials outlives the keys.
+    /// Part of each key's name, because remembered denials outlive the keys on the server.
     round: usize,
 }
 
@@ -75,7 +76,7 @@ struct Figures {
     known: usize,
 }
 
-/// What a caller saw.
+/// The results of a caller.
 #[derive(Default)]
 struct Seen {
     took: Vec<Duration>,
@@ -96,7 +97,7 @@ async fn call_in_turn(row: Row, numbers: Range<usize>) -> Result<Seen> {
     Ok(seen)
 }
 
-/// All callers at once, each with its share of the calls.
+/// Runs all callers at once, each with its share of the calls.
 async fn call(row: &Row, checks: usize) -> Result<Seen> {
     let mut callers = JoinSet::new();
     for caller in 0..row.callers {
@@ -119,13 +120,13 @@ async fn measure(row: &Row, connection: &mut MultiplexedConnection) -> Result<Fi
     if row.primed {
         call(row, row.keys).await?;
     } else {
-        // Warms the connection and the script on keys that are then forgotten.
+        // Warms up the connection and the script, on keys that are then deleted.
         let warm = Row { policy: LOOSE, ..row.clone() };
         call(&warm, row.checks / 10).await?;
         flush.exec_async(connection).await?;
     }
     let start = Instant::now();
-    let mut seen = tokio::time::timeout(MOST_TIME, call(row, row.checks)).await??;
+    let mut seen = tokio::time::timeout(MAX_TIME, call(row, row.checks)).await??;
     let elapsed = start.elapsed();
     if seen.allowed != row.allowed {
         let Row { label, checks, allowed, .. } = row;
@@ -137,7 +138,7 @@ async fn measure(row: &Row, connection: &mut MultiplexedConnection) -> Result<Fi
     Ok(Figures { per_second, p50: rank(50), p99: rank(99), known: seen.known })
 }
 
-/// Each row's median by throughput of so many rounds.
+/// The round with the median throughput of each row.
 async fn medians(
     rows: &[Row],
     rounds: usize,
@@ -158,10 +159,10 @@ fn median(mut rounds: Vec<Figures>) -> Figures {
     rounds[rounds.len() / 2]
 }
 
-fn backend_rows(backends: &[(&'static str, &'static str, Backend)], checks: usize) -> Vec<Row> {
+fn backend_rows(backends: &[(&'static str, &'static str, Subject)], checks: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for callers in CALLERS {
-        // One caller waits for each round trip.
+        // A single caller waits for each round trip, so it makes fewer calls.
         let checks = if callers == 1 { checks.div_ceil(5) } else { checks };
         for (allowed, denied, backend) in backends {
             let row = |label, policy, primed, allowed| {
@@ -185,7 +186,7 @@ fn backend_rows(backends: &[(&'static str, &'static str, Backend)], checks: usiz
     rows
 }
 
-/// With a tenth, as a denial that is remembered takes less than one.
+/// With one decimal, because a remembered denial takes less than a microsecond.
 fn micros(time: Duration) -> String {
     format!("{:.1}", time.as_nanos() as f64 / 1_000.0)
 }
@@ -195,7 +196,7 @@ fn print_backends(rows: &[Row], figures: &[Figures]) {
     println!("| ---: | --- | ---: | ---: | ---: | ---: |");
     for (row, figure) in rows.iter().zip(figures) {
         let is_base = |other: &Row| {
-            let Backend::Common(..) = other.backend else { return false };
+            let Subject::Common(..) = other.backend else { return false };
             other.callers == row.callers && other.primed == row.primed
         };
         let base = rows.iter().position(is_base).expect("the common script has a row for each");
@@ -228,10 +229,10 @@ async fn flood_figures(
     connection: &mut MultiplexedConnection,
 ) -> Result<(Vec<Row>, Vec<Figures>)> {
     let keys = checks / 100;
-    let labels = ["each asked of the server", "denials remembered"];
+    let labels = ["each sent to the server", "denials remembered"];
     let row = |(label, limiter)| Row {
         label,
-        backend: Backend::Limiter(limiter),
+        backend: Subject::Limiter(limiter),
         policy: TIGHT,
         callers: FLOOD_CALLERS,
         checks: keys * 100,
@@ -252,28 +253,30 @@ async fn flood_figures(
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let words: Vec<_> = env::args().collect();
-    let [_, url, common, rounds, checks] = &words[..] else {
-        return Err("usage: bench_client redis-url common.lua rounds checks".into());
+    // Cargo adds `--bench` to the words.
+    let words: Vec<_> = env::args().skip(1).filter(|word| word != "--bench").collect();
+    let [url, common, rounds, checks] = &words[..] else {
+        return Err("usage: client redis-url common.lua rounds checks".into());
     };
     let (rounds, checks): (usize, usize) = (rounds.parse()?, checks.parse()?);
     if rounds == 0 || checks < 1_000 {
         return Err("at least 1 round and 1000 checks".into());
     }
-    let config = AsyncConnectionConfig::new().set_response_timeout(Some(MOST_TIME));
+    let config = AsyncConnectionConfig::new().set_response_timeout(Some(MAX_TIME));
     let client = redis::Client::open(&**url)?;
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     let common = Script::new(&std::fs::read_to_string(common)?);
     let digest = common.prepare_invoke().load_async(&mut connection).await?;
-    let limiter = || Limiter::redis(connection.clone(), OnFailure::closed_after(MOST_TIME));
-    let module = limiter().backend(Use::Module).build();
-    let script = limiter().backend(Use::Script).build();
+    let limiter = || Limiter::redis(connection.clone(), OnFailure::closed_after(MAX_TIME));
+    let module = limiter().backend(Backend::Module).build();
+    let script = limiter().backend(Backend::Script).build();
     let backends = [
-        ("module, allowed", "module, denied", Backend::Limiter(module.clone())),
-        ("Lua twin, allowed", "Lua twin, denied", Backend::Limiter(script)),
-        ("common.lua, allowed", "common.lua, denied", Backend::Common(connection.clone(), digest)),
+        ("module, allowed", "module, denied", Subject::Limiter(module.clone())),
+        ("script, allowed", "script, denied", Subject::Limiter(script)),
+        ("common.lua, allowed", "common.lua, denied", Subject::Common(connection.clone(), digest)),
     ];
-    let remembers = limiter().backend(Use::Module).remember_denials(rounds * checks, DAY).build();
+    let remembers =
+        limiter().backend(Backend::Module).remember_denials(rounds * checks, DAY).build();
     let rows = backend_rows(&backends, checks);
     print_backends(&rows, &medians(&rows, rounds, &mut connection).await?);
     let floods = [module, remembers];

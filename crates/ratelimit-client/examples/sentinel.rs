@@ -1,0 +1,34 @@
+//! A limiter that follows the master of Redis Sentinel through a failover:
+//! `cargo run -p ratelimit-client --features sentinel --example sentinel -- redis://127.0.0.1:26379`.
+
+use std::time::Duration;
+
+use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
+use ratelimit_client::redis::AsyncConnectionConfig;
+use ratelimit_client::{Limiter, OnFailure, Policy, SentinelConnection};
+
+const API: Policy = Policy::fixed(100, Duration::from_secs(60));
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut sentinels: Vec<String> = std::env::args().skip(1).collect();
+    if sentinels.is_empty() {
+        sentinels.push("redis://127.0.0.1:26379".to_owned());
+    }
+    let master = "mymaster".to_owned();
+    let client = SentinelClient::build(sentinels, master, None, SentinelServerType::Master)?;
+    let connection = SentinelConnection::new(client, AsyncConnectionConfig::default());
+    // While there is no master, this process allows its share of the limit, as one of three.
+    let on_failure = OnFailure::local_after(Duration::from_millis(200), 3, 10_000);
+    let limiter = Limiter::redis(connection, on_failure).build();
+    loop {
+        match limiter.check("user:42", &API).await {
+            Ok(answer) => {
+                let (allowed, quota) = (answer.is_allowed(), answer.quota());
+                println!("{}: allowed {allowed}, {} left", answer.source.as_str(), quota.remaining);
+            }
+            Err(error) => println!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
