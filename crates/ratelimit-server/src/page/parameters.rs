@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Pair, PolicyError};
+use ratelimit_client::{Algorithm, Pair, PolicyError, PolicyRule};
 
 use super::traffic::{Shape, Traffic};
 use crate::policies::words::{
@@ -123,7 +123,7 @@ fn burst(text: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
         return Ok(None);
     }
     if !algorithms.contains(&Algorithm::Bucket) {
-        return Err(PolicyError::BurstAlgorithm.into());
+        return Err(PolicyError::from(PolicyRule::BurstAlgorithm).into());
     }
     integer_word(text).integer("burst", 1..=MAX_LIMIT).map(Some)
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Policy, PolicyError};
+use ratelimit_client::{Algorithm, Policy, PolicyError, PolicyRule};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
@@ -233,12 +233,12 @@ impl Wrong {
 impl From<PolicyError> for Wrong {
     fn from(error: PolicyError) -> Self {
         let field = match error {
-            PolicyError::Limit => "limit",
-            PolicyError::Window | PolicyError::SameWindow => "window",
-            PolicyError::TooManyWindows => "",
+            PolicyError::Rule(PolicyRule::Limit) => "limit",
+            PolicyError::Window | PolicyError::Rule(PolicyRule::SameWindow) => "window",
+            PolicyError::Rule(PolicyRule::TooManyPairs) => "",
             _ => "burst",
         };
-        Self::new(field, error.rule())
+        Self::new(field, error.text())
     }
 }
 
