@@ -11,14 +11,17 @@ static int unchecked(const char *why) {
 int main(int argc, char **argv) {
     const char *host = getenv("REDIS_HOST"), *port = getenv("REDIS_PORT");
     struct timeval deadline = {1, 0};
-    redisContext *redis = redisConnectWithTimeout(host ? host : "127.0.0.1", port ? atoi(port) : 6379, deadline);
+    redisContext *redis =
+        redisConnectWithTimeout(host ? host : "127.0.0.1", port ? atoi(port) : 6379, deadline);
     if (!redis || redis->err) return unchecked(redis ? redis->errstr : "out of memory");
     redisSetTimeout(redis, deadline);
 
-    redisReply *reply = redisCommand(redis, "RATELIMIT.CHECK %s 5 60 COST %s", argv[1], argc > 2 ? argv[2] : "1");
+    const char *cost = argc > 2 ? argv[2] : "1";
+    redisReply *reply = redisCommand(redis, "RATELIMIT.CHECK %s 5 60 COST %s", argv[1], cost);
     if (!reply) return unchecked(redis->errstr);
     if (reply->type == REDIS_REPLY_ERROR) return unchecked(reply->str);
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 5) return unchecked("a reply of another form");
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 5)
+        return unchecked("a reply of another form");
 
     long long allowed = reply->element[0]->integer, remaining = reply->element[2]->integer;
     long long retry_after_ms = reply->element[3]->integer;

@@ -4,11 +4,13 @@ import { createClient } from "redis";
 const client = createClient({
   url: process.env.REDIS_URL ?? "redis://127.0.0.1:6379",
   disableOfflineQueue: true, // while the server is away, fail at once
-  socket: { connectTimeout: 1000, reconnectStrategy: false }, // a service leaves its default, and reconnects
+  // A service leaves out reconnectStrategy, and so reconnects.
+  socket: { connectTimeout: 1000, reconnectStrategy: false },
 });
 client.on("error", () => {}); // the call below fails too, and tells
 // The client has no deadline for a call that was sent.
-const deadline = (ms) => new Promise((_, no) => setTimeout(no, ms, new Error("no answer in time")).unref());
+const deadline = (ms) =>
+  new Promise((_, no) => setTimeout(no, ms, new Error("no answer in time")).unref());
 
 const [key, cost = "1"] = process.argv.slice(2);
 try {

@@ -6,7 +6,7 @@ $redis = new Redis();
 try {
     // At most 1 s to connect and 1 s for a reply.
     @$redis->connect($url['host'], $url['port'] ?? 6379, 1.0, null, 0, 1.0);
-    // Never send a check twice: it may have been counted. Older versions of phpredis lack the option.
+    // Never send a check twice: it may have been counted. An older phpredis lacks the option.
     if (defined('Redis::OPT_MAX_RETRIES')) $redis->setOption(Redis::OPT_MAX_RETRIES, 0);
     $reply = $redis->rawCommand('RATELIMIT.CHECK', $key, 5, 60, 'COST', $cost);
     if ($reply === false) throw new RedisException($redis->getLastError()); // an error reply

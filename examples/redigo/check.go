@@ -14,7 +14,8 @@ func check(key, cost string) ([]int64, error) {
 	if url == "" {
 		url = "redis://127.0.0.1:6379"
 	}
-	conn, err := redis.DialURL(url, redis.DialConnectTimeout(time.Second), redis.DialReadTimeout(time.Second))
+	conn, err := redis.DialURL(
+		url, redis.DialConnectTimeout(time.Second), redis.DialReadTimeout(time.Second))
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,8 @@
 require "redis"
 
 # No second attempt: a call that timed out may have been counted.
-redis = Redis.new(url: ENV.fetch("REDIS_URL", "redis://127.0.0.1:6379"), timeout: 1, reconnect_attempts: 0)
+url = ENV.fetch("REDIS_URL", "redis://127.0.0.1:6379")
+redis = Redis.new(url: url, timeout: 1, reconnect_attempts: 0)
 key, cost = ARGV
 begin
   reply = redis.call("RATELIMIT.CHECK", key, 5, 60, "COST", cost || 1)
