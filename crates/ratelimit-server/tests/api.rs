@@ -60,12 +60,12 @@ fn the_memory_backend_limits_alone_by_each_algorithm() {
     for algorithm in ALGORITHMS {
         let settings = Settings::memory().set("RATE_LIMIT", 3).set("TIME_WINDOW", "1h");
         let service = settings.set("ALGORITHM", algorithm).start();
-        assert_eq!(service.knock(5), [200, 200, 200, 429, 429], "{algorithm}");
+        assert_eq!(service.statuses(5), [200, 200, 200, 429, 429], "{algorithm}");
         assert_eq!(service.get("/readyz").status, 200);
     }
     let settings = Settings::memory().set("RATE_LIMIT", 1).set("TIME_WINDOW", "1h");
     let service = settings.set("ALGORITHM", "bucket").set("BURST", 2).start();
-    assert_eq!(service.knock(3), [200, 200, 429]);
+    assert_eq!(service.statuses(3), [200, 200, 429]);
 }
 
 #[test]
@@ -79,10 +79,14 @@ fn each_kind_of_key_has_its_limit_else_the_address_has() {
         let server = server();
         let service = Settings::on(&server).set("RATE_LIMIT", 2).set("KEY_BY", key_by).start();
         for value in values {
-            let knock = || service.get_with("/", &[(header, value)]).status;
-            assert_eq!([knock(), knock(), knock()], [200, 200, 429], "{key_by} {value}");
+            let status_of = || service.get_with("/", &[(header, value)]).status;
+            assert_eq!(
+                [status_of(), status_of(), status_of()],
+                [200, 200, 429],
+                "{key_by} {value}"
+            );
         }
-        assert_eq!(service.knock(3), [200, 200, 429], "{key_by}: without a value, by address");
+        assert_eq!(service.statuses(3), [200, 200, 429], "{key_by}: without a value, by address");
         let keys =
             server.connect().must("KEYS *").array().iter().map(|k| k.text()).collect::<Vec<_>>();
         assert_eq!(keys.len(), 3, "{keys:?}");
@@ -93,22 +97,22 @@ fn each_kind_of_key_has_its_limit_else_the_address_has() {
 
 #[test]
 fn only_a_trusted_proxy_may_forward_an_address() {
-    let knock = |service: &crate::service::Service, client: &str| {
+    let status_of = |service: &crate::service::Service, client: &str| {
         service.get_with("/", &[("X-Forwarded-For", client)]).status
     };
     let trusting = Settings::memory().set("RATE_LIMIT", 1).set("TRUSTED_PROXIES", "127.0.0.0/8");
     let trusting = trusting.start();
-    assert_eq!(knock(&trusting, "203.0.113.1"), 200);
-    assert_eq!(knock(&trusting, "203.0.113.2"), 200);
-    assert_eq!(knock(&trusting, "203.0.113.2"), 429);
+    assert_eq!(status_of(&trusting, "203.0.113.1"), 200);
+    assert_eq!(status_of(&trusting, "203.0.113.2"), 200);
+    assert_eq!(status_of(&trusting, "203.0.113.2"), 429);
     assert_eq!(
-        knock(&trusting, "spoofed, 203.0.113.2"),
+        status_of(&trusting, "spoofed, 203.0.113.2"),
         429,
         "the entry of the nearest proxy counts"
     );
     let strict = Settings::memory().set("RATE_LIMIT", 1).start();
-    assert_eq!(knock(&strict, "203.0.113.1"), 200);
-    assert_eq!(knock(&strict, "203.0.113.2"), 429);
+    assert_eq!(status_of(&strict, "203.0.113.1"), 200);
+    assert_eq!(status_of(&strict, "203.0.113.2"), 429);
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn a_head_is_counted_and_other_methods_and_paths_are_not() {
     assert_eq!(delete.status(), 405);
     assert_eq!(delete.headers()["allow"], "GET,HEAD");
     assert_eq!(service.get("/nothing").status, 404);
-    assert_eq!(service.knock(2), [200, 429]);
+    assert_eq!(service.statuses(2), [200, 429]);
 }
 
 #[test]

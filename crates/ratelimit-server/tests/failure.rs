@@ -17,13 +17,13 @@ fn readiness(service: &Service, status: u16) {
 #[test]
 fn without_a_server_at_the_start_each_mode_decides_unready() {
     let local = Settings::nowhere().set("RATE_LIMIT", 9).set("INSTANCES", 3).start();
-    assert_eq!(local.knock(5), [200, 200, 200, 429, 429], "its share of nine for three");
+    assert_eq!(local.statuses(5), [200, 200, 200, 429, 429], "its share of nine for three");
     let decided = local.check(CHECK);
     assert_eq!(decided["source"], "local");
     assert!(["connection", "circuit_open"].contains(&decided["failure"].as_str().expect("a name")));
 
     let open = Settings::nowhere().set("RATE_LIMIT", 1).set("ON_REDIS_FAILURE", "open").start();
-    assert_eq!(open.knock(5), [200; 5]);
+    assert_eq!(open.statuses(5), [200; 5]);
     let answer = open.get("/");
     assert_eq!(
         (answer.field("ratelimit"), answer.field("ratelimit-policy")),
@@ -59,7 +59,7 @@ fn the_share_decides_until_a_killed_server_is_back() {
 
     server.kill();
     assert_eq!(service.check(CHECK)["source"], "local");
-    assert_eq!(service.knock(5), [200; 5], "no request is lost");
+    assert_eq!(service.statuses(5), [200; 5], "no request is lost");
     eventually("the loss is seen", || service.metric("ratelimit_backend_up") == 0.0);
     assert_eq!(service.get("/readyz").status, 200, "it has decided before, and goes on");
     assert!(service.metric(r#"ratelimit_fallbacks_total{mode="local"}"#) >= 6.0);

@@ -112,7 +112,7 @@ fn slow_clients_do_not_keep_others_waiting() {
             stream
         })
         .collect();
-    assert_eq!(service.knock(20), [200; 20]);
+    assert_eq!(service.statuses(20), [200; 20]);
     for stream in slow {
         assert_eq!(read_status(&mut BufReader::new(stream)), 408);
     }

@@ -7,7 +7,7 @@ use crate::service::Settings;
 #[test]
 fn each_denial_is_a_line_with_time_key_policy_and_wait() {
     let service = Settings::memory().set("RATE_LIMIT", 2).start();
-    service.knock(4);
+    service.statuses(4);
     eventually("two lines", || service.log("denied").len() == 2);
     let line = &service.log("denied")[0];
     assert_eq!(
@@ -32,7 +32,7 @@ fn each_denial_is_a_line_with_time_key_policy_and_wait() {
 fn in_a_flood_lines_are_left_out_and_counted() {
     let service = Settings::memory().set("RATE_LIMIT", 0).start();
     let number = 300;
-    assert_eq!(service.knock(number), vec![429; number]);
+    assert_eq!(service.statuses(number), vec![429; number]);
     let count_of = |message| -> u64 {
         let lines = service.log(message);
         lines.iter().filter_map(|line| line["left_out"].as_u64()).sum()
@@ -52,7 +52,7 @@ fn digests_of_keys_are_the_same_for_the_same_secret() {
     let digest = |secret: &str| {
         let settings = Settings::memory().set("RATE_LIMIT", 0).set("HASH_KEYS", "true");
         let service = settings.set("HASH_SECRET", secret).start();
-        service.knock(2);
+        service.statuses(2);
         eventually("two lines", || service.log("denied").len() == 2);
         let lines = service.log("denied");
         assert_eq!(lines[0]["key"], lines[1]["key"]);

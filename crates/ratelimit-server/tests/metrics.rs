@@ -12,7 +12,7 @@ fn decisions_are_counted_by_policy_outcome_and_source() {
     let policies = "[[policy]]\nname = \"user\"\nby = \"bearer\"\nlimit = 1\nwindow = 60\n";
     let settings = Settings::on(&server).file("p.toml", policies).set("POLICIES", "p.toml");
     let service = settings.start();
-    service.knock(7);
+    service.statuses(7);
     for _ in 0..2 {
         service.get_with("/", &[("Authorization", "Bearer t")]);
     }
@@ -48,7 +48,7 @@ fn decisions_are_counted_by_policy_outcome_and_source() {
 #[test]
 fn the_text_has_the_format_of_openmetrics() {
     let service = Settings::memory().start();
-    service.knock(6);
+    service.statuses(6);
     let answer = service.get("/metrics");
     assert!(answer
         .field("content-type")

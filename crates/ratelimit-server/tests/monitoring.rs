@@ -135,7 +135,7 @@ fn metrics(text: &str) -> BTreeSet<String> {
 /// A service that has made decisions of each outcome.
 fn used(server: &ratelimit_harness::Server) -> Service {
     let service = Settings::on(server).start();
-    service.knock(7);
+    service.statuses(7);
     service.check(r#"{"key":"k","limit":2,"window":60}"#);
     service
 }

@@ -72,7 +72,7 @@ impl Nginx {
 
     /// The status for a client with this address.
     #[track_caller]
-    fn knock_from(&self, address: &str) -> u16 {
+    fn status_for(&self, address: &str) -> u16 {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let connection = runtime.expect("a runtime").block_on(async {
             let socket = tokio::net::TcpSocket::new_v4()?;
@@ -88,7 +88,7 @@ impl Nginx {
     }
 
     #[track_caller]
-    fn knock(&self, times: usize) -> Vec<u16> {
+    fn statuses(&self, times: usize) -> Vec<u16> {
         (0..times).map(|_| self.get("/", &[]).status).collect()
     }
 }
@@ -203,7 +203,7 @@ fn auth_request_limits_by_route_and_keeps_other_answers() {
     let first = nginx.get("/secret", &[]);
     assert_eq!((first.status, &*first.body), (403, "hello"), "the API's own denial");
     assert_eq!(nginx.get("/secret", &[]).status, 429);
-    assert_eq!(nginx.knock(6), [200, 200, 200, 200, 200, 429]);
+    assert_eq!(nginx.statuses(6), [200, 200, 200, 200, 200, 429]);
 }
 
 #[test]
@@ -214,11 +214,11 @@ fn without_the_service_auth_request_is_500_or_allows_all() {
         ("server api:8080", format!("server 127.0.0.1:{}", upstream.port)),
     ];
     let strict = Nginx::start(AUTH_REQUEST, &gone);
-    assert_eq!(strict.knock(2), [500, 500]);
+    assert_eq!(strict.statuses(2), [500, 500]);
     let mut lenient = gone;
     lenient.push(("# error_page 500 = @unlimited;", "error_page 500 = @unlimited;".to_owned()));
     let lenient = Nginx::start(AUTH_REQUEST, &lenient);
-    assert_eq!(lenient.knock(2), [200, 200]);
+    assert_eq!(lenient.statuses(2), [200, 200]);
 }
 
 /// Three instances of the service that share a limit, behind the file that balances.
@@ -241,7 +241,7 @@ fn balance(ports: [u16; 3]) -> Nginx {
 fn three_balanced_instances_share_the_limit_of_each_client() {
     let server = server();
     let (nginx, instances) = balanced(&server, 6);
-    let statuses = nginx.knock(12);
+    let statuses = nginx.statuses(12);
     assert_eq!(statuses, [[200; 6], [429; 6]].concat());
     for instance in &instances {
         let allowed = r#"ratelimit_decisions_total{policy="default",outcome="allowed"}"#;
@@ -254,8 +254,8 @@ fn three_balanced_instances_share_the_limit_of_each_client() {
         let answer = nginx.get("/", &[("X-Forwarded-For", address)]);
         assert_eq!(answer.status, 429, "a client cannot choose its address: {address}");
     }
-    assert_eq!(nginx.knock_from("127.0.0.1"), 429);
-    assert_eq!(nginx.knock_from("127.0.0.2"), 200);
+    assert_eq!(nginx.status_for("127.0.0.1"), 429);
+    assert_eq!(nginx.status_for("127.0.0.2"), 200);
     for path in ["/metrics", "/v1/auth", "//v1/auth", "/%761/auth"] {
         assert_eq!(nginx.get(path, &[]).status, 404, "{path} is not for everybody");
     }
@@ -268,14 +268,14 @@ fn three_balanced_instances_share_the_limit_of_each_client() {
 fn the_limit_stays_exact_when_an_instance_is_killed() {
     let server = server();
     let (nginx, [a, b, c]) = balanced(&server, 20);
-    let mut statuses = nginx.knock(7);
+    let mut statuses = nginx.statuses(7);
     drop(a);
-    statuses.extend(nginx.knock(7));
+    statuses.extend(nginx.statuses(7));
     drop(b);
-    statuses.extend(nginx.knock(16));
+    statuses.extend(nginx.statuses(16));
     assert_eq!(statuses, [[200; 20].as_slice(), &[429; 10]].concat());
     drop(c);
-    assert_eq!(nginx.knock(1), [502], "nobody is left");
+    assert_eq!(nginx.statuses(1), [502], "nobody is left");
 }
 
 #[test]
@@ -284,6 +284,6 @@ fn a_post_that_was_received_is_not_sent_again() {
     let nginx = balance(instances.each_ref().map(|instance| instance.port));
     let received = || instances.iter().map(|one| one.requests.load(Relaxed)).sum::<usize>();
     assert_eq!((nginx.post("/any"), received()), (502, 1), "it may have been counted");
-    assert_eq!(nginx.knock(1), [502]);
+    assert_eq!(nginx.statuses(1), [502]);
     assert!(received() >= 3, "a GET goes to those that are left");
 }

@@ -15,7 +15,7 @@ const ROOT: &str = "[[policy]]\nname = \"root\"\nroute = \"/\"\nlimit = 2\nwindo
 #[test]
 fn a_policy_of_the_route_precedes_that_of_the_settings() {
     let service = service(ROOT);
-    assert_eq!(service.knock(3), [200, 200, 429]);
+    assert_eq!(service.statuses(3), [200, 200, 429]);
     let answer = service.get("/");
     assert_eq!(answer.field("ratelimit-policy"), r#""root";q=2;w=3600"#);
 }
@@ -23,13 +23,13 @@ fn a_policy_of_the_route_precedes_that_of_the_settings() {
 #[test]
 fn a_user_has_a_limit_besides_that_of_the_address() {
     let service = service("[[policy]]\nname = \"user\"\nby = \"bearer\"\nlimit = 2\nwindow = 60\n");
-    let knock = |token: &str| {
+    let status_of = |token: &str| {
         service.get_with("/", &[("Authorization", &format!("Bearer {token}"))]).status
     };
-    assert_eq!([knock("a"), knock("a"), knock("a")], [200, 200, 429], "the user's");
-    assert_eq!([knock("b"), knock("b"), knock("b")], [200, 200, 429]);
+    assert_eq!([status_of("a"), status_of("a"), status_of("a")], [200, 200, 429], "the user's");
+    assert_eq!([status_of("b"), status_of("b"), status_of("b")], [200, 200, 429]);
     assert_eq!(
-        [knock("c"), knock("c")],
+        [status_of("c"), status_of("c")],
         [200, 429],
         "the address: its fifth request is allowed, its sixth denied"
     );
@@ -40,7 +40,7 @@ fn several_windows_must_all_allow() {
     let service = service(
         "[[policy]]\nname = \"api\"\nwindows = [{limit = 3, window = \"1h\"}, {limit = 2, window = 60}]\n",
     );
-    assert_eq!(service.knock(3), [200, 200, 429]);
+    assert_eq!(service.statuses(3), [200, 200, 429]);
     let answer = service.get("/");
     assert_eq!(answer.field("ratelimit-policy"), r#""api-1h";q=3;w=3600, "api-1m";q=2;w=60"#);
 }
@@ -48,11 +48,11 @@ fn several_windows_must_all_allow() {
 #[test]
 fn a_changed_file_is_reloaded_and_a_bad_one_is_not() {
     let service = service(ROOT);
-    assert_eq!(service.knock(3), [200, 200, 429]);
+    assert_eq!(service.statuses(3), [200, 200, 429]);
     let file = service.path("p.toml");
     fs::write(&file, ROOT.replace("limit = 2", "limit = 4")).expect("a file");
     eventually("it is read", || service.log("policies reloaded").len() == 1);
-    assert_eq!(service.knock(3), [200, 200, 429], "the usage stays");
+    assert_eq!(service.statuses(3), [200, 200, 429], "the usage stays");
 
     for (bad, why) in [
         ("[[policy]]\nname =", "expected"),
@@ -107,11 +107,11 @@ fn sighup_reloads_the_file_at_once() {
 #[test]
 fn the_algorithm_of_a_used_key_can_change() {
     let service = service(ROOT);
-    assert_eq!(service.knock(3), [200, 200, 429]);
+    assert_eq!(service.statuses(3), [200, 200, 429]);
     let sliding = format!("{ROOT}algorithm = \"sliding\"\n");
     fs::write(service.path("p.toml"), sliding).expect("a file");
     eventually("it is read", || service.log("policies reloaded").len() == 1);
-    assert_eq!(service.knock(3), [200, 200, 429]);
+    assert_eq!(service.statuses(3), [200, 200, 429]);
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl Service {
 
     /// The statuses of this many `GET /`, one after the other.
     #[track_caller]
-    pub fn knock(&self, times: usize) -> Vec<u16> {
+    pub fn statuses(&self, times: usize) -> Vec<u16> {
         (0..times).map(|_| self.get("/").status).collect()
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ratelimit_client::{Limiter, Policy, Source};
+use ratelimit_client::{Limiter, Policy};
 
 use crate::settings::{OnRedisFailure, Settings};
 use crate::sync::lock;
@@ -67,10 +67,7 @@ impl Health {
 
 async fn probe(limiter: &Limiter) -> Result<(), String> {
     match limiter.peek(PROBE_KEY, &PROBE).await {
-        Ok(answer) => match answer.source {
-            Source::Local(failure) | Source::FailedOpen(failure) => Err(failure.to_string()),
-            _ => Ok(()),
-        },
+        Ok(answer) => answer.source.failure().map_or(Ok(()), |failure| Err(failure.to_string())),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -13,7 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
-use ratelimit_client::{Answer, Counts, Error, Limiter};
+use ratelimit_client::{Answer, Counts, Error, Failure, Limiter, Source};
 
 use super::denied::Denied;
 use crate::units::signed;
@@ -36,7 +36,15 @@ pub(crate) struct Decisions {
     failed: Counter,
 }
 
-const SOURCES: [&str; 6] = ["module", "script", "memory", "known_denial", "local", "open"];
+/// One source of each name; the failures do not matter.
+const SOURCES: [Source; 6] = [
+    Source::Module,
+    Source::Script,
+    Source::Memory,
+    Source::KnownDenial,
+    Source::Local(Failure::Deadline),
+    Source::FailedOpen(Failure::Deadline),
+];
 
 impl Metrics {
     pub(crate) fn new(limiter: Limiter, denied: Arc<Denied>, is_up: Arc<AtomicBool>) -> Self {
@@ -45,10 +53,10 @@ impl Metrics {
         registry.register("decisions", "Decisions, by policy and outcome", decisions.clone());
         let sources = Family::<Labels, Counter>::default();
         registry.register("answers", "Decisions, by source", sources.clone());
-        let source = |name: &&'static str| {
-            sources.get_or_create(&vec![("source", (*name).to_owned())]).clone()
+        let source = |source: Source| {
+            sources.get_or_create(&vec![("source", source.as_str().to_owned())]).clone()
         };
-        let sources = SOURCES.each_ref().map(source);
+        let sources = SOURCES.map(source);
         let duration = Arc::new(Histogram::default());
         registry.register_collector(Box::new(Durations(Arc::clone(&duration))));
         registry.register_collector(Box::new(BackendCollector { limiter, denied, is_up }));
@@ -79,9 +87,10 @@ impl Metrics {
                 let counter =
                     if answer.is_allowed() { &decisions.allowed } else { &decisions.denied };
                 counter.inc();
-                let source = SOURCES.iter().position(|name| *name == answer.source.as_str());
-                if let Some(source) = source {
-                    self.sources[source].inc();
+                let name = answer.source.as_str();
+                let source = SOURCES.iter().zip(&self.sources).find(|(s, _)| s.as_str() == name);
+                if let Some((_, counter)) = source {
+                    counter.inc();
                 }
             }
             Err(_) => drop(decisions.failed.inc()),
@@ -180,10 +189,10 @@ fn escaped(label: &str) -> String {
 
 fn failures_of(counts: &Counts) -> [(&'static str, &'static str, u64); 4] {
     [
-        ("kind", "deadline", counts.deadlines),
-        ("kind", "connection", counts.connection_failures),
-        ("kind", "server", counts.server_failures),
-        ("kind", "circuit_open", counts.circuit_open),
+        ("kind", Failure::Deadline.as_str(), counts.deadlines),
+        ("kind", Failure::Connection.as_str(), counts.connection_failures),
+        ("kind", Failure::Server.as_str(), counts.server_failures),
+        ("kind", Failure::CircuitOpen.as_str(), counts.circuit_open),
     ]
 }
 
