@@ -15,7 +15,8 @@ tables=$(mktemp)
 trap 'stop_server; rm -f "$tables"' EXIT
 
 say "building the benchmark …"
-bench=(cargo bench --locked --quiet -p ratelimit-client --bench client --manifest-path "$root/Cargo.toml")
+bench=(cargo bench --manifest-path "$root/Cargo.toml" --locked --quiet
+  -p ratelimit-client --bench client)
 "${bench[@]}" --no-run
 server=$("$root/scripts/servers.sh" one)
 choose "$server"

@@ -26,6 +26,7 @@ cargo build --release --locked --quiet --features test-hooks --target-dir "$(tar
 "$root/scripts/walls.sh"
 "$root/scripts/versions.sh"
 "$root/scripts/kubernetes/validate.sh"
+"$root/scripts/release/package-crates.sh"
 
 export RATELIMIT_SERVERS
 RATELIMIT_MODULE=$(module_in "$(target_dir)")

@@ -53,11 +53,11 @@ pub(crate) enum Event<'a> {
 pub(crate) struct Tally(Mutex<Counts>);
 
 impl Tally {
-    pub(crate) fn note(&self, event: Event) {
+    pub(crate) fn note(&self, event: &Event) {
         let mut counts = lock(&self.0);
         match event {
             Event::Result(result) => counts.count_result(result),
-            Event::Failure(failure) => *counts.of_failure(failure) += 1,
+            Event::Failure(failure) => *counts.of_failure(*failure) += 1,
         }
     }
 

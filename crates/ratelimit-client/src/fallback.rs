@@ -93,7 +93,7 @@ impl Resilient {
             Err(Unanswered::Failed(Failure::CircuitOpen))
         };
         if let Err(Unanswered::Failed(failure)) = &result {
-            self.tally.note(Event::Failure(*failure));
+            self.tally.note(&Event::Failure(*failure));
         }
         result
     }
@@ -109,6 +109,7 @@ impl Resilient {
         }
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "no process runs for 2^64 ms")]
     fn now_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }

@@ -122,7 +122,7 @@ impl Limiter {
 
     async fn answer(&self, verb: Verb, call: Call<'_>) -> Result<Answer, Error> {
         let result = self.0.decide(verb, call).await;
-        self.0.tally.note(Event::Result(&result));
+        self.0.tally.note(&Event::Result(&result));
         result
     }
 }

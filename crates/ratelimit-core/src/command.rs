@@ -62,6 +62,9 @@ impl From<PolicyError> for ArgumentError {
 
 impl<const N: usize> CallOf<N> {
     /// The words behind the key. Pairs come first: a word that begins with a digit opens one.
+    ///
+    /// # Errors
+    /// The first word that breaks a rule, or the rule of a policy that the words break together.
     #[inline(always)]
     pub fn parse<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ArgumentError> {
         let mut words = words.into_iter();

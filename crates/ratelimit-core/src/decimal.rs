@@ -84,6 +84,7 @@ pub fn decimal_len(number: u64) -> usize {
 
 /// `number` in decimal into `digits`, which are exactly as many as it has. Two a step: the
 /// divisions are what it costs.
+#[allow(clippy::cast_possible_truncation, reason = "below 10 here, and below 100 in the loop")]
 pub fn write_decimal(mut number: u64, digits: &mut [u8]) {
     let mut pairs = digits.rchunks_exact_mut(2);
     for pair in &mut pairs {
@@ -95,6 +96,7 @@ pub fn write_decimal(mut number: u64, digits: &mut [u8]) {
     }
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "each is a digit")]
 const TWO_DIGITS: [[u8; 2]; 100] = {
     let mut table = [[b'0'; 2]; 100];
     let mut i = 0;

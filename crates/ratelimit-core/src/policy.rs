@@ -188,6 +188,9 @@ impl core::error::Error for PolicyError {}
 /// Constant functions, so that a policy can be a constant and a wrong one fails to compile.
 impl<const N: usize> PolicyOf<N> {
     /// A fixed window; [`Policy::and`] adds pairs, [`Policy::with_algorithm`] chooses another.
+    ///
+    /// # Errors
+    /// The limit is above [`MAX_LIMIT`].
     #[inline(always)]
     pub const fn new(limit: u64, window: Window) -> Result<Self, PolicyError> {
         if limit > MAX_LIMIT {
@@ -198,6 +201,10 @@ impl<const N: usize> PolicyOf<N> {
     }
 
     /// The same with one pair more.
+    ///
+    /// # Errors
+    /// There is no room for a pair, the policy has a burst, two windows are the same, or the limit
+    /// is above [`MAX_LIMIT`].
     pub const fn and(mut self, limit: u64, window: Window) -> Result<Self, PolicyError> {
         if self.is_full() {
             return Err(PolicyError::TooManyPairs);
@@ -222,6 +229,9 @@ impl<const N: usize> PolicyOf<N> {
 
     /// The same, decided by `algorithm`, with a bucket's capacity if one is given; one that was
     /// given before is dropped.
+    ///
+    /// # Errors
+    /// A burst that is out of bounds or not allowed here, or a bucket that refills too slowly.
     #[inline(always)]
     pub const fn with_algorithm(
         mut self,

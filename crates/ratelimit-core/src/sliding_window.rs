@@ -30,6 +30,7 @@ impl SlidingWindow {
     }
 
     /// The estimate, rounded up.
+    #[allow(clippy::cast_possible_truncation, reason = "the share is at most `previous`")]
     #[inline(always)]
     fn used(&self, now: Now) -> u64 {
         if self.previous == 0 {
@@ -43,6 +44,7 @@ impl SlidingWindow {
 
     /// How far into its window a count must be to have decayed to `room` < `count`:
     /// the least e with ⌈count × (window − e) / window⌉ ≤ room.
+    #[allow(clippy::cast_possible_truncation, reason = "the quotient is less than the window")]
     fn decayed_at(&self, count: u64, room: u64) -> u64 {
         let window = self.window.micros();
         let (covered, _) = div_rem(u128::from(room) * u128::from(window), count);

@@ -67,6 +67,7 @@ pub(crate) fn ceil_millis(micros: u64) -> u64 {
 }
 
 /// ⌊a / b⌋ and the remainder. 128-bit division is a slow call, and seldom needed.
+#[allow(clippy::cast_possible_truncation, reason = "a remainder is less than b")]
 pub(crate) fn div_rem(a: u128, b: u64) -> (u128, u64) {
     match u64::try_from(a) {
         Ok(a) => ((a / b).into(), a % b),

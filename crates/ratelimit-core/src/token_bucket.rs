@@ -39,6 +39,8 @@ fn ticks(count: u64, per_one: u64) -> u128 {
     u128::from(count) * u128::from(per_one)
 }
 
+// A policy refills within MAX_REFILL_MS, and at most `burst` tokens remain.
+#[allow(clippy::cast_possible_truncation, reason = "each quotient is bounded")]
 impl State for TokenBucket {
     const TAG: &'static [u8; 2] = b"b1";
 
