@@ -1,5 +1,7 @@
 //! What a call comes to: the answer for its caller, and what is to be stored.
 
+use core::cmp::Reverse;
+
 use crate::policy::MAX_PAIRS;
 use crate::text::Text;
 
@@ -116,19 +118,12 @@ impl<const N: usize> OutcomeOf<N> {
     /// The pair that speaks for all. Denied: the longest wait. Allowed: the smallest remaining,
     /// then the longest reset. Then the first given.
     pub fn binding(&self) -> &Standing {
-        let allowed = self.allowed();
-        let mut binding = &self.standings[0];
-        for standing in self.standings().iter().skip(1) {
-            let binds_more = if allowed {
-                (binding.remaining, standing.reset_after_ms)
-                    > (standing.remaining, binding.reset_after_ms)
-            } else {
-                standing.retry_after > binding.retry_after
-            };
-            if binds_more {
-                binding = standing;
-            }
-        }
-        binding
+        let standings = self.standings().iter();
+        let binding = if self.allowed() {
+            standings.min_by_key(|standing| (standing.remaining, Reverse(standing.reset_after_ms)))
+        } else {
+            standings.min_by_key(|standing| Reverse(standing.retry_after))
+        };
+        binding.unwrap_or(&self.standings[0])
     }
 }
