@@ -77,10 +77,11 @@ fn decide_by<S: State, const N: usize>(
     let states = &mut states[..pairs.len()];
     let mut outcome = OutcomeOf::blank(pairs.len());
     settle_pairs(call, stored, now, states, &mut outcome)?;
-    if let (Mode::Check(next), true) = (mode, outcome.allowed()) {
-        consume_pairs(call, now, states, next.insert(NextOf::blank()));
-    }
-    describe_pairs(call, now, states, &mut outcome);
+    let next = match mode {
+        Mode::Check(next) if outcome.allowed() => Some(next.insert(NextOf::blank())),
+        _ => None,
+    };
+    finish_pairs(call, now, states, next, &mut outcome);
     Ok(outcome)
 }
 
@@ -140,37 +141,26 @@ impl<const N: usize> Settled<'_, N> {
         self.outcome.allowed()
     }
 
-    /// Each pair as it stands: what RATELIMIT.PEEK answers, and RATELIMIT.CHECK where it denies.
-    pub fn outcome(mut self) -> OutcomeOf<N> {
-        match &self.states {
-            States::Fixed(states) => describe_pairs(self.call, self.now, states, &mut self.outcome),
-            States::Sliding(states) => {
-                describe_pairs(self.call, self.now, states, &mut self.outcome)
-            }
-            States::Bucket(states) => {
-                describe_pairs(self.call, self.now, states, &mut self.outcome)
-            }
-        }
-        self.outcome
+    /// Each pair as it stands: the answer of RATELIMIT.PEEK, and of a RATELIMIT.CHECK that denies.
+    pub fn outcome(self) -> OutcomeOf<N> {
+        self.finish(None)
     }
 
-    /// Counts the call, which must be allowed: how each pair stands afterwards, and what is to be
-    /// stored.
-    pub fn consume(mut self) -> (OutcomeOf<N>, NextOf<N>) {
-        let len = self.call.policy.pairs().len();
+    /// Counts the call, which must be allowed: how each pair stands afterwards, and what to store.
+    pub fn consume(self) -> (OutcomeOf<N>, NextOf<N>) {
         let mut next = NextOf::blank();
+        let outcome = self.finish(Some(&mut next));
+        (outcome, next)
+    }
+
+    fn finish(mut self, next: Option<&mut NextOf<N>>) -> OutcomeOf<N> {
+        let (call, now, outcome) = (self.call, self.now, &mut self.outcome);
         match &mut self.states {
-            States::Fixed(states) => {
-                consume_pairs(self.call, self.now, &mut states[..len], &mut next)
-            }
-            States::Sliding(states) => {
-                consume_pairs(self.call, self.now, &mut states[..len], &mut next)
-            }
-            States::Bucket(states) => {
-                consume_pairs(self.call, self.now, &mut states[..len], &mut next)
-            }
+            States::Fixed(states) => finish_pairs(call, now, states, next, outcome),
+            States::Sliding(states) => finish_pairs(call, now, states, next, outcome),
+            States::Bucket(states) => finish_pairs(call, now, states, next, outcome),
         }
-        (self.outcome(), next)
+        self.outcome
     }
 }
 
@@ -192,27 +182,24 @@ fn settle_pairs<S: State, const N: usize>(
     Ok(())
 }
 
+/// Counts the call where `next` is given, then describes how each pair stands.
 #[inline(always)]
-fn consume_pairs<S: State, const N: usize>(
+fn finish_pairs<S: State, const N: usize>(
     call: &CallOf<N>,
     now: Now,
     states: &mut [S],
-    next: &mut NextOf<N>,
-) {
-    for (state, pair) in states.iter_mut().zip(call.policy.pairs()) {
-        *state = state.consume(pair, now, call.cost);
-    }
-    stored::write(states, next);
-}
-
-#[inline(always)]
-fn describe_pairs<S: State, const N: usize>(
-    call: &CallOf<N>,
-    now: Now,
-    states: &[S],
+    next: Option<&mut NextOf<N>>,
     outcome: &mut OutcomeOf<N>,
 ) {
-    for (i, (state, pair)) in states.iter().zip(call.policy.pairs()).enumerate() {
+    let pairs = call.policy.pairs();
+    let states = &mut states[..pairs.len()];
+    if let Some(next) = next {
+        for (state, pair) in states.iter_mut().zip(pairs) {
+            *state = state.consume(pair, now, call.cost);
+        }
+        stored::write(states, next);
+    }
+    for (i, (state, pair)) in states.iter().zip(pairs).enumerate() {
         outcome.describe(i, state.remaining(pair, now), state.reset_after_ms(now));
     }
 }
