@@ -1,8 +1,8 @@
 //! Every field of every reply, and every string stored, is the oracle's.
 
-use crate::oracle::{self, Algorithm, Answer, Int};
-use crate::run::{call, cost, planted, row, step, words, Held, ALGORITHMS, LATEST, T0};
-use ratelimit_core::{Next, Outcome};
+use crate::oracle::{self, Answer, Int};
+use crate::run::{call, cost, planted, row, step, words, Held, LATEST, T0};
+use ratelimit_core::{Algorithm, Next, Outcome};
 use ratelimit_harness::Random;
 
 const RUNS: u64 = 250;
@@ -10,7 +10,7 @@ const CALLS: usize = 120;
 
 #[test]
 fn every_answer_and_every_state_is_the_oracles() {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let mut told = Told::default();
         for seed in 0..RUNS {
             let most_pairs = if seed % 2 == 0 { 1 } else { 8 };

@@ -1,7 +1,8 @@
 //! No more passes than each algorithm promises, in any span, at any rate, whatever the clock does.
 
-use crate::oracle::{Algorithm, Int};
-use crate::run::{call, step, words, Held, ALGORITHMS, T0};
+use crate::oracle::Int;
+use crate::run::{call, step, words, Held, T0};
+use ratelimit_core::Algorithm;
 use ratelimit_harness::Random;
 
 /// When what passed: the moment, and the cost.
@@ -135,7 +136,7 @@ fn a_bucket_of_900000_per_second_is_exact_over_a_million_calls() {
 /// What passes is bounded by how far the clock has been, not by how often it went there.
 #[test]
 fn a_clock_that_goes_back_and_forth_refunds_nothing() {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..300 {
             let random = &mut Random(seed);
             let (limit, window, burst, line) = busy_line(random, algorithm);
@@ -158,7 +159,7 @@ fn a_clock_that_goes_back_and_forth_refunds_nothing() {
 /// Under one state, an earlier clock never shows more than a later one.
 #[test]
 fn an_earlier_clock_never_sees_more_remaining() {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..2_000 {
             let random = &mut Random(seed);
             let call = words(&call(random, algorithm, 1).line());

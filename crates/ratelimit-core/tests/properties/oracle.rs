@@ -1,6 +1,8 @@
 //! The contract, said once more and as plainly as it can be: rules in wide integers for what fits
 //! and what is consumed, and a search for every number that follows from them.
 
+use ratelimit_core::Algorithm;
+
 /// Microseconds, milliseconds where the name says so, or a cost. Nothing here comes near 2^127.
 pub type Int = i128;
 
@@ -9,13 +11,6 @@ const MAX_COST: Int = 1_000_000_000_000;
 const FAR_MS: Int = 1 << 54;
 /// Longer than any wait.
 pub const NEVER: Int = Int::MAX;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Algorithm {
-    Fixed,
-    Sliding,
-    Bucket,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub struct Pair {

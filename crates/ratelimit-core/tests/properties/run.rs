@@ -1,10 +1,10 @@
 //! A key in the core's hands: random calls on it, at random moments.
 
-use crate::oracle::{self, Algorithm, Int, Pair, Usage, NEVER};
-use ratelimit_core::{check, peek, Next, Now, Outcome, RetryAfter, Standing, StateError, Stored};
+use crate::oracle::{self, Int, Pair, Usage, NEVER};
+use ratelimit_core::{check, peek, Algorithm, Next, Now, Outcome};
+use ratelimit_core::{RetryAfter, Standing, StateError, Stored};
 use ratelimit_harness::Random;
 
-pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::Fixed, Algorithm::Sliding, Algorithm::Bucket];
 /// In November 2023.
 pub const T0: Int = 1_700_000_000_000_000;
 pub const LATEST: Int = Now::MAX_MICROS as Int;

@@ -1,15 +1,15 @@
 //! What is stored: written only by what consumes, read back as written, and never trusted.
 
 use crate::oracle::Int;
-use crate::run::{call, moment, planted, row, step, words, Held, ALGORITHMS, LATEST, T0};
-use ratelimit_core::{check, StateError, Stored};
+use crate::run::{call, moment, planted, row, step, words, Held, LATEST, T0};
+use ratelimit_core::{check, Algorithm, StateError, Stored};
 use ratelimit_harness::Random;
 
 const RUNS: u64 = 1_000;
 
 /// Random calls on a key, on planted ones too; `judge` sees the key before each.
 fn lives(mut judge: impl FnMut(&ratelimit_core::Call, &Held, Int)) {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..RUNS {
             let random = &mut Random(seed);
             let mut now = random.pick(&[0, T0, LATEST]);
@@ -64,7 +64,7 @@ fn what_is_written_is_read_back_the_same_and_ends_with_its_expiry() {
 fn a_state_of_another_algorithm_is_refused() {
     for seed in 0..RUNS {
         let random = &mut Random(seed);
-        let (stored, asked) = (random.pick(&ALGORITHMS), random.pick(&ALGORITHMS));
+        let (stored, asked) = (random.pick(Algorithm::ALL), random.pick(Algorithm::ALL));
         let mut held = Held::of(&planted(random, stored, T0));
         held.0.as_mut().unwrap().1 = T0 as u64 / 1000 + 1;
         let outcome = held.ask(&words(&call(random, asked, 8).line()), T0, true);
@@ -75,7 +75,7 @@ fn a_state_of_another_algorithm_is_refused() {
 
 #[test]
 fn a_string_that_never_expires_is_refused() {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         let (value, _) = Held::of(&planted(&mut Random(1), algorithm, T0)).0.unwrap();
         let stored = Stored { value: &value, expiry_ms: None };
         let call = words(&format!("5 60 ALGORITHM {algorithm:?}"));

@@ -1,8 +1,8 @@
 //! What a reply announces comes true, to the millisecond and to the token.
 
 use crate::oracle::{Int, NEVER};
-use crate::run::{call, row, step, words, Held, ALGORITHMS, LATEST, T0};
-use ratelimit_core::{Call, Outcome};
+use crate::run::{call, row, step, words, Held, LATEST, T0};
+use ratelimit_core::{Algorithm, Call, Outcome};
 use ratelimit_harness::Random;
 
 /// Longer than any wait: no clock of a decision may pass it.
@@ -10,7 +10,7 @@ const FAR: Int = LATEST - T0;
 
 /// Keys in use, each with its last call: policy and clock changed under them, several pairs.
 fn in_use(mut judge: impl FnMut(&str, &Held, Int, &mut Random)) {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..1_500 {
             let random = &mut Random(seed);
             let most_pairs = 1 + 3 * (seed % 2);
