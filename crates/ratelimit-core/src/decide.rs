@@ -177,7 +177,7 @@ fn settle_pairs<S: State, const N: usize>(
     stored::read(stored, pairs, now, states)?;
     for (i, (state, pair)) in states.iter_mut().zip(pairs).enumerate() {
         *state = state.settle(pair, now);
-        outcome.judge(i, pair.burst, state.retry_after(pair, now, call.cost));
+        outcome.set_wait(i, pair.burst, state.retry_after(pair, now, call.cost));
     }
     Ok(())
 }
@@ -200,6 +200,6 @@ fn finish_pairs<S: State, const N: usize>(
         stored::write(states, next);
     }
     for (i, (state, pair)) in states.iter().zip(pairs).enumerate() {
-        outcome.describe(i, state.remaining(pair, now), state.reset_after_ms(now));
+        outcome.set_usage(i, state.remaining(pair, now), state.reset_after_ms(now));
     }
 }

@@ -4,12 +4,12 @@ use crate::time::MAX_STORED;
 
 /// The digits of the longest number that is stored or typed. A word that has more is not read: however
 /// long it is, to refuse it takes no time.
-const MOST_DIGITS: usize = 16;
+const MAX_DIGITS: usize = 16;
 
 /// `0|[1-9][0-9]*`, and nothing else.
 #[inline(always)]
 pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
-    if word.is_empty() || word.len() > MOST_DIGITS || has_leading_zero(word) {
+    if word.is_empty() || word.len() > MAX_DIGITS || has_leading_zero(word) {
         return None;
     }
     match digits(0, word) {
@@ -21,14 +21,14 @@ pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
 /// `0|[1-9][0-9]*` and a unit behind it, if any.
 #[inline(always)]
 pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
-    if word.len() > MOST_DIGITS + "ms".len() {
+    if word.len() > MAX_DIGITS + "ms".len() {
         return None;
     }
     leading(word, digits(0, word))
 }
 
 /// `0|[1-9][0-9]*` and what follows it, quicker where there are many digits. The word is part of a stored
-/// string, which is no longer than `text::LONGEST`.
+/// string, which is no longer than `text::MAX_TEXT_LEN`.
 #[inline(always)]
 pub(crate) fn leading_long_number(word: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0u64;
@@ -45,7 +45,7 @@ pub(crate) fn leading_long_number(word: &[u8]) -> Option<(u64, &[u8])> {
 #[inline(always)]
 fn leading<'a>(word: &[u8], read: (u64, &'a [u8])) -> Option<(u64, &'a [u8])> {
     let number = &word[..word.len() - read.1.len()];
-    ((1..=MOST_DIGITS).contains(&number.len()) && !has_leading_zero(number)).then_some(read)
+    ((1..=MAX_DIGITS).contains(&number.len()) && !has_leading_zero(number)).then_some(read)
 }
 
 fn has_leading_zero(word: &[u8]) -> bool {

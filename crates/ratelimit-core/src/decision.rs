@@ -92,12 +92,12 @@ impl<const N: usize> OutcomeOf<N> {
     }
 
     /// What pair `i` says to the call.
-    pub(crate) fn judge(&mut self, i: usize, limit: u64, retry_after: RetryAfter) {
+    pub(crate) fn set_wait(&mut self, i: usize, limit: u64, retry_after: RetryAfter) {
         self.standings[i] = Standing { limit, retry_after, ..Standing::BLANK };
     }
 
     /// How pair `i` stands in the end.
-    pub(crate) fn describe(&mut self, i: usize, remaining: u64, reset_after_ms: u64) {
+    pub(crate) fn set_usage(&mut self, i: usize, remaining: u64, reset_after_ms: u64) {
         let standing = &mut self.standings[i];
         standing.remaining = remaining;
         standing.reset_after_ms = reset_after_ms;

@@ -17,7 +17,7 @@ use crate::fixed_window::FixedWindow;
 use crate::policy::{Pair, Window, MAX_PAIRS};
 use crate::sliding_window::SlidingWindow;
 use crate::state::{State, StateError, Stored};
-use crate::text::{Numbers, Writer, LONGEST};
+use crate::text::{Numbers, Writer, MAX_TEXT_LEN};
 use crate::time::{Now, MAX_STORED};
 use crate::token_bucket::TokenBucket;
 
@@ -33,7 +33,7 @@ pub(crate) fn read<S: State>(
 ) -> Result<(), StateError> {
     let Some(Stored { value, expiry_ms }) = stored else { return Ok(()) };
     let expiry_ms = expiry_ms.ok_or(StateError::NoExpiry)?;
-    if value.len() > LONGEST {
+    if value.len() > MAX_TEXT_LEN {
         return Err(StateError::Foreign);
     }
     if expiry_ms <= now.millis() {

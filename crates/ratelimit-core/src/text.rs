@@ -6,20 +6,20 @@ use crate::time::MAX_STORED;
 
 /// The longest group: a window of 14 digits, a moment of 16 and two counts of 13, each behind a
 /// space. That leaves 4 bytes for the tag.
-const LONGEST_GROUP: usize = 64;
+const MAX_GROUP_LEN: usize = 64;
 /// A longer string is not looked at: whatever is stored, to refuse it takes no time.
-pub(crate) const LONGEST: usize = LONGEST_GROUP * MAX_PAIRS;
+pub(crate) const MAX_TEXT_LEN: usize = MAX_GROUP_LEN * MAX_PAIRS;
 
 /// Room for the stored string of up to `N` pairs.
 #[derive(Clone, Debug)]
 pub(crate) struct Text<const N: usize> {
-    bytes: [[u8; LONGEST_GROUP]; N],
+    bytes: [[u8; MAX_GROUP_LEN]; N],
     len: usize,
 }
 
 impl<const N: usize> Text<N> {
     pub(crate) fn empty() -> Self {
-        Self { bytes: [[0; LONGEST_GROUP]; N], len: 0 }
+        Self { bytes: [[0; MAX_GROUP_LEN]; N], len: 0 }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
