@@ -1,6 +1,5 @@
-//! The fuzz targets' bodies on a fixed seed: their corpus, damaged at random.
+//! The bodies of the fuzz targets, on their corpus with random damage from a fixed seed.
 #![allow(
-    unreachable_pub,
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
     reason = "a test may panic, and its numbers are small"
@@ -11,7 +10,7 @@ use ratelimit_harness::Random;
 use std::path::Path;
 
 #[path = "../../../fuzz/src/lib.rs"]
-mod bodies;
+pub mod bodies;
 
 const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz");
 const ROUNDS: u64 = 300_000;
@@ -29,18 +28,18 @@ fn run(target: &str, body: fn(&[u8])) {
         for _ in 0..1 + random.below(4) {
             random.damage(&mut bytes);
         }
-        let judged = std::panic::catch_unwind(|| body(&bytes));
-        assert!(judged.is_ok(), "round {round} of {target}: \"{}\"", bytes.escape_ascii());
+        let result = std::panic::catch_unwind(|| body(&bytes));
+        assert!(result.is_ok(), "round {round} of {target}: \"{}\"", bytes.escape_ascii());
     }
 }
 
 #[test]
-fn damaged_arguments_are_refused_or_within_the_bounds() {
+fn damaged_arguments_are_rejected_or_within_bounds() {
     run("arguments", bodies::arguments);
 }
 
 #[test]
-fn damaged_states_are_refused_or_decided() {
+fn damaged_states_are_rejected_or_decided() {
     run("state", bodies::state);
 }
 
