@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes. The core's tests run the same on a fixed seed.
+//! The body of each fuzz target. The tests of the core run the same bodies on a fixed seed.
 
 use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
 use ratelimit_core::time::{MAX_REFILL_MS, MAX_STORED, MAX_WINDOW_MS};
@@ -7,8 +7,8 @@ use ratelimit_core::{
     Stored,
 };
 
-/// Words with spaces between: they are refused, or a call within the bounds, which reads the same
-/// when it is typed anew.
+/// The bytes are words with spaces between them. They are rejected, or they are a call within the
+/// bounds, which can be typed again and reads the same.
 pub fn arguments(bytes: &[u8]) {
     let Ok(call) = parse(bytes) else { return };
     assert!((1..=MAX_LIMIT).contains(&call.cost));
@@ -43,8 +43,8 @@ fn typed(call: &Call) -> String {
     line
 }
 
-/// The first line is typed, `<now_us> <expiry_ms> <words of the call>`; all behind it is what is
-/// stored. Whatever that is, it is refused or decided, and the outcome is one that can be.
+/// The first line is `<now_us> <expiry_ms> <words of the call>`; the bytes after it are the stored
+/// string. The string is rejected, or the call is decided and the outcome is possible.
 pub fn state(bytes: &[u8]) {
     let Some((now, expiry_ms, call, value)) = scene(bytes) else { return };
     let stored = Some(Stored { value, expiry_ms: Some(expiry_ms) });
@@ -64,12 +64,12 @@ pub fn state(bytes: &[u8]) {
         Some(next) => {
             assert!((now.millis() + 1..=MAX_STORED).contains(&next.expiry_ms));
             let stored = Stored { value: next.value(), expiry_ms: Some(next.expiry_ms) };
-            let again = peek(&call, Some(stored), now).expect("what was written is read");
-            assert_eq!(told(&again), told(&checked));
+            let again = peek(&call, Some(stored), now).expect("it reads what it wrote");
+            assert_eq!(usage(&again), usage(&checked));
         }
         None => {
             assert_eq!(peeked.standings(), checked.standings());
-            waits_truly(&call, stored, now, &checked);
+            announces_its_wait(&call, stored, now, &checked);
         }
     }
 }
@@ -83,7 +83,7 @@ fn scene(bytes: &[u8]) -> Option<(Now, u64, Call, &[u8])> {
     Some((now, expiry_ms, parse(words.next()?).ok()?, &bytes[end + 1..]))
 }
 
-/// Nearly every call runs with room for one pair only.
+/// With room for one pair, which is how nearly every call runs, the decision is the same.
 fn agrees_with_room_for_one(
     call: &Call,
     stored: Option<Stored>,
@@ -101,7 +101,7 @@ fn agrees_with_room_for_one(
     }
 }
 
-/// Settled and then consumed, a call comes to the same as in one step.
+/// A call that is settled and then consumed has the same outcome as in one step.
 fn agrees_with_settle(
     call: &Call,
     stored: Option<Stored>,
@@ -137,13 +137,14 @@ fn is_possible(call: &Call, outcome: &Outcome) {
     }
 }
 
-fn told(outcome: &Outcome) -> Vec<(u64, u64)> {
+fn usage(outcome: &Outcome) -> Vec<(u64, u64)> {
     outcome.standings().iter().map(|s| (s.remaining, s.reset_after_ms)).collect()
 }
 
-/// Denied one millisecond before the wait is over, allowed then. A plain count may be another
-/// pair's at another moment, and an expiry before the state's end ends the wait.
-fn waits_truly(call: &Call, stored: Option<Stored>, now: Now, outcome: &Outcome) {
+/// The call is allowed at the end of its wait, and denied one millisecond before. There are two
+/// exceptions to the second: a plain count may belong to another pair at another moment, and the
+/// key may expire before the wait ends.
+fn announces_its_wait(call: &Call, stored: Option<Stored>, now: Now, outcome: &Outcome) {
     let RetryAfter::Millis(wait_ms) = outcome.binding().retry_after else { return };
     let later = |ms: u64| Now::from_micros((now.micros() + ms * 1000) as i64).ok();
     let Some(then) = later(wait_ms) else { return };

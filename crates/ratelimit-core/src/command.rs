@@ -1,31 +1,31 @@
-//! The words of RATELIMIT.CHECK and RATELIMIT.PEEK behind the key, judged from left to right.
+//! The words of RATELIMIT.CHECK and RATELIMIT.PEEK after the key, checked from left to right.
 
 use core::fmt;
 
 use crate::decimal::whole_number;
 use crate::policy::{Algorithm, CallOf, PolicyError, PolicyOf, Window, MAX_LIMIT};
 
-/// The words behind the command's name, as the documents show them.
+/// The words after the command's name, as the documents show them.
 pub const SYNTAX: &str = "key limit window [limit window ...] \
 [ALGORITHM FIXED | SLIDING | BUCKET] [BURST burst] [COST cost]";
 
-/// The first wrong word, or what does not go together.
+/// What is wrong: the first wrong word, or words that do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgumentError {
-    /// An unknown, repeated, missing or trailing word.
+    /// A word is unknown, repeated or missing, or there is one too many.
     Syntax,
-    /// No duration from 1 ms to 366 days.
+    /// The window is not a duration between 1 ms and 366 days.
     Window,
-    /// No integer from 1 to [`MAX_LIMIT`].
+    /// The cost is not an integer between 1 and [`MAX_LIMIT`].
     Cost,
-    /// No name of an algorithm.
+    /// The algorithm has an unknown name.
     Algorithm,
-    /// The words are numbers, but no policy can be made of them.
+    /// Limits, windows and options are not a valid policy.
     Policy(PolicyError),
 }
 
 impl ArgumentError {
-    /// The rule that is broken, as one sentence. The shell adds the code `ERR`.
+    /// The broken rule, as one sentence. The module puts the code `ERR` before it.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Syntax => "syntax error",
@@ -61,10 +61,11 @@ impl From<PolicyError> for ArgumentError {
 }
 
 impl<const N: usize> CallOf<N> {
-    /// The words behind the key. Pairs come first: a word that begins with a digit opens one.
+    /// Reads the words after the key. Pairs come first; a word that begins with a digit opens a
+    /// pair.
     ///
     /// # Errors
-    /// The first word that breaks a rule, or the rule of a policy that the words break together.
+    /// For the first wrong word, or for words that do not make a valid policy.
     #[inline(always)]
     pub fn parse<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ArgumentError> {
         let mut words = words.into_iter();
@@ -86,12 +87,12 @@ impl<const N: usize> CallOf<N> {
     }
 }
 
-/// Whether a word behind a pair opens another one.
+/// Whether a word after a pair opens another pair.
 pub fn opens_pair(word: &[u8]) -> bool {
     word.first().is_some_and(u8::is_ascii_digit)
 }
 
-/// Too many is said before the surplus words are looked at.
+/// A pair too many is an error before its words are read.
 fn another_pair<const N: usize>(
     policy: PolicyOf<N>,
     word: &[u8],
@@ -127,7 +128,8 @@ impl Options {
     }
 }
 
-/// In any case. As it stands comes first: that is how nearly all write it, and quickly seen.
+/// Upper and lower case are the same. Nearly every caller writes capitals, so the exact comparison,
+/// which is fast, comes first.
 #[inline(always)]
 fn is<const N: usize>(word: &[u8], name: &[u8; N]) -> bool {
     word == name || word.eq_ignore_ascii_case(name)

@@ -1,5 +1,5 @@
-//! The step from a call and what is stored to a decision, and the one from there to what is to be
-//! stored, for every algorithm and any number of pairs.
+//! The decision, for every algorithm and any number of pairs. *Settle* decides a call by the stored
+//! string; *consume* counts the call and makes the next string.
 
 use crate::decision::{NextOf, OutcomeOf};
 use crate::fixed_window::FixedWindow;
@@ -10,10 +10,11 @@ use crate::stored;
 use crate::time::Now;
 use crate::token_bucket::TokenBucket;
 
-/// What RATELIMIT.CHECK does: the outcome, and what is to be stored if the call consumed.
+/// The step of RATELIMIT.CHECK: decides a call, and counts it if it is allowed. Returns the outcome
+/// and, for an allowed call, what to store.
 ///
 /// # Errors
-/// When the stored string is not a state of the call's algorithm.
+/// If the stored string is not a state of the call's algorithm, or never expires.
 pub fn check<const N: usize>(
     call: &CallOf<N>,
     stored: Option<Stored>,
@@ -24,7 +25,7 @@ pub fn check<const N: usize>(
     Ok((outcome, next))
 }
 
-/// What RATELIMIT.PEEK does: what [`check`] would decide, described as it stands.
+/// The step of RATELIMIT.PEEK: what [`check`] would decide, and how each pair stands now.
 ///
 /// # Errors
 /// Those of [`check`].
@@ -36,16 +37,16 @@ pub fn peek<const N: usize>(
     decide(call, stored, now, Mode::Peek)
 }
 
-/// Whether an allowed call consumes.
+/// Whether an allowed call is counted.
 #[derive(Debug)]
 pub enum Mode<'a, const N: usize> {
-    /// It does, and what is to be stored is put here.
+    /// An allowed call is counted, and the next string is put here.
     Check(&'a mut Option<NextOf<N>>),
-    /// It does not.
+    /// An allowed call is not counted.
     Peek,
 }
 
-/// [`check`] and [`peek`] in one, for the module's hot path: settle and consume of one key in a row.
+/// [`check`] and [`peek`] in one, for the module's hot path: settle and consume for one key.
 ///
 /// `{ *call }` copies the call, so that the branch of FIXED can keep the original in registers.
 ///
@@ -77,18 +78,19 @@ fn decide_by<S: State, const N: usize>(
     let states = &mut states[..pairs.len()];
     let mut outcome = OutcomeOf::blank(pairs.len());
     settle_pairs(call, stored, now, states, &mut outcome)?;
-    if let (Mode::Check(next), true) = (mode, outcome.allowed()) {
-        consume_pairs(call, now, states, next.insert(NextOf::blank()));
-    }
-    describe_pairs(call, now, states, &mut outcome);
+    let next = match mode {
+        Mode::Check(next) if outcome.allowed() => Some(next.insert(NextOf::blank())),
+        _ => None,
+    };
+    finish_pairs(call, now, states, next, &mut outcome);
     Ok(outcome)
 }
 
-/// A call that is decided and not yet counted, so that several keys can be decided before one of
+/// A call that is decided and not yet counted, so that several keys can be decided before any of
 /// them is written.
 ///
-/// The steps are those of [`decide`]. Between them the states are kept in memory: for a single key
-/// that would cost the module more than it may (ARCHITECTURE.md).
+/// The steps are those of [`decide`], but the states stay in memory between them. For one key that
+/// took the module up to 150 instructions more, so `decide` does not use this type.
 #[derive(Clone, Debug)]
 pub struct Settled<'a, const N: usize> {
     call: &'a CallOf<N>,
@@ -97,7 +99,7 @@ pub struct Settled<'a, const N: usize> {
     states: States<N>,
 }
 
-/// Each pair's state. All pairs of a call have one algorithm.
+/// The state of each pair. All pairs of a call have the same algorithm.
 #[derive(Clone, Debug)]
 enum States<const N: usize> {
     Fixed([FixedWindow; N]),
@@ -105,7 +107,7 @@ enum States<const N: usize> {
     Bucket([TokenBucket; N]),
 }
 
-/// Decides `call` by what is stored. All pairs must allow, or none counts it.
+/// Decides `call` by the stored string. The call is allowed only if every pair allows it.
 ///
 /// # Errors
 /// Those of [`check`].
@@ -135,46 +137,36 @@ fn settle_by<'a, S: State, const N: usize>(
 }
 
 impl<const N: usize> Settled<'_, N> {
-    /// Whether every pair lets the call pass.
+    /// Whether every pair allows the call.
     pub fn allowed(&self) -> bool {
         self.outcome.allowed()
     }
 
-    /// Each pair as it stands: what RATELIMIT.PEEK answers, and RATELIMIT.CHECK where it denies.
-    pub fn outcome(mut self) -> OutcomeOf<N> {
-        match &self.states {
-            States::Fixed(states) => describe_pairs(self.call, self.now, states, &mut self.outcome),
-            States::Sliding(states) => {
-                describe_pairs(self.call, self.now, states, &mut self.outcome)
-            }
-            States::Bucket(states) => {
-                describe_pairs(self.call, self.now, states, &mut self.outcome)
-            }
+    /// Each pair as it stands: the answer of RATELIMIT.PEEK, and of a RATELIMIT.CHECK that denies.
+    pub fn outcome(self) -> OutcomeOf<N> {
+        self.finish(None)
+    }
+
+    /// Counts the call, which must be allowed: how each pair stands afterwards, and what to store.
+    pub fn consume(self) -> (OutcomeOf<N>, NextOf<N>) {
+        let mut next = NextOf::blank();
+        let outcome = self.finish(Some(&mut next));
+        (outcome, next)
+    }
+
+    fn finish(mut self, next: Option<&mut NextOf<N>>) -> OutcomeOf<N> {
+        let (call, now, outcome) = (self.call, self.now, &mut self.outcome);
+        match &mut self.states {
+            States::Fixed(states) => finish_pairs(call, now, states, next, outcome),
+            States::Sliding(states) => finish_pairs(call, now, states, next, outcome),
+            States::Bucket(states) => finish_pairs(call, now, states, next, outcome),
         }
         self.outcome
     }
-
-    /// Counts the call, which must be allowed: how each pair stands afterwards, and what is to be
-    /// stored.
-    pub fn consume(mut self) -> (OutcomeOf<N>, NextOf<N>) {
-        let len = self.call.policy.pairs().len();
-        let mut next = NextOf::blank();
-        match &mut self.states {
-            States::Fixed(states) => {
-                consume_pairs(self.call, self.now, &mut states[..len], &mut next)
-            }
-            States::Sliding(states) => {
-                consume_pairs(self.call, self.now, &mut states[..len], &mut next)
-            }
-            States::Bucket(states) => {
-                consume_pairs(self.call, self.now, &mut states[..len], &mut next)
-            }
-        }
-        (self.outcome(), next)
-    }
 }
 
-/// Carries what is stored to now, and decides pair by pair. `states` are unused before, one a pair.
+/// Reads the stored string into `states`, brings each state to `now`, and decides pair by pair.
+/// `states` has one unused state for each pair.
 #[inline(always)]
 fn settle_pairs<S: State, const N: usize>(
     call: &CallOf<N>,
@@ -187,32 +179,29 @@ fn settle_pairs<S: State, const N: usize>(
     stored::read(stored, pairs, now, states)?;
     for (i, (state, pair)) in states.iter_mut().zip(pairs).enumerate() {
         *state = state.settle(pair, now);
-        outcome.judge(i, pair.burst, state.retry_after(pair, now, call.cost));
+        outcome.set_wait(i, pair.burst, state.retry_after(pair, now, call.cost));
     }
     Ok(())
 }
 
+/// Counts the call if `next` is given, then sets how each pair stands.
 #[inline(always)]
-fn consume_pairs<S: State, const N: usize>(
+fn finish_pairs<S: State, const N: usize>(
     call: &CallOf<N>,
     now: Now,
     states: &mut [S],
-    next: &mut NextOf<N>,
-) {
-    for (state, pair) in states.iter_mut().zip(call.policy.pairs()) {
-        *state = state.consume(pair, now, call.cost);
-    }
-    stored::write(states, next);
-}
-
-#[inline(always)]
-fn describe_pairs<S: State, const N: usize>(
-    call: &CallOf<N>,
-    now: Now,
-    states: &[S],
+    next: Option<&mut NextOf<N>>,
     outcome: &mut OutcomeOf<N>,
 ) {
-    for (i, (state, pair)) in states.iter().zip(call.policy.pairs()).enumerate() {
-        outcome.describe(i, state.remaining(pair, now), state.reset_after_ms(now));
+    let pairs = call.policy.pairs();
+    let states = &mut states[..pairs.len()];
+    if let Some(next) = next {
+        for (state, pair) in states.iter_mut().zip(pairs) {
+            *state = state.consume(pair, now, call.cost);
+        }
+        stored::write(states, next);
+    }
+    for (i, (state, pair)) in states.iter().zip(pairs).enumerate() {
+        outcome.set_usage(i, state.remaining(pair, now), state.reset_after_ms(now));
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::time::MAX_STORED;
 
-/// The digits of the longest number that is stored or typed. A word that has more is not read: however
-/// long it is, to refuse it takes no time.
-const MOST_DIGITS: usize = 16;
+/// The largest stored number, [`MAX_STORED`], has this many digits. A longer word is rejected by
+/// its length alone, so a very long word costs no time.
+const MAX_DIGITS: usize = 16;
 
-/// `0|[1-9][0-9]*`, and nothing else.
+/// Reads a word that is exactly `0|[1-9][0-9]*`, at most [`MAX_STORED`].
 #[inline(always)]
 pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
-    if word.is_empty() || word.len() > MOST_DIGITS || has_leading_zero(word) {
+    if word.is_empty() || word.len() > MAX_DIGITS || has_leading_zero(word) {
         return None;
     }
     match digits(0, word) {
@@ -18,51 +18,55 @@ pub(crate) fn whole_number(word: &[u8]) -> Option<u64> {
     }
 }
 
-/// `0|[1-9][0-9]*` and a unit behind it, if any.
+/// Reads `0|[1-9][0-9]*` at the head of a word. Returns the number and the rest, which may be a
+/// unit.
 #[inline(always)]
 pub(crate) fn leading_number(word: &[u8]) -> Option<(u64, &[u8])> {
-    if word.len() > MOST_DIGITS + "ms".len() {
+    if word.len() > MAX_DIGITS + "ms".len() {
         return None;
     }
     leading(word, digits(0, word))
 }
 
-/// `0|[1-9][0-9]*` and what follows it, quicker where there are many digits. The word is part of a stored
-/// string, which is no longer than `text::LONGEST`.
+/// Like [`leading_number`], but faster for many digits. The word is a part of a stored string,
+/// whose length the caller has checked.
 #[inline(always)]
 pub(crate) fn leading_long_number(word: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0u64;
     let mut rest = word;
-    while let Some((eight, behind)) = rest.split_first_chunk() {
+    while let Some((eight, after)) = rest.split_first_chunk() {
         let Some(value) = eight_digits(*eight) else { break };
         number = number.wrapping_mul(100_000_000).wrapping_add(value);
-        rest = behind;
+        rest = after;
     }
     leading(word, digits(number, rest))
 }
 
-/// The number read and the rest of the word, if what was read is a number.
+/// Returns `read`, the number and the rest of the word, if the digits before the rest are a number:
+/// one digit or more, not too many, and no leading zero.
 #[inline(always)]
 fn leading<'a>(word: &[u8], read: (u64, &'a [u8])) -> Option<(u64, &'a [u8])> {
     let number = &word[..word.len() - read.1.len()];
-    ((1..=MOST_DIGITS).contains(&number.len()) && !has_leading_zero(number)).then_some(read)
+    ((1..=MAX_DIGITS).contains(&number.len()) && !has_leading_zero(number)).then_some(read)
 }
 
 fn has_leading_zero(word: &[u8]) -> bool {
     word.len() > 1 && word[0] == b'0'
 }
 
-/// Goes on with `number` by the digits at the head of `rest`. It wraps only where there are too many.
+/// Appends the digits at the head of `rest` to `number`. Returns the result and what follows them.
+/// The number wraps around only if there are more than [`MAX_DIGITS`], which the callers reject.
 #[inline(always)]
 fn digits(mut number: u64, mut rest: &[u8]) -> (u64, &[u8]) {
-    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
         number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-        rest = behind;
+        rest = after;
     }
     (number, rest)
 }
 
-/// Eight digits at once, in the bytes of one word: first ten by ten, then hundred by hundred.
+/// Reads eight digits at once, in the bytes of one 64-bit word: joins them to pairs, then the pairs
+/// to one number. `None` if one of them is not a digit.
 /// From D. Lemire, "Quickly parsing eight digits" (2018).
 fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
     const EACH: u64 = 0x0101_0101_0101_0101;
@@ -77,13 +81,13 @@ fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
     Some(even.wrapping_add(odd) >> 32)
 }
 
-/// How many digits `number` has in decimal.
+/// The number of digits that `number` has in decimal.
 pub fn decimal_len(number: u64) -> usize {
     number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// `number` in decimal into `digits`, which are exactly as many as it has. Two a step: the
-/// divisions are what it costs.
+/// Writes `number` in decimal into `digits`, which must be as long as [`decimal_len`] says. Each
+/// step writes two digits, because the divisions take most of the time.
 #[allow(clippy::cast_possible_truncation, reason = "below 10 here, and below 100 in the loop")]
 pub fn write_decimal(mut number: u64, digits: &mut [u8]) {
     let mut pairs = digits.rchunks_exact_mut(2);
@@ -112,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_eight_digits_like_the_standard_library_and_nothing_else() {
+    fn reads_eight_digits_as_the_standard_library_does() {
         assert_eq!(eight_digits(*b"12345678"), Some(12_345_678));
         assert_eq!(eight_digits(*b"99999999"), Some(99_999_999));
         assert_eq!(eight_digits(*b"00000000"), Some(0));

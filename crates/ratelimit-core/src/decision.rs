@@ -1,21 +1,25 @@
-//! What a call comes to: the answer for its caller, and what is to be stored.
+//! The result of a call: the answer to its caller, and what to store.
+
+use core::cmp::Reverse;
 
 use crate::policy::MAX_PAIRS;
 use crate::text::Text;
 
-/// When the same call would pass, if nobody else comes. Ordered: never is the longest.
+/// When the same call would be allowed, if no other call comes first. The order is that of the
+/// wait: `Never` is the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryAfter {
-    /// It passes now.
+    /// It is allowed now.
     Now,
-    /// It passes after so many milliseconds (≥ 1), rounded up, and not one earlier.
+    /// It is allowed after this many milliseconds (≥ 1), rounded up, and not one millisecond
+    /// earlier.
     Millis(u64),
-    /// It can never pass: the cost is above the most that can pass at once.
+    /// It is never allowed: its cost is above the most that can pass at once.
     Never,
 }
 
 impl RetryAfter {
-    /// As every reply has it: 0 for now, the milliseconds, −1 for never.
+    /// The number in a reply: 0 for now, the milliseconds of a wait, −1 for never.
     #[inline(always)]
     pub const fn to_wire(self) -> i64 {
         match self {
@@ -33,11 +37,11 @@ impl RetryAfter {
 pub struct Standing {
     /// The most that can pass at once.
     pub limit: u64,
-    /// The cost that could still pass now, rounded down.
+    /// The cost that can still pass now, rounded down.
     pub remaining: u64,
-    /// For this pair alone.
+    /// When this pair alone would allow the call.
     pub retry_after: RetryAfter,
-    /// Until the pair is as if unused, rounded up.
+    /// Milliseconds until the pair is as if unused, rounded up.
     pub reset_after_ms: u64,
 }
 
@@ -46,16 +50,16 @@ impl Standing {
         Self { limit: 0, remaining: 0, retry_after: RetryAfter::Now, reset_after_ms: 0 };
 }
 
-/// What an allowed call leaves under the key.
+/// What to store under the key after an allowed call.
 #[derive(Clone, Debug)]
 pub struct NextOf<const N: usize> {
     pub(crate) text: Text<N>,
     pub(crate) plain_count: Option<u64>,
-    /// Milliseconds since 1970.
+    /// The key's expiry, in milliseconds since 1970.
     pub expiry_ms: u64,
 }
 
-/// With room for every pair that a call can have.
+/// With room for [`MAX_PAIRS`] pairs.
 pub type Next = NextOf<MAX_PAIRS>;
 
 impl<const N: usize> NextOf<N> {
@@ -63,7 +67,7 @@ impl<const N: usize> NextOf<N> {
         Self { text: Text::empty(), plain_count: None, expiry_ms: 0 }
     }
 
-    /// The number that the string is, where it is a plain count.
+    /// The count, if the string is a plain count and not a tagged state.
     pub fn plain_count(&self) -> Option<u64> {
         self.plain_count
     }
@@ -74,14 +78,14 @@ impl<const N: usize> NextOf<N> {
     }
 }
 
-/// What one call comes to.
+/// The decision on one call: how each pair stands.
 #[derive(Clone, Debug)]
 pub struct OutcomeOf<const N: usize> {
     standings: [Standing; N],
     len: usize,
 }
 
-/// With room for every pair that a call can have.
+/// With room for [`MAX_PAIRS`] pairs.
 pub type Outcome = OutcomeOf<MAX_PAIRS>;
 
 impl<const N: usize> OutcomeOf<N> {
@@ -89,19 +93,19 @@ impl<const N: usize> OutcomeOf<N> {
         Self { standings: [Standing::BLANK; N], len }
     }
 
-    /// What pair `i` says to the call.
-    pub(crate) fn judge(&mut self, i: usize, limit: u64, retry_after: RetryAfter) {
+    /// Sets the limit of pair `i`, and how long the call must wait for it.
+    pub(crate) fn set_wait(&mut self, i: usize, limit: u64, retry_after: RetryAfter) {
         self.standings[i] = Standing { limit, retry_after, ..Standing::BLANK };
     }
 
-    /// How pair `i` stands in the end.
-    pub(crate) fn describe(&mut self, i: usize, remaining: u64, reset_after_ms: u64) {
+    /// Sets what is left of pair `i`, and when it is as if unused.
+    pub(crate) fn set_usage(&mut self, i: usize, remaining: u64, reset_after_ms: u64) {
         let standing = &mut self.standings[i];
         standing.remaining = remaining;
         standing.reset_after_ms = reset_after_ms;
     }
 
-    /// Whether every pair lets the call pass.
+    /// Whether every pair allows the call.
     #[inline(always)]
     pub fn allowed(&self) -> bool {
         self.standings().iter().all(|standing| standing.retry_after == RetryAfter::Now)
@@ -109,26 +113,19 @@ impl<const N: usize> OutcomeOf<N> {
 
     /// Each pair's standing, in the order given.
     pub fn standings(&self) -> &[Standing] {
-        // As in a policy: one where there is room for one.
+        // As in `PolicyOf::len`: the constant lets the compiler leave out the bounds check.
         &self.standings[..if N == 1 { 1 } else { self.len }]
     }
 
-    /// The pair that speaks for all. Denied: the longest wait. Allowed: the smallest remaining,
-    /// then the longest reset. Then the first given.
+    /// The pair that decides for all. If the call is denied: the longest wait. If it is allowed:
+    /// the smallest remaining, then the longest reset. Between equal pairs: the first given.
     pub fn binding(&self) -> &Standing {
-        let allowed = self.allowed();
-        let mut binding = &self.standings[0];
-        for standing in self.standings().iter().skip(1) {
-            let binds_more = if allowed {
-                (binding.remaining, standing.reset_after_ms)
-                    > (standing.remaining, binding.reset_after_ms)
-            } else {
-                standing.retry_after > binding.retry_after
-            };
-            if binds_more {
-                binding = standing;
-            }
-        }
-        binding
+        let standings = self.standings().iter();
+        let binding = if self.allowed() {
+            standings.min_by_key(|standing| (standing.remaining, Reverse(standing.reset_after_ms)))
+        } else {
+            standings.min_by_key(|standing| Reverse(standing.retry_after))
+        };
+        binding.unwrap_or(&self.standings[0])
     }
 }

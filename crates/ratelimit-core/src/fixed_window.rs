@@ -1,10 +1,10 @@
-//! FIXED: a counter that opens with the first allowed call and ends one window later.
+//! FIXED: a counter of one window, which opens with the first allowed call.
 //!
-//! Allowed iff count + cost ≤ limit. At most `limit` pass in each window, less than twice as
-//! much in any span of a window's length. Everything is in whole milliseconds, because the
-//! window's end is the key's own expiry.
+//! Allowed iff count + cost ≤ limit. At most `limit` pass in each window, and less than twice the
+//! limit in any span of a window's length. All moments are whole milliseconds, because the end of
+//! the window is the key's own expiry.
 //!
-//! Limit 5 in 60 s, five counted, the window ends in 12 s: denied, retry after 12000 ms.
+//! Limit 5 in 60 s, 5 counted, the window ends in 12 s: denied, retry after 12000 ms.
 
 use crate::decision::RetryAfter;
 use crate::policy::{Pair, Window};
@@ -50,7 +50,8 @@ impl State for FixedWindow {
         }
     }
 
-    /// An open window keeps its end, whatever the call's window; the next one has the new length.
+    /// An open window keeps its end, even if the call has another window. The next window that
+    /// opens has the length of the call.
     fn consume(self, pair: &Pair, now: Now, cost: u64) -> Self {
         let opens = self.end_ms == 0;
         Self {
@@ -97,8 +98,9 @@ impl State for FixedWindow {
     }
 }
 
-/// A plain count knows its end but not its window. It belongs to the shortest called window that
-/// is not shorter than its time left, else to the longest.
+/// The index of the pair that a plain count belongs to. The count has an end but no window, so it
+/// goes to the pair with the shortest window that is at least as long as the time left. If every
+/// window is shorter, it goes to the pair with the longest.
 #[inline(always)]
 fn owner_of_plain(left_ms: u64, pairs: &[Pair]) -> usize {
     if let [_] = pairs {

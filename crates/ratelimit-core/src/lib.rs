@@ -1,22 +1,21 @@
-//! The decision of a rate limiter, as one pure function: a [`Call`] (policy, cost) + what the key
-//! holds + [`Now`] → an [`Outcome`]: each pair's standing and, if the call consumed, the [`Next`]
-//! state of the key.
+//! The decision of a rate limiter, as one pure function. From a [`Call`] (policy and cost), the
+//! [`Stored`] string of its key, and [`Now`] it makes an [`Outcome`] (how each pair stands) and, if
+//! the call is allowed, the [`Next`] string of the key.
 //!
-//! No clock, no I/O, no allocation, no dependency. The files, in an order in which each uses only
-//! those above it:
+//! No clock, no I/O, no allocation, no dependency. Each file uses only files above it in this list:
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`time`] | the moment of a decision, and the roundings of a wait |
 //! | [`decimal`] | numbers in decimal, read strictly and written fast |
-//! | [`policy`] | what is permitted ([`Policy`]), and what one call asks for ([`Call`]) |
+//! | [`policy`] | the limits ([`Policy`]), and a call with its cost ([`Call`]) |
 //! | `text` | the text of a state while it is read or written |
-//! | [`decision`] | the answer ([`Outcome`]), and what is to be stored ([`Next`]) |
-//! | [`state`] | what a key holds ([`Stored`]), and what an algorithm must be able to do |
-//! | [`fixed_window`], [`sliding_window`], [`token_bucket`] | the algorithms: what each keeps for one pair, and its arithmetic |
+//! | [`decision`] | the answer ([`Outcome`]), and what to store ([`Next`]) |
+//! | [`state`] | the string of a key ([`Stored`]), and what each algorithm must implement |
+//! | [`fixed_window`], [`sliding_window`], [`token_bucket`] | the algorithms, for one pair |
 //! | `stored` | the stored form of every algorithm, read and written |
 //! | [`mod@decide`] | the decision, for every algorithm and any number of pairs |
-//! | [`command`] | the words of the command; uses `decimal` and `policy` alone |
+//! | [`command`] | the words of the command; uses only `decimal` and `policy` |
 //!
 //! ```
 //! use ratelimit_core::{check, Call, Now, Stored};

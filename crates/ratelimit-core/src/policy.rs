@@ -1,16 +1,16 @@
-//! What is permitted: an algorithm and up to eight limit/window pairs. A [`Policy`] that exists
-//! is valid, nothing re-checks it.
+//! The limits of a call: an algorithm and up to eight pairs of a limit and its window. A [`Policy`]
+//! that exists is valid; nothing checks it again.
 
 use core::fmt;
 
 use crate::decimal::leading_number;
 use crate::time::{MAX_REFILL_MS, MAX_WINDOW_MS};
 
-/// The largest limit, burst and cost. Times the longest refill in microseconds (2^49) it still
-/// leaves the products of the algorithms 38 bits of room in 128.
+/// The largest limit, burst and cost. Its product with the longest refill in microseconds (2^49) is
+/// below 2^90, so the algorithms have 38 bits to spare in their 128.
 pub const MAX_LIMIT: u64 = 1_000_000_000_000;
 
-/// The most limit/window pairs in one call.
+/// The largest number of pairs in one call.
 pub const MAX_PAIRS: usize = 8;
 
 /// The length of a window, from 1 ms to 366 days in whole milliseconds.
@@ -18,7 +18,7 @@ pub const MAX_PAIRS: usize = 8;
 pub struct Window(u64);
 
 impl Window {
-    /// `None` outside the bounds.
+    /// `None` if the length is out of bounds.
     pub const fn from_millis(millis: u64) -> Option<Self> {
         if millis == 0 || millis > MAX_WINDOW_MS {
             return None;
@@ -26,14 +26,14 @@ impl Window {
         Some(Self(millis))
     }
 
-    /// `None` outside the bounds, or where it is no whole number of milliseconds.
+    /// `None` if the length is out of bounds, or not a whole number of milliseconds.
     pub fn from_micros(micros: u64) -> Option<Self> {
         micros.is_multiple_of(1000).then_some(())?;
         Self::from_millis(micros / 1000)
     }
 
-    /// An integer with an optional unit, as the command has it: `60`, `500ms`, `1h`. Without a unit
-    /// it is in seconds. `None`: anything else, or a length outside the bounds.
+    /// Reads an integer with an optional unit, as the command has it: `60`, `500ms`, `1h`. Without
+    /// a unit, it is in seconds. `None` for any other word, and for a length out of bounds.
     #[inline(always)]
     pub fn parse(word: &[u8]) -> Option<Self> {
         let (number, unit) = leading_number(word)?;
@@ -74,15 +74,16 @@ impl fmt::Display for Window {
 pub struct Pair {
     /// The cost permitted per window; 0 permits nothing.
     pub limit: u64,
-    /// Its length.
+    /// The length of the window.
     pub window: Window,
-    /// The most that can pass at once: the limit, or a bucket's own capacity.
+    /// The most that can pass at once: the limit, unless a bucket has a burst of its own.
     pub burst: u64,
 }
 
-/// How a limit is enforced.
+/// How a limit is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// A word, not a byte: ARCHITECTURE.md says why.
+// A field of one byte would share a register with its neighbour in a `Result`. A whole word keeps
+// both in registers (measured).
 #[repr(u64)]
 pub enum Algorithm {
     /// A counter per window: [`crate::fixed_window`].
@@ -97,7 +98,7 @@ impl Algorithm {
     /// Every algorithm.
     pub const ALL: &'static [Self] = &[Self::Fixed, Self::Sliding, Self::Bucket];
 
-    /// The name that the command has for it.
+    /// The name in a command.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fixed => "FIXED",
@@ -106,7 +107,8 @@ impl Algorithm {
         }
     }
 
-    /// In any case. Nearly all write it in capitals, and the first comparison is quick.
+    /// Upper and lower case are the same. Nearly every caller writes capitals, so the exact
+    /// comparison, which is fast, comes first.
     pub fn from_name(name: &[u8]) -> Option<Self> {
         let has_name = |algorithm: &Self| {
             let own = algorithm.name().as_bytes();
@@ -116,8 +118,8 @@ impl Algorithm {
     }
 }
 
-/// An algorithm with its pairs, of which it has room for `N`: nearly every call has one pair, and
-/// to carry room for eight would cost it more than to decide.
+/// An algorithm with its pairs, and room for `N` of them. Nearly every call has one pair; room for
+/// eight would cost such a call more than its decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyOf<const N: usize> {
     algorithm: Algorithm,
@@ -125,27 +127,28 @@ pub struct PolicyOf<const N: usize> {
     len: usize,
 }
 
-/// With room for every pair that a call can have.
+/// With room for [`MAX_PAIRS`] pairs.
 pub type Policy = PolicyOf<MAX_PAIRS>;
 
-/// Why a policy cannot exist.
+/// Why a policy is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// A word, not a byte: ARCHITECTURE.md says why.
+// An error of one byte would share a register with the value beside it in a `Result`. A whole word
+// keeps both in registers (measured).
 #[repr(u64)]
 pub enum PolicyError {
-    /// A limit above [`MAX_LIMIT`].
+    /// A limit is above [`MAX_LIMIT`].
     Limit,
-    /// More pairs than there is room for.
+    /// There are more pairs than there is room for.
     TooManyPairs,
-    /// Two pairs with windows of one length.
+    /// Two pairs have the same window.
     SameWindow,
-    /// A burst of 0, or above [`MAX_LIMIT`].
+    /// The burst is 0, or above [`MAX_LIMIT`].
     Burst,
-    /// A burst with an algorithm that has none.
+    /// The algorithm has no burst.
     BurstAlgorithm,
-    /// A burst with several pairs.
+    /// There are a burst and several pairs.
     BurstPairs,
-    /// A burst that takes more than 3660 days to refill.
+    /// The burst takes more than 3660 days to refill.
     BurstRefill,
 }
 
@@ -161,7 +164,7 @@ impl PolicyError {
         Self::BurstRefill,
     ];
 
-    /// The rule that is broken, as one sentence.
+    /// The broken rule, as one sentence.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Limit => "limit must be an integer between 0 and 1000000000000",
@@ -185,12 +188,14 @@ impl fmt::Display for PolicyError {
 
 impl core::error::Error for PolicyError {}
 
-/// Constant functions, so that a policy can be a constant and a wrong one fails to compile.
+/// The functions are `const`, so that a policy can be a constant, and a wrong constant does not
+/// compile.
 impl<const N: usize> PolicyOf<N> {
-    /// A fixed window; [`Policy::and`] adds pairs, [`Policy::with_algorithm`] chooses another.
+    /// One pair, counted by FIXED. [`Policy::and`] adds pairs; [`Policy::with_algorithm`] chooses
+    /// another algorithm.
     ///
     /// # Errors
-    /// The limit is above [`MAX_LIMIT`].
+    /// If the limit is too large.
     #[inline(always)]
     pub const fn new(limit: u64, window: Window) -> Result<Self, PolicyError> {
         if limit > MAX_LIMIT {
@@ -200,11 +205,11 @@ impl<const N: usize> PolicyOf<N> {
         Ok(Self { algorithm: Algorithm::Fixed, pairs: [pair; N], len: 1 })
     }
 
-    /// The same with one pair more.
+    /// Adds a pair.
     ///
     /// # Errors
-    /// There is no room for a pair, the policy has a burst, two windows are the same, or the limit
-    /// is above [`MAX_LIMIT`].
+    /// If there is no room for the pair, the policy has a burst, the window is there already, or
+    /// the limit is too large.
     pub const fn and(mut self, limit: u64, window: Window) -> Result<Self, PolicyError> {
         if self.is_full() {
             return Err(PolicyError::TooManyPairs);
@@ -227,11 +232,10 @@ impl<const N: usize> PolicyOf<N> {
         Ok(self)
     }
 
-    /// The same, decided by `algorithm`, with a bucket's capacity if one is given; one that was
-    /// given before is dropped.
+    /// Sets the algorithm, and the burst of a bucket if one is given. An earlier burst is dropped.
     ///
     /// # Errors
-    /// A burst that is out of bounds or not allowed here, or a bucket that refills too slowly.
+    /// If the burst is out of bounds, or does not go with the algorithm or the pairs.
     #[inline(always)]
     pub const fn with_algorithm(
         mut self,
@@ -259,12 +263,13 @@ impl<const N: usize> PolicyOf<N> {
         Ok(self)
     }
 
-    /// Whether it has all the pairs that it can have.
+    /// Whether there is no room for another pair.
     pub(crate) const fn is_full(&self) -> bool {
         self.len == N
     }
 
-    /// One where there is room for one: the compiler then sees that no index is out of bounds.
+    /// The number of pairs. If there is room for only one, the constant 1 shows the compiler that
+    /// no index is out of bounds.
     #[inline(always)]
     const fn len(&self) -> usize {
         if N == 1 {
@@ -286,14 +291,15 @@ impl<const N: usize> PolicyOf<N> {
     }
 }
 
-/// A valid call: what is permitted, and what this call costs.
+/// A valid call: its policy and its cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallOf<const N: usize> {
-    /// What is permitted.
+    /// The limits.
     pub policy: PolicyOf<N>,
-    /// From 1 to [`MAX_LIMIT`]. It may be above the limit: then the call can never pass.
+    /// From 1 to [`MAX_LIMIT`]. If it is above the most that can pass at once, the call is never
+    /// allowed.
     pub cost: u64,
 }
 
-/// With room for every pair that a call can have.
+/// With room for [`MAX_PAIRS`] pairs.
 pub type Call = CallOf<MAX_PAIRS>;

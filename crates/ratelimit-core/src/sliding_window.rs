@@ -1,10 +1,10 @@
-//! SLIDING: two adjoining windows, the previous one counted by the share of it that a window
-//! ending now still covers.
+//! SLIDING: two windows in a row, current and previous. A window that ends now covers all of the
+//! current one and a share of the previous one; that share of the previous count is counted too.
 //!
 //! used = current + ⌈previous × (window − elapsed) / window⌉; allowed iff used + cost ≤ limit.
-//! At most `limit` pass by this estimate, less than twice as much in any span of a window's
-//! length. The estimate is that of Cloudflare's "Counting things, a lot of different things"
-//! (2017), with windows that open with the first allowed call instead of on the clock's grid.
+//! At most `limit` pass by this estimate, and less than twice the limit in any span of a window's
+//! length. The estimate is from Cloudflare's "Counting things, a lot of different things" (2017);
+//! there, windows begin at fixed clock times, and here with the first allowed call.
 //!
 //! Limit 10 in 60 s, previous 8, current 3, 15 s elapsed: used = 3 + ⌈8 × 45/60⌉ = 9, remaining 1.
 
@@ -14,7 +14,7 @@ use crate::state::State;
 use crate::text::{Numbers, Writer};
 use crate::time::{ceil_millis, div_rem, Now};
 
-/// Two adjoining windows of one length.
+/// Two windows in a row, of the same length. `start` is that of the current one, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlidingWindow {
     window: Window,
@@ -24,12 +24,13 @@ pub struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// 0 where the clock stands before the start: a clock that steps back refunds nothing.
+    /// Microseconds since the start; 0 if the clock is before the start. So a clock that steps back
+    /// refunds nothing.
     fn elapsed(&self, now: Now) -> u64 {
         now.micros().saturating_sub(self.start)
     }
 
-    /// The estimate, rounded up.
+    /// The estimate of the cost used, rounded up.
     #[allow(clippy::cast_possible_truncation, reason = "the share is at most `previous`")]
     #[inline(always)]
     fn used(&self, now: Now) -> u64 {
@@ -42,8 +43,8 @@ impl SlidingWindow {
         self.current + share as u64 + u64::from(rest > 0)
     }
 
-    /// How far into its window a count must be to have decayed to `room` < `count`:
-    /// the least e with ⌈count × (window − e) / window⌉ ≤ room.
+    /// The time in microseconds after which a previous count has shrunk to `room`, which is below
+    /// `count`: the least e with ⌈count × (window − e) / window⌉ ≤ room.
     #[allow(clippy::cast_possible_truncation, reason = "the quotient is less than the window")]
     fn decayed_at(&self, count: u64, room: u64) -> u64 {
         let window = self.window.micros();
@@ -63,7 +64,7 @@ impl State for SlidingWindow {
         self.window
     }
 
-    /// From one window on, current becomes previous; from two on, all is over.
+    /// After one window, current becomes previous. After two windows, nothing counts any more.
     #[inline(always)]
     fn settle(self, pair: &Pair, now: Now) -> Self {
         let window = self.window.micros();
@@ -98,8 +99,8 @@ impl State for SlidingWindow {
         RetryAfter::Millis(ceil_millis(self.start + offset - now.micros()))
     }
 
-    /// A call with another window than the stored one takes the usage along into a window of
-    /// its own that opens now.
+    /// If the call's window is not the stored one, a new window opens now, and the cost used so far
+    /// counts in it.
     fn consume(self, pair: &Pair, now: Now, cost: u64) -> Self {
         if self.window == pair.window {
             return Self { current: self.current + cost, ..self };
@@ -144,7 +145,7 @@ impl State for SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// The first microsecond at which nothing of it counts any more.
+    /// The first microsecond at which nothing counts any more.
     fn end(&self) -> u64 {
         let windows = if self.current > 0 {
             2

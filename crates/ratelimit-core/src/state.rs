@@ -1,4 +1,4 @@
-//! What stands under a key, and what every algorithm must say of its part of it.
+//! The string under a key, and what each algorithm must implement for its state.
 
 use core::fmt;
 
@@ -7,25 +7,26 @@ use crate::policy::{Pair, Window};
 use crate::text::{Numbers, Writer};
 use crate::time::Now;
 
-/// A string and its expiry, as the server shows them.
+/// A string and its expiry, as the server has them.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
     /// The string's bytes.
     pub value: &'a [u8],
-    /// Milliseconds since 1970; `None`: the key never expires.
+    /// Milliseconds since 1970; `None` if the key never expires.
     pub expiry_ms: Option<u64>,
 }
 
-/// Why a string cannot be used. It is left as it is.
+/// Why a stored string cannot be used. The string stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// A word, not a byte: ARCHITECTURE.md says why.
+// An error of one byte would share a register with the value beside it in a `Result`. A whole word
+// keeps both in registers (measured).
 #[repr(u64)]
 pub enum StateError {
-    /// No limiter's key lives for ever.
+    /// The key never expires, and every key of a rate limiter does.
     NoExpiry,
-    /// Not in a form described above.
+    /// The string is not a state of any algorithm.
     Foreign,
-    /// In the form of another algorithm than the call's.
+    /// The string is a state, but not of the call's algorithm.
     OtherAlgorithm,
 }
 
@@ -33,7 +34,7 @@ impl StateError {
     /// Every error.
     pub const ALL: &'static [Self] = &[Self::NoExpiry, Self::Foreign, Self::OtherAlgorithm];
 
-    /// What is wrong with the key, as one sentence. The shell adds the code `ERR`.
+    /// What is wrong with the key, as one sentence. The module puts the code `ERR` before it.
     pub const fn text(self) -> &'static str {
         match self {
             Self::NoExpiry => "key has no expiry, so it is not a rate limiter's",
@@ -51,38 +52,38 @@ impl fmt::Display for StateError {
 
 impl core::error::Error for StateError {}
 
-/// What one algorithm keeps for one pair, and its arithmetic.
+/// The state that one algorithm keeps for one pair, and its arithmetic.
 ///
-/// `settle` comes first: it carries a stored state to `now`, under the pair of this call. The
-/// others are asked of a settled state only.
+/// `settle` comes first: it brings a stored state to `now`, under the pair of this call. Every
+/// other function with `now` needs a settled state.
 pub(crate) trait State: Copy {
-    /// Algorithm and format version, at the head of what is stored.
+    /// The head of the stored string: a letter for the algorithm, and the version of the form.
     const TAG: &'static [u8; 2];
 
-    /// As if no call had ever come.
+    /// The state before the first call.
     fn unused(window: Window) -> Self;
     fn window(&self) -> Window;
     fn settle(self, pair: &Pair, now: Now) -> Self;
 
     fn retry_after(&self, pair: &Pair, now: Now, cost: u64) -> RetryAfter;
-    /// Asked only where `retry_after` is `Now`.
+    /// Counts a call, for which `retry_after` must be `Now`.
     fn consume(self, pair: &Pair, now: Now, cost: u64) -> Self;
     fn remaining(&self, pair: &Pair, now: Now) -> u64;
     fn reset_after_ms(&self, now: Now) -> u64;
 
-    /// The end of what it encodes, rounded up.
+    /// The moment from which the state is as if unused, rounded up.
     fn expiry_ms(&self) -> u64;
-    /// The numbers behind the window; `None` where one is out of bounds.
+    /// Reads the numbers after the window; `None` if one is missing or out of bounds.
     fn read(window: Window, numbers: &mut Numbers) -> Option<Self>;
     fn write(&self, text: &mut Writer);
 
-    /// Whether a lone pair is stored as a plain number, without the tag. Only FIXED.
+    /// Whether a lone pair is stored as a plain count, without the tag. Only FIXED.
     const PLAIN_WHEN_ALONE: bool = false;
-    /// That number.
+    /// The plain count, if the algorithm has one.
     fn plain_count(&self) -> Option<u64> {
         None
     }
-    /// The state that such a number is, and the place of its pair.
+    /// The state that a plain count stands for, and the index of its pair.
     fn read_plain(
         _count: u64,
         _end_ms: u64,

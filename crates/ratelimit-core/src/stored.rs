@@ -1,4 +1,4 @@
-//! What is stored under a key, read strictly and written canonically.
+//! The stored string of each algorithm. A state has exactly one form, and only that form is read.
 //!
 //! ```text
 //! 17                                                FIXED, one pair: the count, as scripts keep it
@@ -7,9 +7,9 @@
 //! b1 <window_us> <tat_us> <remainder> …             BUCKET
 //! ```
 //!
-//! A tag for algorithm and format version, then a group a pair, by ascending window. Single
-//! spaces, decimal numbers below 2^53 without leading zeros. Whatever is not exactly that is
-//! somebody else's string, and refused.
+//! First a tag for the algorithm and the version of the form, then a group of numbers for each
+//! pair, in ascending order of their windows. Single spaces; decimal numbers below 2^53 without
+//! leading zeros. Any other string is foreign: an error, and it stays as it is.
 
 use crate::decimal::whole_number;
 use crate::decision::NextOf;
@@ -17,13 +17,13 @@ use crate::fixed_window::FixedWindow;
 use crate::policy::{Pair, Window, MAX_PAIRS};
 use crate::sliding_window::SlidingWindow;
 use crate::state::{State, StateError, Stored};
-use crate::text::{Numbers, Writer, LONGEST};
+use crate::text::{Numbers, Writer, MAX_TEXT_LEN};
 use crate::time::{Now, MAX_STORED};
 use crate::token_bucket::TokenBucket;
 
-/// Puts what is stored into `states`, one for each pair, which are unused before. A state that has
-/// reached its key's expiry is over, even where the server still shows it; somebody else's string is not
-/// ours to end.
+/// Reads the stored string into `states`, which has one unused state for each pair. A state whose
+/// key has reached its expiry no longer counts, even if the server still shows it. A foreign string
+/// is an error even then.
 #[inline(always)]
 pub(crate) fn read<S: State>(
     stored: Option<Stored>,
@@ -33,7 +33,7 @@ pub(crate) fn read<S: State>(
 ) -> Result<(), StateError> {
     let Some(Stored { value, expiry_ms }) = stored else { return Ok(()) };
     let expiry_ms = expiry_ms.ok_or(StateError::NoExpiry)?;
-    if value.len() > LONGEST {
+    if value.len() > MAX_TEXT_LEN {
         return Err(StateError::Foreign);
     }
     if expiry_ms <= now.millis() {
@@ -49,15 +49,16 @@ pub(crate) fn read<S: State>(
         return Ok(());
     }
     let groups = read_groups(value, pairs, states).ok_or_else(|| other_or_foreign(value))?;
-    // One pair stored and one called are the same limit, even if its window was changed.
+    // If one pair is stored and the call has one pair, they are the same limit, even if the window
+    // has changed. If several are stored, the first must have the call's window.
     if groups > 1 && states[0].window() != pairs[0].window {
         states[0] = S::unused(pairs[0].window);
     }
     Ok(())
 }
 
-/// Puts each group into its owner's state; returns how many there are, or `None` where the string is not
-/// exactly as described above.
+/// Reads each group into the state of its pair. Returns the number of groups, or `None` if the
+/// string is not a state of this algorithm.
 #[inline(always)]
 fn read_groups<S: State>(value: &[u8], pairs: &[Pair], states: &mut [S]) -> Option<usize> {
     let mut numbers = Numbers(value.strip_prefix(S::TAG)?);
@@ -79,7 +80,8 @@ fn read_groups<S: State>(value: &[u8], pairs: &[Pair], states: &mut [S]) -> Opti
     (least..=MAX_PAIRS).contains(&groups).then_some(groups)
 }
 
-/// A group is the pair's that has its window, and the first is a lone pair's; one that no pair has is
+/// The index of the pair that a stored group belongs to: the pair with the same window. If the call
+/// has a single pair, the first group is its. `None` if there is no such pair; the group is
 /// dropped.
 #[inline(always)]
 fn owner(group: usize, window: Window, pairs: &[Pair]) -> Option<usize> {
@@ -98,7 +100,7 @@ fn other_or_foreign(value: &[u8]) -> StateError {
     }
 }
 
-/// Of whichever algorithm.
+/// Whether the string is a state of any algorithm.
 #[cold]
 fn is_state(value: &[u8]) -> bool {
     whole_number(value).is_some()
@@ -107,7 +109,8 @@ fn is_state(value: &[u8]) -> bool {
         || read_groups::<TokenBucket>(value, &[], &mut []).is_some()
 }
 
-/// The canonical string of the states, which are in the order called, and its expiry.
+/// Writes the string of the states, and its expiry. The states are in the order of the call's
+/// pairs.
 pub(crate) fn write<S: State, const N: usize>(states: &[S], next: &mut NextOf<N>) {
     next.expiry_ms = states.iter().map(S::expiry_ms).max().unwrap_or(0);
     if let [only] = states {

@@ -1,25 +1,25 @@
-//! The text of a state: at most so long, written and read number by number.
+//! The text of a state, of bounded length, written and read number by number.
 
 use crate::decimal::{decimal_len, leading_long_number, write_decimal};
 use crate::policy::MAX_PAIRS;
 use crate::time::MAX_STORED;
 
-/// The longest group: a window of 14 digits, a moment of 16 and two counts of 13, each behind a
-/// space. That leaves 4 bytes for the tag.
-const LONGEST_GROUP: usize = 64;
-/// A longer string is not looked at: whatever is stored, to refuse it takes no time.
-pub(crate) const LONGEST: usize = LONGEST_GROUP * MAX_PAIRS;
+/// The longest group has a window of 14 digits, a moment of 16 and two counts of 13, each after a
+/// space: 60 bytes. That leaves 4 bytes for the tag.
+const MAX_GROUP_LEN: usize = 64;
+/// A longer string is rejected by its length alone, so a very long string costs no time.
+pub(crate) const MAX_TEXT_LEN: usize = MAX_GROUP_LEN * MAX_PAIRS;
 
 /// Room for the stored string of up to `N` pairs.
 #[derive(Clone, Debug)]
 pub(crate) struct Text<const N: usize> {
-    bytes: [[u8; LONGEST_GROUP]; N],
+    bytes: [[u8; MAX_GROUP_LEN]; N],
     len: usize,
 }
 
 impl<const N: usize> Text<N> {
     pub(crate) fn empty() -> Self {
-        Self { bytes: [[0; LONGEST_GROUP]; N], len: 0 }
+        Self { bytes: [[0; MAX_GROUP_LEN]; N], len: 0 }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -31,7 +31,7 @@ impl<const N: usize> Text<N> {
     }
 }
 
-/// A stored string while it is written.
+/// Appends to a stored string.
 pub(crate) struct Writer<'a> {
     bytes: &'a mut [u8],
     len: &'a mut usize,
@@ -42,7 +42,7 @@ impl Writer<'_> {
         self.room(bytes.len()).copy_from_slice(bytes);
     }
 
-    /// A number, behind a space where something stands before it.
+    /// Appends a number, with a space before it unless it comes first.
     pub(crate) fn number(&mut self, number: u64) {
         if *self.len > 0 {
             self.push(b" ");
@@ -57,11 +57,11 @@ impl Writer<'_> {
     }
 }
 
-/// The numbers of a stored string, each behind one space.
+/// The rest of a stored string: numbers with one space before each.
 pub(crate) struct Numbers<'a>(pub(crate) &'a [u8]);
 
 impl Numbers<'_> {
-    /// `None` at the end, and at whatever is no number.
+    /// The next number; `None` if no valid number comes next.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<u64> {
         let [b' ', rest @ ..] = self.0 else { return None };

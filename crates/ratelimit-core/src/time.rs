@@ -1,4 +1,5 @@
-//! The moment of a decision, in microseconds since 1970, and the roundings of a wait.
+//! The moment of a decision, in microseconds since 1970, and the divisions that the algorithms
+//! share.
 
 use core::fmt;
 
@@ -8,22 +9,24 @@ pub const MAX_WINDOW_MS: u64 = 366 * DAY_MS;
 pub const MAX_REFILL_MS: u64 = 3660 * DAY_MS;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Every number that is stored stays below 2^53, so that a Lua script can read it exactly.
+/// The largest stored number: below 2^53, so that a Lua script can read it exactly.
 pub const MAX_STORED: u64 = (1 << 53) - 1;
 
 /// The server's clock when the call was made.
 ///
-/// It leaves room for twice the longest refill below 2^53 µs, which is in the year 2255, so no
-/// sum of a moment and a wait can overflow or lose a digit in storage.
+/// It is early enough that a moment plus twice the longest refill stays below 2^53 µs (the year
+/// 2255). So no sum of a moment and a wait overflows, and every such sum can be stored exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Now(u64);
 
 impl Now {
-    /// The latest moment that a decision can be made at, in microseconds: in the year 2235.
+    /// The latest moment of a decision, in microseconds: in the year 2235.
     pub const MAX_MICROS: u64 = MAX_STORED - 2 * MAX_REFILL_MS * 1000;
 
+    /// A moment in microseconds since 1970.
+    ///
     /// # Errors
-    /// When the clock stands before 1970 or after [`Now::MAX_MICROS`].
+    /// If the moment is before 1970 or after [`Now::MAX_MICROS`].
     pub fn from_micros(micros: i64) -> Result<Self, ClockError> {
         match u64::try_from(micros) {
             Ok(micros) if micros <= Self::MAX_MICROS => Ok(Self(micros)),
@@ -42,12 +45,12 @@ impl Now {
     }
 }
 
-/// The clock stands at a moment that no decision can be made at.
+/// The clock is before 1970 or after [`Now::MAX_MICROS`], so no decision can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockError;
 
 impl ClockError {
-    /// What is wrong, as one sentence. The shell adds the code `ERR`.
+    /// What is wrong, as one sentence. The module puts the code `ERR` before it.
     pub const fn text(self) -> &'static str {
         "server clock is out of range"
     }
@@ -61,12 +64,12 @@ impl fmt::Display for ClockError {
 
 impl core::error::Error for ClockError {}
 
-/// Microseconds as milliseconds, rounded up: a wait may be announced too long, never too short.
+/// Microseconds as milliseconds, rounded up: an announced wait may be too long, never too short.
 pub(crate) fn ceil_millis(micros: u64) -> u64 {
     micros.div_ceil(1000)
 }
 
-/// ⌊a / b⌋ and the remainder. 128-bit division is a slow call, and seldom needed.
+/// ⌊a / b⌋ and the remainder. A division of 128 bits is slow, so it is used only if `a` needs it.
 #[allow(clippy::cast_possible_truncation, reason = "a remainder is less than b")]
 pub(crate) fn div_rem(a: u128, b: u64) -> (u128, u64) {
     match u64::try_from(a) {

@@ -1,10 +1,10 @@
 //! BUCKET: a bucket of `burst` tokens, refilled continuously at `limit` tokens per window, kept
 //! as the theoretical arrival time (TAT) of the generic cell rate algorithm (GCRA, ITU-T I.371).
 //!
-//! debt = TAT − now; a token takes one emission interval = window / limit. Allowed iff
-//! debt + cost × interval ≤ burst × interval. At most burst + limit × t / window pass in any span t.
-//! Exact at every rate: all is counted in ticks of 1/limit µs, of which a token takes exactly
-//! `window` (in µs), and the TAT carries its remainder in ticks.
+//! debt = TAT − now; one token takes one emission interval = window / limit to refill. Allowed iff
+//! debt + cost × interval ≤ burst × interval. At most burst + limit × t / window pass in any span
+//! t. It is exact at every rate, because it counts in ticks of 1/limit µs: a token is a whole
+//! number of ticks, as many as the window has µs, and the remainder of the TAT is kept in ticks.
 //!
 //! Limit 6 in 60 s (one token in 10 s), debt 25 s: remaining = ⌊(60 − 25) / 10⌋ = 3.
 
@@ -23,18 +23,18 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// What is missing from a full bucket, in ticks: below 2^93.
+    /// The tokens missing from a full bucket, in ticks: below 2^93.
     fn debt(&self, pair: &Pair, now: Now) -> u128 {
         ticks(self.tat - now.micros(), pair.limit) + u128::from(self.remainder)
     }
 
-    /// The TAT rounded up to the microsecond.
+    /// The TAT, rounded up to a whole microsecond.
     fn tat_ceil(&self) -> u64 {
         self.tat + u64::from(self.remainder > 0)
     }
 }
 
-/// `count` × `per_one`, below 2^93 for every pair of factors used here.
+/// `count` × `per_one`: below 2^93 for all factors used here.
 fn ticks(count: u64, per_one: u64) -> u128 {
     u128::from(count) * u128::from(per_one)
 }
@@ -52,8 +52,8 @@ impl State for TokenBucket {
         self.window
     }
 
-    /// A TAT in the past is no debt. A remainder that the limit does not have counts as one more
-    /// microsecond.
+    /// A TAT in the past is no debt. A remainder is below the limit; if the limit has become
+    /// smaller than the remainder, the remainder counts as one whole microsecond.
     fn settle(self, pair: &Pair, now: Now) -> Self {
         let window = pair.window;
         if self.tat < now.micros() {

@@ -1,21 +1,22 @@
-//! The fuzz targets' bodies on a fixed seed: their corpus, damaged at random.
+//! The bodies of the fuzz targets, on their corpus with random damage from a fixed seed.
 #![allow(
-    unreachable_pub,
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
     reason = "a test may panic, and its numbers are small"
 )]
 
+use ratelimit_core::Algorithm;
 use ratelimit_harness::Random;
 use std::path::Path;
 
 #[path = "../../../fuzz/src/lib.rs"]
-mod bodies;
+pub mod bodies;
 
+const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz");
 const ROUNDS: u64 = 300_000;
 
 fn run(target: &str, body: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let corpus = Path::new(FUZZ).join("corpus").join(target);
     let mut seeds: Vec<_> =
         std::fs::read_dir(&corpus).unwrap().map(|e| e.unwrap().path()).collect();
     seeds.sort();
@@ -27,17 +28,27 @@ fn run(target: &str, body: fn(&[u8])) {
         for _ in 0..1 + random.below(4) {
             random.damage(&mut bytes);
         }
-        let judged = std::panic::catch_unwind(|| body(&bytes));
-        assert!(judged.is_ok(), "round {round} of {target}: \"{}\"", bytes.escape_ascii());
+        let result = std::panic::catch_unwind(|| body(&bytes));
+        assert!(result.is_ok(), "round {round} of {target}: \"{}\"", bytes.escape_ascii());
     }
 }
 
 #[test]
-fn damaged_arguments_are_refused_or_within_the_bounds() {
+fn damaged_arguments_are_rejected_or_within_bounds() {
     run("arguments", bodies::arguments);
 }
 
 #[test]
-fn damaged_states_are_refused_or_decided() {
+fn damaged_states_are_rejected_or_decided() {
     run("state", bodies::state);
+}
+
+#[test]
+fn dictionary_and_corpus_have_every_algorithm() {
+    let dictionary = std::fs::read_to_string(Path::new(FUZZ).join("words.dict")).unwrap();
+    for name in Algorithm::ALL.iter().map(|algorithm| algorithm.name()) {
+        assert!(dictionary.contains(&format!("\"{name}\"\n")), "{name}");
+        let seed = Path::new(FUZZ).join("corpus/state").join(name.to_lowercase());
+        assert!(seed.exists(), "{}", seed.display());
+    }
 }

@@ -1,4 +1,4 @@
-//! Words and sentences that the core owns: names, windows, errors.
+//! The words and sentences that have their home in the core: names, windows, errors.
 
 use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
 use ratelimit_core::time::{MAX_REFILL_MS, MAX_WINDOW_MS};
@@ -40,7 +40,7 @@ fn a_window_is_written_in_its_largest_unit_and_read_back() {
 }
 
 #[test]
-fn a_text_that_names_a_bound_has_the_one_that_is_enforced() {
+fn a_bound_in_a_text_is_the_enforced_bound() {
     let days = |millis: u64| format!("{}d", millis / 86_400_000);
     let cases = [
         (PolicyError::Limit.text(), format!("between 0 and {MAX_LIMIT}")),
@@ -52,7 +52,7 @@ fn a_text_that_names_a_bound_has_the_one_that_is_enforced() {
         (ArgumentError::Window.text(), format!("between 1ms and {}", days(MAX_WINDOW_MS))),
     ];
     for (text, bound) in cases {
-        assert!(text.contains(&bound), "{text:?} has not {bound:?}");
+        assert!(text.contains(&bound), "{text:?} does not say {bound:?}");
     }
     for algorithm in Algorithm::ALL {
         assert!(ArgumentError::Algorithm.text().contains(algorithm.name()));
@@ -61,7 +61,7 @@ fn a_text_that_names_a_bound_has_the_one_that_is_enforced() {
 }
 
 #[test]
-fn each_error_has_a_sentence_of_its_own() {
+fn each_error_has_its_own_text() {
     let arguments = ArgumentError::all().map(ArgumentError::text);
     let states = StateError::ALL.iter().map(|error| error.text());
     let mut texts: Vec<_> = arguments.chain(states).chain([ClockError.text()]).collect();

@@ -1,4 +1,4 @@
-//! `tests/vectors.txt` against the core, with room for one pair and for eight.
+//! The core gives the replies of `tests/vectors.txt`, with room for one pair and for eight.
 
 use ratelimit_core::command::opens_pair;
 use ratelimit_core::{check, peek, ArgumentError, CallOf, NextOf, Now, OutcomeOf};
@@ -8,16 +8,16 @@ use ratelimit_harness::{
 };
 
 #[test]
-fn the_core_keeps_the_contract_in_examples() {
+fn the_core_gives_the_reply_of_every_example() {
     replay(&mut Key(None), &cases());
 }
 
-/// Those that a test of the shell provokes: they have no place in a decision.
-const SHELL_ERRORS: [&str; 4] = ["WrongType", "OutOfMemory", "Replication", "Panic"];
+/// The errors that only the module can meet. Its own tests provoke them.
+const MODULE_ERRORS: [&str; 4] = ["WrongType", "OutOfMemory", "Replication", "Panic"];
 
 #[test]
 fn every_error_of_arguments_and_state_has_an_example() {
-    for name in error_names().into_iter().filter(|name| !SHELL_ERRORS.contains(name)) {
+    for name in error_names().into_iter().filter(|name| !MODULE_ERRORS.contains(name)) {
         assert!(VECTORS.lines().any(|line| line.ends_with(&format!("| error {name}"))), "{name}");
     }
 }
@@ -48,7 +48,7 @@ impl Subject for Key {
     }
 }
 
-/// The reply, and what is to be stored if anything is.
+/// The reply and, for an allowed call, what to store.
 fn decide<const N: usize>(
     held: Option<&Held>,
     now_micros: i64,
@@ -66,7 +66,7 @@ fn decide<const N: usize>(
     }
 }
 
-/// `Err` holds an error's name.
+/// `Err` has the name of the error.
 fn outcome<const N: usize>(
     held: Option<&Held>,
     now_micros: i64,
@@ -87,7 +87,7 @@ fn outcome<const N: usize>(
     outcome.map_err(name::<StateError>)
 }
 
-/// The innermost word: `Policy(Limit)` is Limit.
+/// The innermost name of an error: `Limit` for `Policy(Limit)`.
 fn name<E: std::fmt::Debug>(error: E) -> String {
     let debug = format!("{error:?}");
     let (_, name) = debug.rsplit_once('(').unwrap_or(("", &debug));

@@ -1,74 +1,74 @@
-//! Every field of every reply, and every string stored, is the oracle's.
+//! Every field of every answer, and every stored string, equals the oracle's.
 
-use crate::oracle::{self, Algorithm, Answer, Int};
-use crate::run::{call, cost, planted, row, step, words, Held, ALGORITHMS, LATEST, T0};
-use ratelimit_core::{Next, Outcome};
+use crate::oracle::{self, Answer, Int};
+use crate::run::{call, cost, planted, row, step, words, Held, LATEST, T0};
+use ratelimit_core::{Algorithm, Next, Outcome};
 use ratelimit_harness::Random;
 
 const RUNS: u64 = 250;
 const CALLS: usize = 120;
 
 #[test]
-fn every_answer_and_every_state_is_the_oracles() {
-    for algorithm in ALGORITHMS {
-        let mut told = Told::default();
+fn every_answer_and_every_state_equals_the_oracles() {
+    for &algorithm in Algorithm::ALL {
+        let mut tally = Tally::default();
         for seed in 0..RUNS {
-            let most_pairs = if seed % 2 == 0 { 1 } else { 8 };
-            Run::new(algorithm, seed, most_pairs).go(&mut told);
+            let max_pairs = if seed % 2 == 0 { 1 } else { 8 };
+            Run::new(algorithm, seed, max_pairs).go(&mut tally);
         }
-        assert!(told.is_of_all_kinds(), "{algorithm:?} is one-sided: {told:?}");
+        assert!(tally.has_all_kinds(), "too few calls of one kind, {algorithm:?}: {tally:?}");
     }
 }
 
-/// One key through a random life, with what led to where it is.
+/// Random calls on one key, with a log of every step for the message of a failure.
 struct Run {
     random: Random,
     algorithm: Algorithm,
-    most_pairs: u64,
+    max_pairs: u64,
     call: oracle::Call,
     now: Int,
     key: oracle::Key,
     held: Held,
-    story: Vec<String>,
+    log: Vec<String>,
 }
 
 impl Run {
-    fn new(algorithm: Algorithm, seed: u64, most_pairs: u64) -> Self {
+    fn new(algorithm: Algorithm, seed: u64, max_pairs: u64) -> Self {
         let mut random = Random(seed);
         let now = random.pick(&[T0, T0 + 1, T0 + 999, 0, 1, LATEST, LATEST - 1_000_000]);
-        let call = call(&mut random, algorithm, most_pairs);
-        let story = vec![format!("{algorithm:?}, seed {seed}")];
+        let call = call(&mut random, algorithm, max_pairs);
+        let log = vec![format!("{algorithm:?}, seed {seed}")];
         let (key, held) = Default::default();
-        Self { random, algorithm, most_pairs, call, now, key, held, story }
+        Self { random, algorithm, max_pairs, call, now, key, held, log }
     }
 
-    fn go(mut self, told: &mut Told) {
+    fn go(mut self, tally: &mut Tally) {
         for _ in 0..CALLS {
             let checks = !self.random.one_in(4);
-            let answer = self.ask(checks);
-            told.count(&answer);
+            let answer = self.decide(checks);
+            tally.count(&answer);
             self.change(&answer);
         }
     }
 
-    fn ask(&mut self, checks: bool) -> Answer {
+    fn decide(&mut self, checks: bool) -> Answer {
         let line = self.call.line();
-        self.story.push(format!("at {}: {line}, {}", self.now, if checks { "" } else { "PEEK" }));
+        let verb = if checks { "CHECK" } else { "PEEK" };
+        self.log.push(format!("at {}: {verb} {line}", self.now));
         let answer = self.call.decide(&self.key, self.now, checks);
-        let outcome = self.held.ask(&words(&line), self.now, checks);
-        let story = || self.story.join("\n");
-        let (outcome, next) =
-            outcome.unwrap_or_else(|error| panic!("{error:?} after\n{}", story()));
-        assert_eq!(as_answer(&outcome, next.as_ref()), shown(&answer), "after\n{}", story());
+        let outcome = self.held.decide(&words(&line), self.now, checks);
+        let log = || self.log.join("\n");
+        let (outcome, next) = outcome.unwrap_or_else(|error| panic!("{error:?} after\n{}", log()));
+        assert_eq!(of_core(&outcome, next.as_ref()), of_oracle(&answer), "after\n{}", log());
         self.held.keep(next.as_ref());
         if let Some(next) = &answer.next {
             self.key = next.clone();
-            self.story.push(format!("  stored: {} until {}", self.key.text(), self.key.expiry_ms));
+            self.log.push(format!("  stored: {} until {}", self.key.text(), self.key.expiry_ms));
         }
         answer
     }
 
-    /// Time, and now and then the cost, the policy, or what is stored.
+    /// Changes the time, and sometimes the cost, the policy or the stored string.
     fn change(&mut self, answer: &Answer) {
         let announced = [answer.binding.retry_after_ms, answer.binding.reset_after_ms];
         self.now = step(&mut self.random, self.now, &announced);
@@ -82,17 +82,17 @@ impl Run {
             self.key = planted(&mut self.random, self.algorithm, self.now);
             self.held = Held::of(&self.key);
             let text = self.key.text();
-            self.story.push(format!("planted: {text} until {}", self.key.expiry_ms));
+            self.log.push(format!("planted: {text} until {}", self.key.expiry_ms));
         }
         if self.key.expiry_ms <= self.now / 1000 && self.random.one_in(2) {
             (self.key, self.held) = Default::default();
-            self.story.push("the server removes the key".into());
+            self.log.push("the server removes the key".into());
         }
     }
 
-    /// Another limit, another window, other pairs, or one of them alone.
+    /// Changes the policy to one pair alone, another window, another limit, or other pairs.
     fn change_policy(&mut self) {
-        let other = call(&mut self.random, self.algorithm, self.most_pairs);
+        let other = call(&mut self.random, self.algorithm, self.max_pairs);
         let pairs = &mut self.call.pairs;
         match self.random.below(4) {
             0 => pairs.truncate(1),
@@ -111,30 +111,31 @@ impl Run {
     }
 }
 
-/// Next to the answer, what is stored: it is compared as bytes.
-type Shown = (bool, oracle::Row, Vec<oracle::Row>, Option<(String, u64)>);
+/// An answer in the form that is compared, with the stored string and its expiry.
+type Comparable = (bool, oracle::Row, Vec<oracle::Row>, Option<(String, u64)>);
 
-fn as_answer(outcome: &Outcome, next: Option<&Next>) -> Shown {
+fn of_core(outcome: &Outcome, next: Option<&Next>) -> Comparable {
     let rows = outcome.standings().iter().map(row).collect();
     let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
     let next = next.map(|next| (text(next.value()), next.expiry_ms));
     (outcome.allowed(), row(outcome.binding()), rows, next)
 }
 
-fn shown(answer: &Answer) -> Shown {
+fn of_oracle(answer: &Answer) -> Comparable {
     let next = answer.next.as_ref().map(|key| (key.text(), key.expiry_ms as u64));
     (answer.allowed, answer.binding, answer.rows.clone(), next)
 }
 
+/// How many calls there were of each kind.
 #[derive(Debug, Default)]
-struct Told {
+struct Tally {
     allowed: u64,
     denied: u64,
     never: u64,
     several_pairs: u64,
 }
 
-impl Told {
+impl Tally {
     fn count(&mut self, answer: &Answer) {
         let never = answer.binding.retry_after_ms == oracle::NEVER;
         self.allowed += u64::from(answer.allowed);
@@ -143,7 +144,7 @@ impl Told {
         self.several_pairs += u64::from(answer.rows.len() > 1);
     }
 
-    fn is_of_all_kinds(&self) -> bool {
+    fn has_all_kinds(&self) -> bool {
         let kinds = [self.allowed, self.denied, self.never, self.several_pairs];
         kinds.iter().all(|&calls| calls > RUNS * CALLS as u64 / 20)
     }

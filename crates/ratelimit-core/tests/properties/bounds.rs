@@ -1,13 +1,14 @@
-//! No more passes than each algorithm promises, in any span, at any rate, whatever the clock does.
+//! No algorithm lets more pass than it promises: in any span, at any rate, on any clock.
 
-use crate::oracle::{Algorithm, Int};
-use crate::run::{call, step, words, Held, ALGORITHMS, T0};
+use crate::oracle::Int;
+use crate::run::{call, step, words, Held, T0};
+use ratelimit_core::Algorithm;
 use ratelimit_harness::Random;
 
-/// When what passed: the moment, and the cost.
+/// The allowed calls: the moment and the cost of each.
 type Passed = Vec<(Int, Int)>;
 
-/// Small limits in small windows, so that many windows pass.
+/// A call with a small limit in a short window, so that a test sees many windows.
 fn busy_line(random: &mut Random, algorithm: Algorithm) -> (Int, Int, Int, String) {
     let limit = 1 + random.below(20);
     let window_ms = random.pick(&[1, 2, 7, 11, 100]);
@@ -19,7 +20,7 @@ fn busy_line(random: &mut Random, algorithm: Algorithm) -> (Int, Int, Int, Strin
     (limit.into(), Int::from(window_ms) * 1000, burst.into(), line)
 }
 
-/// On a steady clock, with pauses and with bursts of calls.
+/// Calls on a clock that never steps back, in bursts and with pauses; returns the allowed ones.
 fn busy(random: &mut Random, line: &str, window: Int) -> Passed {
     let (mut held, mut now, mut passed) = (Held::default(), T0, Vec::new());
     for _ in 0..3_000 {
@@ -36,7 +37,7 @@ fn busy(random: &mut Random, line: &str, window: Int) -> Passed {
     passed
 }
 
-/// The most that passed in any span of `window`, its end left out.
+/// The largest cost that passed in any span of `window`, without the span's last moment.
 fn most_in_a_span(passed: &Passed, window: Int) -> Int {
     let (mut from, mut sum, mut most) = (0, 0, 0);
     for &(now, cost) in passed {
@@ -51,7 +52,7 @@ fn most_in_a_span(passed: &Passed, window: Int) -> Int {
 }
 
 #[test]
-fn windows_let_less_than_twice_the_limit_pass_in_any_span_of_their_length() {
+fn windows_pass_less_than_twice_the_limit_in_any_span() {
     for algorithm in [Algorithm::Fixed, Algorithm::Sliding] {
         let mut fullest = 0;
         for seed in 0..200 {
@@ -59,7 +60,7 @@ fn windows_let_less_than_twice_the_limit_pass_in_any_span_of_their_length() {
             let (limit, window, _, line) = busy_line(random, algorithm);
             let mut passed = busy(random, &line, window);
             if algorithm == Algorithm::Fixed {
-                // Its window opens and ends with whole milliseconds.
+                // The window of FIXED opens and ends at whole milliseconds.
                 passed.iter_mut().for_each(|(at, _)| *at -= *at % 1000);
             }
             let most = most_in_a_span(&passed, window);
@@ -87,10 +88,11 @@ fn a_fixed_window_never_lets_more_than_the_limit_pass() {
     }
 }
 
-/// For every two moments i ≤ j: passed from i to j ≤ burst + limit × (j − i) / window. With
-/// level = window × passed so far − limit × now, that is one running minimum.
+/// For all moments i ≤ j, the cost passed from i to j is at most burst + limit × (j − i) / window.
+/// With level = window × passed so far − limit × now, no level is more than burst × window above an
+/// earlier one, so it is enough to keep the lowest.
 #[test]
-fn a_bucket_lets_no_more_than_burst_and_refill_pass_in_any_span() {
+fn a_bucket_passes_at_most_burst_and_refill_in_any_span() {
     for seed in 0..200 {
         let random = &mut Random(seed);
         let (limit, window, burst, line) = busy_line(random, Algorithm::Bucket);
@@ -104,8 +106,8 @@ fn a_bucket_lets_no_more_than_burst_and_refill_pass_in_any_span() {
     }
 }
 
-/// The bucket is emptied, then asked at every microsecond: what has passed by then is exactly what
-/// has been refilled by then.
+/// Empties the bucket, then sends a call at every microsecond. The cost that has passed always
+/// equals the tokens that have been refilled.
 fn passes_exactly(limit: Int, window_ms: Int) {
     let line = format!("{limit} {window_ms}ms ALGORITHM BUCKET");
     let mut held = Held::default();
@@ -132,10 +134,11 @@ fn a_bucket_of_900000_per_second_is_exact_over_a_million_calls() {
     passes_exactly(900_000, 1_000);
 }
 
-/// What passes is bounded by how far the clock has been, not by how often it went there.
+/// The latest moment that the clock has reached limits what passes. How often it steps back does
+/// not matter.
 #[test]
 fn a_clock_that_goes_back_and_forth_refunds_nothing() {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..300 {
             let random = &mut Random(seed);
             let (limit, window, burst, line) = busy_line(random, algorithm);
@@ -155,10 +158,10 @@ fn a_clock_that_goes_back_and_forth_refunds_nothing() {
     }
 }
 
-/// Under one state, an earlier clock never shows more than a later one.
+/// With the same state, an earlier clock never shows more remaining than a later clock.
 #[test]
 fn an_earlier_clock_never_sees_more_remaining() {
-    for algorithm in ALGORITHMS {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..2_000 {
             let random = &mut Random(seed);
             let call = words(&call(random, algorithm, 1).line());

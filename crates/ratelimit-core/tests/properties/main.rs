@@ -1,7 +1,6 @@
-//! What holds for every call: the core against a naive oracle, and each promise of the contract by
-//! itself. Random, and the same in every run; a failure shows the seed and the whole run.
+//! Properties of every call: the core agrees with a naive oracle, and keeps each promise of the
+//! contract. The calls are random, but the same in every run; a failure shows the seed.
 #![allow(
-    unreachable_pub,
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
     reason = "a test may panic, and its numbers are small"

@@ -1,53 +1,50 @@
-//! The contract, said once more and as plainly as it can be: rules in wide integers for what fits
-//! and what is consumed, and a search for every number that follows from them.
+//! The contract once more, as simply as possible. Rules in wide integers decide if a call fits and
+//! what it consumes; a search finds every number that follows from these rules.
 
-/// Microseconds, milliseconds where the name says so, or a cost. Nothing here comes near 2^127.
-pub type Int = i128;
+use ratelimit_core::Algorithm;
+
+/// Microseconds (milliseconds if the name says so), or a cost. All numbers here stay far below
+/// 2^127.
+pub(crate) type Int = i128;
 
 const MAX_COST: Int = 1_000_000_000_000;
 /// Later than any wait and any moment, in milliseconds.
 const FAR_MS: Int = 1 << 54;
 /// Longer than any wait.
-pub const NEVER: Int = Int::MAX;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Algorithm {
-    Fixed,
-    Sliding,
-    Bucket,
-}
+pub(crate) const NEVER: Int = Int::MAX;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Pair {
+pub(crate) struct Pair {
     pub limit: Int,
     pub window: Int,
     pub burst: Int,
 }
 
 #[derive(Clone, Debug)]
-pub struct Call {
+pub(crate) struct Call {
     pub algorithm: Algorithm,
     pub pairs: Vec<Pair>,
     pub cost: Int,
 }
 
-/// What has been used of one pair.
+/// The usage of one pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Usage {
+pub(crate) enum Usage {
     Fixed { end_ms: Int, count: Int },
     Sliding { window: Int, start: Int, previous: Int, current: Int },
     Bucket { tat: Int, remainder: Int },
 }
 
-/// A key that lives: each pair's window with its usage. (That of a plain count is not stored.)
+/// The state of a key: the window and the usage of each pair. (A plain count is stored without its
+/// window.)
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Key {
+pub(crate) struct Key {
     pub groups: Vec<(Int, Usage)>,
     pub expiry_ms: Int,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     pub limit: Int,
     pub remaining: Int,
     pub retry_after_ms: Int,
@@ -55,14 +52,14 @@ pub struct Row {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub allowed: bool,
     pub binding: Row,
     pub rows: Vec<Row>,
     pub next: Option<Key>,
 }
 
-/// The smallest n from `from` on for which `holds`, which from there on holds for ever.
+/// The smallest n ≥ `from` for which `holds` is true. It must stay true for every larger number.
 fn first(from: Int, holds: impl Fn(Int) -> bool) -> Int {
     let (mut below, mut at) = (from - 1, from + FAR_MS);
     while at - below > 1 {
@@ -81,7 +78,7 @@ fn ceil_div(a: Int, b: Int) -> Int {
 }
 
 impl Usage {
-    /// At `now`, under this pair; `None` where it is as if unused.
+    /// The usage at `now`, under this pair; `None` if the pair is as if unused.
     fn at(self, pair: &Pair, now: Int) -> Option<Self> {
         match self {
             Self::Fixed { end_ms, .. } => (now / 1000 < end_ms).then_some(self),
@@ -104,7 +101,7 @@ impl Usage {
         }
     }
 
-    /// In units of a cost, of which `capacity` fit: for a bucket, in 1 / window of a token.
+    /// The cost used. For a bucket, in units of 1 / window of a token.
     fn used(self, pair: &Pair, now: Int) -> Int {
         match self {
             Self::Fixed { count, .. } => count,
@@ -154,7 +151,7 @@ impl Call {
         }
     }
 
-    /// Which usage is this pair's.
+    /// The usage of pair `i`.
     fn usage_of(&self, i: usize, key: &Key, now: Int) -> Option<Usage> {
         let window = self.pairs[i].window;
         match key.groups[..] {
@@ -169,9 +166,9 @@ impl Call {
         }
     }
 
-    pub fn decide(&self, key: &Key, now: Int, consumes: bool) -> Answer {
-        let over = Key::default();
-        let key = if key.expiry_ms <= now / 1000 { &over } else { key };
+    pub(crate) fn decide(&self, key: &Key, now: Int, consumes: bool) -> Answer {
+        let expired = Key::default();
+        let key = if key.expiry_ms <= now / 1000 { &expired } else { key };
         let before: Vec<_> =
             (0..self.pairs.len()).map(|i| self.usage_of(i, key, now)).zip(&self.pairs).collect();
         let allowed = before.iter().all(|(usage, pair)| self.fits(*usage, pair, now, self.cost));
@@ -214,19 +211,19 @@ impl Call {
     fn next(&self, before: &[(Option<Usage>, &Pair)], now: Int) -> Key {
         let consume = |&(usage, pair): &(_, &Pair)| (pair.window, self.consume(usage, pair, now));
         let mut groups: Vec<_> = before.iter().map(consume).collect();
-        let over = |ms: Int| {
+        let all_unused = |ms: Int| {
             let mut uses = groups.iter().zip(&self.pairs);
             uses.all(|((_, usage), pair)| usage.at(pair, ms * 1000).is_none())
         };
-        let expiry_ms = first(0, over);
+        let expiry_ms = first(0, all_unused);
         groups.sort_by_key(|group| group.0);
         Key { groups, expiry_ms }
     }
 }
 
 impl Key {
-    /// As it is stored.
-    pub fn text(&self) -> String {
+    /// The string to store.
+    pub(crate) fn text(&self) -> String {
         if let [(_, Usage::Fixed { count, .. })] = self.groups[..] {
             return count.to_string();
         }

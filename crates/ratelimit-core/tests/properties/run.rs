@@ -1,24 +1,24 @@
-//! A key in the core's hands: random calls on it, at random moments.
+//! A key that the core decides on, and random calls, states and moments for it.
 
-use crate::oracle::{self, Algorithm, Int, Pair, Usage, NEVER};
-use ratelimit_core::{check, peek, Next, Now, Outcome, RetryAfter, Standing, StateError, Stored};
+use crate::oracle::{self, Int, Pair, Usage, NEVER};
+use ratelimit_core::{check, peek, Algorithm, Next, Now, Outcome};
+use ratelimit_core::{RetryAfter, Standing, StateError, Stored};
 use ratelimit_harness::Random;
 
-pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::Fixed, Algorithm::Sliding, Algorithm::Bucket];
-/// In November 2023.
-pub const T0: Int = 1_700_000_000_000_000;
-pub const LATEST: Int = Now::MAX_MICROS as Int;
+/// A moment in November 2023.
+pub(crate) const T0: Int = 1_700_000_000_000_000;
+pub(crate) const LATEST: Int = Now::MAX_MICROS as Int;
 
 /// The string under a key, and its expiry.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Held(pub Option<(Vec<u8>, u64)>);
+pub(crate) struct Held(pub Option<(Vec<u8>, u64)>);
 
 impl Held {
-    pub fn of(key: &oracle::Key) -> Self {
+    pub(crate) fn of(key: &oracle::Key) -> Self {
         Self(Some((key.text().into_bytes(), key.expiry_ms as u64)))
     }
 
-    pub fn ask(
+    pub(crate) fn decide(
         &self,
         call: &ratelimit_core::Call,
         now: Int,
@@ -32,35 +32,35 @@ impl Held {
         }
     }
 
-    pub fn peek(&self, call: &ratelimit_core::Call, now: Int) -> Outcome {
-        self.ask(call, now, false).unwrap().0
+    pub(crate) fn peek(&self, call: &ratelimit_core::Call, now: Int) -> Outcome {
+        self.decide(call, now, false).unwrap().0
     }
 
-    /// Asks, and keeps what is to be stored.
-    pub fn check(&mut self, call: &ratelimit_core::Call, now: Int) -> Outcome {
-        let (outcome, next) = self.ask(call, now, true).unwrap();
+    /// Checks the call, and keeps the next string.
+    pub(crate) fn check(&mut self, call: &ratelimit_core::Call, now: Int) -> Outcome {
+        let (outcome, next) = self.decide(call, now, true).unwrap();
         self.keep(next.as_ref());
         outcome
     }
 
-    pub fn keep(&mut self, next: Option<&Next>) {
+    pub(crate) fn keep(&mut self, next: Option<&Next>) {
         if let Some(next) = next {
             self.0 = Some((next.value().to_vec(), next.expiry_ms));
         }
     }
 }
 
-pub fn moment(now: Int) -> Now {
+pub(crate) fn moment(now: Int) -> Now {
     Now::from_micros(now as i64).unwrap()
 }
 
-pub fn words(line: &str) -> ratelimit_core::Call {
+pub(crate) fn words(line: &str) -> ratelimit_core::Call {
     ratelimit_core::Call::parse(line.split(' ').map(str::as_bytes)).expect(line)
 }
 
 impl oracle::Call {
-    /// As it is typed.
-    pub fn line(&self) -> String {
+    /// The words of the call, as a user types them.
+    pub(crate) fn line(&self) -> String {
         let pairs = self.pairs.iter().map(|p| format!("{} {}ms", p.limit, p.window / 1000));
         let mut line = pairs.collect::<Vec<_>>().join(" ");
         line += &format!(" ALGORITHM {:?} COST {}", self.algorithm, self.cost);
@@ -71,7 +71,7 @@ impl oracle::Call {
     }
 }
 
-pub fn row(standing: &Standing) -> oracle::Row {
+pub(crate) fn row(standing: &Standing) -> oracle::Row {
     oracle::Row {
         limit: standing.limit.into(),
         remaining: standing.remaining.into(),
@@ -99,7 +99,7 @@ fn limit(random: &mut Random) -> Int {
     }
 }
 
-pub fn cost(random: &mut Random, pairs: &[Pair]) -> Int {
+pub(crate) fn cost(random: &mut Random, pairs: &[Pair]) -> Int {
     let at_the_limit = pairs[random.below(pairs.len() as u64) as usize].burst;
     let cost = match random.below(8) {
         0 => at_the_limit + 1 - Int::from(random.below(3)),
@@ -109,10 +109,10 @@ pub fn cost(random: &mut Random, pairs: &[Pair]) -> Int {
     cost.clamp(1, 1_000_000_000_000)
 }
 
-/// Any valid call of an algorithm, with up to `most` pairs.
-pub fn call(random: &mut Random, algorithm: Algorithm, most: u64) -> oracle::Call {
+/// Any valid call of an algorithm, with up to `max_pairs` pairs.
+pub(crate) fn call(random: &mut Random, algorithm: Algorithm, max_pairs: u64) -> oracle::Call {
     let mut pairs: Vec<Pair> = Vec::new();
-    for _ in 0..=random.below(most) {
+    for _ in 0..=random.below(max_pairs) {
         let (limit, window) = (limit(random), window(random));
         if pairs.iter().all(|pair| pair.window != window) {
             pairs.push(Pair { limit, window, burst: limit });
@@ -120,20 +120,20 @@ pub fn call(random: &mut Random, algorithm: Algorithm, most: u64) -> oracle::Cal
     }
     if algorithm == Algorithm::Bucket && pairs.len() == 1 && random.one_in(2) {
         let Pair { limit, window, .. } = pairs[0];
-        let most = (limit * 3660 * 86_400_000_000 / window).min(1_000_000_000_000);
+        let max_burst = (limit * 3660 * 86_400_000_000 / window).min(1_000_000_000_000);
         let burst = Int::from(random.pick(&[1u64, 2, 5, 30, 1_000_000_000_000]));
-        pairs[0].burst = if most == 0 { limit } else { burst.min(most) };
+        pairs[0].burst = if max_burst == 0 { limit } else { burst.min(max_burst) };
     }
     oracle::Call { algorithm, cost: cost(random, &pairs), pairs }
 }
 
-/// Usage such as another policy, another clock or somebody's hand may have left.
-pub fn planted(random: &mut Random, algorithm: Algorithm, now: Int) -> oracle::Key {
+/// A state that another policy, another clock or a person may have left.
+pub(crate) fn planted(random: &mut Random, algorithm: Algorithm, now: Int) -> oracle::Key {
     let mut groups: Vec<(Int, Usage)> = Vec::new();
     for _ in 0..1 + random.below(8) {
         let window = window(random);
-        let aside = Int::from(random.number(15)) * (1 - 2 * Int::from(random.below(2)));
-        let at = (now + aside).clamp(0, (1 << 53) - 1);
+        let offset = Int::from(random.number(15)) * (1 - 2 * Int::from(random.below(2)));
+        let at = (now + offset).clamp(0, (1 << 53) - 1);
         let mut count = || Int::from(random.number(12));
         let usage = match algorithm {
             Algorithm::Fixed => Usage::Fixed { end_ms: at / 1000, count: count() },
@@ -153,8 +153,8 @@ pub fn planted(random: &mut Random, algorithm: Algorithm, now: Int) -> oracle::K
     oracle::Key { groups, expiry_ms }
 }
 
-/// The next moment: a little later, just around something announced, much later, or earlier.
-pub fn step(random: &mut Random, now: Int, announced_ms: &[Int]) -> Int {
+/// The next moment: a little later, close to an announced moment, much later, or earlier.
+pub(crate) fn step(random: &mut Random, now: Int, announced_ms: &[Int]) -> Int {
     let little = Int::from(random.below(3));
     let next = match random.below(8) {
         0 | 1 => now + little,

@@ -1,15 +1,17 @@
-//! What is stored: written only by what consumes, read back as written, and never trusted.
+//! The stored string: only an allowed call writes it, it reads back the same, and it is never
+//! trusted.
 
 use crate::oracle::Int;
-use crate::run::{call, moment, planted, row, step, words, Held, ALGORITHMS, LATEST, T0};
-use ratelimit_core::{check, StateError, Stored};
+use crate::run::{call, moment, planted, row, step, words, Held, LATEST, T0};
+use ratelimit_core::{check, Algorithm, StateError, Stored};
 use ratelimit_harness::Random;
 
 const RUNS: u64 = 1_000;
 
-/// Random calls on a key, on planted ones too; `judge` sees the key before each.
-fn lives(mut judge: impl FnMut(&ratelimit_core::Call, &Held, Int)) {
-    for algorithm in ALGORITHMS {
+/// Random calls on many keys, half of which start with a planted state. `inspect` gets each call
+/// with the key as it is before the call.
+fn with_random_calls(mut inspect: impl FnMut(&ratelimit_core::Call, &Held, Int)) {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..RUNS {
             let random = &mut Random(seed);
             let mut now = random.pick(&[0, T0, LATEST]);
@@ -19,28 +21,28 @@ fn lives(mut judge: impl FnMut(&ratelimit_core::Call, &Held, Int)) {
             }
             for _ in 0..10 {
                 let call = words(&call(random, algorithm, 8).line());
-                judge(&call, &held, now);
-                let told = row(held.check(&call, now).binding());
-                now = step(random, now, &[told.retry_after_ms, told.reset_after_ms]);
+                inspect(&call, &held, now);
+                let row = row(held.check(&call, now).binding());
+                now = step(random, now, &[row.retry_after_ms, row.reset_after_ms]);
             }
         }
     }
 }
 
 #[test]
-fn a_denial_stores_nothing_and_an_allowed_call_something() {
-    lives(|call, held, now| {
-        let (outcome, next) = held.ask(call, now, true).unwrap();
+fn a_call_stores_something_if_and_only_if_it_is_allowed() {
+    with_random_calls(|call, held, now| {
+        let (outcome, next) = held.decide(call, now, true).unwrap();
         assert_eq!(next.is_some(), outcome.allowed(), "{call:?} at {now}: {held:?}");
     });
 }
 
 #[test]
-fn what_is_written_is_read_back_the_same_and_ends_with_its_expiry() {
+fn a_written_state_reads_back_the_same_and_ends_at_its_expiry() {
     let mut written = 0;
-    lives(|call, held, now| {
+    with_random_calls(|call, held, now| {
         let mut held = held.clone();
-        let (outcome, next) = held.ask(call, now, true).unwrap();
+        let (outcome, next) = held.decide(call, now, true).unwrap();
         let Some(next) = next else { return };
         held.keep(Some(&next));
         written += 1;
@@ -50,8 +52,8 @@ fn what_is_written_is_read_back_the_same_and_ends_with_its_expiry() {
         let mut numbers = text.split(' ').filter(|word| word.parse::<u64>().is_ok());
         assert!(numbers.all(|n| n.parse::<u64>().unwrap() < 1 << 53), "{text}");
         for (then, now) in held.peek(call, now).standings().iter().zip(outcome.standings()) {
-            let told = |s: &ratelimit_core::Standing| (s.limit, s.remaining, s.reset_after_ms);
-            assert_eq!(told(then), told(now), "{call:?}: {text}");
+            let lasting = |s: &ratelimit_core::Standing| (s.limit, s.remaining, s.reset_after_ms);
+            assert_eq!(lasting(then), lasting(now), "{call:?}: {text}");
         }
         let latest = outcome.standings().iter().map(|s| s.reset_after_ms).max().unwrap();
         let end = moment(now).millis() + latest;
@@ -61,21 +63,21 @@ fn what_is_written_is_read_back_the_same_and_ends_with_its_expiry() {
 }
 
 #[test]
-fn a_state_of_another_algorithm_is_refused() {
+fn a_state_of_another_algorithm_is_an_error() {
     for seed in 0..RUNS {
         let random = &mut Random(seed);
-        let (stored, asked) = (random.pick(&ALGORITHMS), random.pick(&ALGORITHMS));
+        let (stored, called) = (random.pick(Algorithm::ALL), random.pick(Algorithm::ALL));
         let mut held = Held::of(&planted(random, stored, T0));
         held.0.as_mut().unwrap().1 = T0 as u64 / 1000 + 1;
-        let outcome = held.ask(&words(&call(random, asked, 8).line()), T0, true);
-        let error = (stored != asked).then_some(StateError::OtherAlgorithm);
-        assert_eq!(outcome.err(), error, "{stored:?}, asked by {asked:?}: {held:?}");
+        let outcome = held.decide(&words(&call(random, called, 8).line()), T0, true);
+        let error = (stored != called).then_some(StateError::OtherAlgorithm);
+        assert_eq!(outcome.err(), error, "{stored:?} stored, {called:?} called: {held:?}");
     }
 }
 
 #[test]
-fn a_string_that_never_expires_is_refused() {
-    for algorithm in ALGORITHMS {
+fn a_string_that_never_expires_is_an_error() {
+    for &algorithm in Algorithm::ALL {
         let (value, _) = Held::of(&planted(&mut Random(1), algorithm, T0)).0.unwrap();
         let stored = Stored { value: &value, expiry_ms: None };
         let call = words(&format!("5 60 ALGORITHM {algorithm:?}"));
@@ -84,7 +86,7 @@ fn a_string_that_never_expires_is_refused() {
 }
 
 #[test]
-fn a_key_at_its_expiry_is_over_and_one_before_it_is_not() {
+fn a_state_counts_until_its_expiry_and_no_longer() {
     let call = words("5 60 ALGORITHM FIXED");
     let held = Held(Some((b"5".to_vec(), 1_000)));
     assert!(!held.peek(&call, 999_999).allowed());

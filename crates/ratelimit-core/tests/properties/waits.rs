@@ -1,26 +1,27 @@
-//! What a reply announces comes true, to the millisecond and to the token.
+//! Every number that an answer announces is exact, to the millisecond and to the token.
 
 use crate::oracle::{Int, NEVER};
-use crate::run::{call, row, step, words, Held, ALGORITHMS, LATEST, T0};
-use ratelimit_core::{Call, Outcome};
+use crate::run::{call, row, step, words, Held, LATEST, T0};
+use ratelimit_core::{Algorithm, Call, Outcome};
 use ratelimit_harness::Random;
 
-/// Longer than any wait: no clock of a decision may pass it.
+/// The time from `T0` to the latest moment of a decision. Longer than any wait.
 const FAR: Int = LATEST - T0;
 
-/// Keys in use, each with its last call: policy and clock changed under them, several pairs.
-fn in_use(mut judge: impl FnMut(&str, &Held, Int, &mut Random)) {
-    for algorithm in ALGORITHMS {
+/// Random calls on many keys, with one pair or several, while policy and clock change. `inspect`
+/// gets each call with the key as it is after the call.
+fn with_keys_in_use(mut inspect: impl FnMut(&str, &Held, Int, &mut Random)) {
+    for &algorithm in Algorithm::ALL {
         for seed in 0..1_500 {
             let random = &mut Random(seed);
-            let most_pairs = 1 + 3 * (seed % 2);
-            let mut call = call(random, algorithm, most_pairs);
+            let max_pairs = 1 + 3 * (seed % 2);
+            let mut call = call(random, algorithm, max_pairs);
             let (mut held, mut now) = (Held::default(), T0);
             for _ in 0..8 {
                 let outcome = held.check(&words(&call.line()), now);
-                let told = row(outcome.binding());
-                judge(&call.line(), &held, now, random);
-                now = step(random, now, &[told.retry_after_ms, told.reset_after_ms]).min(2 * T0);
+                let row = row(outcome.binding());
+                inspect(&call.line(), &held, now, random);
+                now = step(random, now, &[row.retry_after_ms, row.reset_after_ms]).min(2 * T0);
                 call.cost = crate::run::cost(random, &call.pairs);
                 if random.one_in(4) && call.pairs.len() == 1 {
                     call = crate::run::call(random, algorithm, 1);
@@ -35,9 +36,9 @@ fn passes(call: &Call, held: &Held, now: Int) -> bool {
 }
 
 #[test]
-fn denied_at_every_moment_before_retry_after_and_allowed_at_it() {
+fn is_denied_before_retry_after_and_allowed_at_it() {
     let mut waited = 0;
-    in_use(|line, held, now, random| {
+    with_keys_in_use(|line, held, now, random| {
         let call = words(line);
         let wait_ms = row(held.peek(&call, now).binding()).retry_after_ms;
         if wait_ms == 0 || wait_ms == NEVER {
@@ -55,9 +56,9 @@ fn denied_at_every_moment_before_retry_after_and_allowed_at_it() {
 }
 
 #[test]
-fn what_is_above_the_capacity_never_passes() {
+fn a_cost_above_the_capacity_never_passes() {
     let mut never = 0;
-    in_use(|line, held, now, random| {
+    with_keys_in_use(|line, held, now, random| {
         let call = words(line);
         if row(held.peek(&call, now).binding()).retry_after_ms != NEVER {
             return;
@@ -72,10 +73,10 @@ fn what_is_above_the_capacity_never_passes() {
     assert!(never > 1_000, "only {never} calls could never pass");
 }
 
-/// A key that decides as if unused: everything remains, and nothing is left to reset.
+/// As if unused: everything remains, and there is nothing to reset.
 #[test]
-fn as_if_unused_at_reset_after_and_not_a_millisecond_earlier() {
-    in_use(|line, held, now, _| {
+fn is_as_if_unused_at_reset_after_and_not_earlier() {
+    with_keys_in_use(|line, held, now, _| {
         let call = words(line);
         let reset_ms = row(held.peek(&call, now).binding()).reset_after_ms;
         for (i, standing) in held.peek(&call, now).standings().iter().enumerate() {
@@ -92,8 +93,8 @@ fn as_if_unused_at_reset_after_and_not_a_millisecond_earlier() {
             let then = now + reset_ms * 1000;
             let (mut used, mut unused) = (held.clone(), Held::default());
             let outcomes = [used.check(&call, then), unused.check(&call, then)];
-            let [used_says, unused_says] = outcomes.each_ref().map(Outcome::standings);
-            assert_eq!(used_says, unused_says, "{line} at {then}: {held:?}");
+            let [of_used, of_unused] = outcomes.each_ref().map(Outcome::standings);
+            assert_eq!(of_used, of_unused, "{line} at {then}: {held:?}");
             if outcomes[0].allowed() {
                 assert_eq!(used, unused, "{line} at {then}: {held:?}");
             }
@@ -102,13 +103,13 @@ fn as_if_unused_at_reset_after_and_not_a_millisecond_earlier() {
 }
 
 #[test]
-fn exactly_what_remains_passes_now_and_not_one_more() {
-    in_use(|line, held, now, _| {
+fn exactly_the_remaining_cost_passes_now() {
+    with_keys_in_use(|line, held, now, _| {
         let (policy, _) = line.split_once(" COST ").unwrap();
         let burst = line.split_once(" BURST ").map_or(String::new(), |b| format!(" BURST {}", b.1));
         let costing = |cost: u64| words(&format!("{policy} COST {cost}{burst}"));
         let call = costing(1);
-        // With several pairs, the least of what each lets pass.
+        // With several pairs, the smallest remaining limits the call.
         let standings = held.peek(&call, now);
         let remaining = standings.standings().iter().map(|s| s.remaining).min().unwrap();
         assert!(standings.standings().iter().all(|s| s.remaining <= s.limit), "{line}");
@@ -122,8 +123,8 @@ fn exactly_what_remains_passes_now_and_not_one_more() {
 }
 
 #[test]
-fn an_allowed_call_takes_exactly_its_cost_from_what_remains() {
-    in_use(|line, held, now, _| {
+fn an_allowed_call_takes_exactly_its_cost_from_remaining() {
+    with_keys_in_use(|line, held, now, _| {
         let call = words(line);
         let (before, after) = (held.peek(&call, now), held.clone().check(&call, now));
         let cost = if after.allowed() { call.cost } else { 0 };
