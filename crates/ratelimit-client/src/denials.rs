@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::call::Question;
 use crate::expiring::ExpiringMap;
 use crate::sync::lock;
+use crate::time::millis;
 use crate::{Answer, Decision, Policy, Quota, Retry, Source, Standing};
 
 /// The latest denial of each key.
@@ -29,8 +30,7 @@ struct Denial {
 impl Denials {
     /// Keeps at most `max_keys` denials, and none for longer than `max_time`.
     pub(crate) fn new(max_keys: usize, max_time: Duration) -> Self {
-        let max_ms = max_time.as_millis().try_into().unwrap_or(u64::MAX);
-        Self { known: Mutex::new(ExpiringMap::new(max_keys)), max_ms }
+        Self { known: Mutex::new(ExpiringMap::new(max_keys)), max_ms: millis(max_time) }
     }
 
     /// The denial that answers this question: of the same policy, and of no higher cost.
@@ -53,7 +53,7 @@ impl Denials {
     pub(crate) fn remember(&self, question: &Question, answer: &Answer, sent_ms: u64, now_ms: u64) {
         let wait_ms = match answer.retry() {
             Retry::Now => return,
-            Retry::After(wait) => wait.as_millis().try_into().unwrap_or(u64::MAX),
+            Retry::After(wait) => millis(wait),
             Retry::Never => u64::MAX,
         };
         let end_ms = sent_ms.saturating_add(wait_ms.min(self.max_ms));

@@ -13,6 +13,7 @@ use crate::error::Unanswered;
 use crate::memory::Memory;
 use crate::on_failure::{Fallback, OnFailure};
 use crate::server::Server;
+use crate::time::millis;
 use crate::{Answer, Error, Failure, Policy, Quota, Retry, Source, Standing};
 
 /// Answers a question in three steps: what is known, what the server says, what was chosen for a
@@ -110,7 +111,7 @@ impl Resilient {
     }
 
     fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        millis(self.start.elapsed())
     }
 }
 

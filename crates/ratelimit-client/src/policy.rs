@@ -266,8 +266,8 @@ impl Policy {
         let burst = self.own_burst().map(|burst| {
             // The limit was rounded down, so it may be too slow to refill the part of the burst.
             let refilled = u128::from(part(limit)) * u128::from(MAX_REFILL_MS);
-            let max = (refilled / u128::from(window.millis())).min(u128::from(MAX_LIMIT)) as u64;
-            part(burst).min(max)
+            let max = refilled / u128::from(window.millis());
+            part(burst).min(max.try_into().unwrap_or(MAX_LIMIT))
         });
         let share = share.and_then(|share| share.with_algorithm(self.algorithm(), burst));
         Self(share.expect("a part of a valid policy is valid"))
@@ -358,10 +358,11 @@ const fn valid(policy: Result<Policy, PolicyError>) -> Policy {
 }
 
 const fn whole_millis(window: Duration) -> Option<Window> {
-    if !window.subsec_nanos().is_multiple_of(1_000_000) || window.as_millis() > u64::MAX as u128 {
+    if !window.subsec_nanos().is_multiple_of(1_000_000) {
         return None;
     }
-    Window::from_millis(window.as_millis() as u64)
+    let Some(seconds_ms) = window.as_secs().checked_mul(1000) else { return None };
+    Window::from_millis(seconds_ms.saturating_add(window.subsec_millis() as u64))
 }
 
 #[cfg(test)]
