@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::time::millis;
 
-/// Closed until `failures_to_open` attempts in a row have failed. Then it is open for a pause; after
-/// that, one attempt in each pause goes through, until one succeeds.
+/// Closed until `failures_to_open` attempts in a row have failed. Then it is open for a pause;
+/// after that, one attempt in each pause goes through, until one succeeds.
 ///
 /// Threads that run at the same time may see each other's steps late. The worst that follows is one
 /// attempt more or less.

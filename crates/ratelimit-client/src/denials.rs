@@ -1,7 +1,7 @@
 //! Remembered denials: a denied key is denied here until its wait is over.
 //!
-//! This is safe with every algorithm. Usage falls by the clock alone, so only three things shorten a
-//! wait: a reset, another policy on the same key, and a step of the server's clock.
+//! This is safe with every algorithm. Usage falls by the clock alone, so only three things shorten
+//! a wait: a reset, another policy on the same key, and a step of the server's clock.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -48,8 +48,8 @@ impl Denials {
         Some(shortened(&denial.answer, now_ms.saturating_sub(denial.answered_ms)))
     }
 
-    /// The server's wait began at some moment between `sent_ms` and `now_ms`. The entry expires by the
-    /// earlier moment, and the wait is reported by the later one.
+    /// The server's wait began at some moment between `sent_ms` and `now_ms`. The entry expires by
+    /// the earlier moment, and the wait is reported by the later one.
     pub(crate) fn remember(&self, question: &Question, answer: &Answer, sent_ms: u64, now_ms: u64) {
         let wait_ms = match answer.retry() {
             Retry::Now => return,
@@ -91,8 +91,8 @@ fn shortened(answer: &Answer, elapsed_ms: u64) -> Answer {
     let binding = shorten(*answer.quota(), answer.retry());
     let standings = answer.standings.iter().map(|s| shorten(s.quota, s.retry)).collect();
     let mut shortened = Answer::new(binding, standings, Source::KnownDenial);
-    // The entry expires before its wait can reach zero, so this is not reached. If it were, deny for
-    // 1 ms rather than allow.
+    // The entry expires before its wait can reach zero, so this is not reached. If it were, deny
+    // for 1 ms rather than allow.
     if let Decision::Allowed(quota) = shortened.decision {
         shortened.decision = Decision::Denied { quota, retry_after: Duration::from_millis(1) };
     }

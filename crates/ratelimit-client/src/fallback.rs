@@ -130,8 +130,8 @@ fn unused(policy: &Policy, failure: Failure) -> Answer {
     Answer::new(binding, standings, Source::FailedOpen(failure))
 }
 
-/// Decides by this instance's share of the policy. A cost above the share but within the limit could
-/// pass on the server, so it is unavailable rather than denied forever.
+/// Decides by this instance's share of the policy. A cost above the share but within the limit
+/// could pass on the server, so it is unavailable rather than denied forever.
 fn decide_locally(
     memory: &Memory,
     instances: u32,
