@@ -1,8 +1,9 @@
 //! Measures checks over one multiplexed connection; `bench/client.sh` runs it.
 //!
-//! client redis-url common.lua rounds checks: the module, the Lua script and the common script, each
-//! allowed and denied, by 1, 64 and 512 callers; then a flood with 99 % denied calls, with and without
-//! remembered denials. The rows take turns in every round, and the median round of each is printed.
+//! client redis-url common.lua rounds checks: the module, the Lua script and the common script,
+//! each allowed and denied, by 1, 64 and 512 callers; then a flood with 99 % denied calls, with and
+//! without remembered denials. The rows take turns in every round, and the median round of each is
+//! printed.
 
 use std::env;
 use std::error::Error;
@@ -28,8 +29,8 @@ const MAX_TIME: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 enum Subject {
     Limiter(Limiter),
-    /// The common script by its digest on the bare connection, without a deadline and without numbers in
-    /// the reply.
+    /// The common script by its digest on the bare connection, without a deadline and without
+    /// numbers in the reply.
     Common(MultiplexedConnection, String),
 }
 

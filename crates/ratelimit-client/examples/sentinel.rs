@@ -1,5 +1,6 @@
-//! A limiter that follows the master of Redis Sentinel through a failover:
-//! `cargo run -p ratelimit-client --features sentinel --example sentinel -- redis://127.0.0.1:26379`.
+//! A limiter that follows the master of Redis Sentinel through a failover. The words behind the
+//! command are the addresses of the sentinels:
+//! `cargo run -p ratelimit-client --features sentinel --example sentinel -- redis://127.0.0.1:26379`
 
 use std::time::Duration;
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ratelimit_core::{Outcome, RetryAfter};
 
+use crate::time::millis;
+
 /// The numbers of a policy, or of one of its pairs, after a decision.
 ///
 /// Limit 10, six used, 12 s of the window left: `limit` 10, `remaining` 4, `reset_after` 12 s.
@@ -37,9 +39,7 @@ impl Retry {
     pub fn to_wire(self) -> i64 {
         let retry_after = match self {
             Self::Now => RetryAfter::Now,
-            Self::After(wait) => {
-                RetryAfter::Millis(wait.as_millis().try_into().unwrap_or(i64::MAX as u64))
-            }
+            Self::After(wait) => RetryAfter::Millis(millis(wait).min(i64::MAX as u64)),
             Self::Never => RetryAfter::Never,
         };
         retry_after.to_wire()

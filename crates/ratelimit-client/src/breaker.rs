@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Closed until `failures_to_open` attempts in a row have failed. Then it is open for a pause; after
-/// that, one attempt in each pause goes through, until one succeeds.
+use crate::time::millis;
+
+/// Closed until `failures_to_open` attempts in a row have failed. Then it is open for a pause;
+/// after that, one attempt in each pause goes through, until one succeeds.
 ///
 /// Threads that run at the same time may see each other's steps late. The worst that follows is one
 /// attempt more or less.
@@ -20,7 +22,7 @@ impl Breaker {
     pub(crate) fn new(failures_to_open: u32, pause: Duration) -> Self {
         Self {
             failures_to_open: failures_to_open.max(1),
-            pause_ms: pause.as_millis().try_into().unwrap_or(u64::MAX),
+            pause_ms: millis(pause),
             failures: AtomicU32::new(0),
             open_until_ms: AtomicU64::new(0),
         }

@@ -16,8 +16,8 @@ use crate::memory::{micros_running, Memory};
 use crate::on_failure::{Fallback, OnFailure};
 use crate::server::{Backend, Connection, ScriptText, Server};
 
-/// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`]. Settings of a server have no
-/// effect on the memory backend.
+/// Builds a [`Limiter`]: see [`Limiter::redis`] and [`Limiter::memory`]. Settings of a server have
+/// no effect on the memory backend.
 #[must_use]
 pub struct Builder {
     target: Target,
@@ -66,8 +66,8 @@ impl Builder {
         self
     }
 
-    /// Puts the name of the algorithm behind every key: `user:42:bucket`. A key holds the state of one
-    /// algorithm; with the suffix, a policy can change to another algorithm without an error.
+    /// Puts the name of the algorithm behind every key: `user:42:bucket`. A key holds the state of
+    /// one algorithm; with the suffix, a policy can change to another algorithm without an error.
     pub fn suffix_by_algorithm(mut self) -> Self {
         self.keys.suffix_by_algorithm = true;
         self
@@ -80,8 +80,9 @@ impl Builder {
     }
 
     /// Remembers denials: a denied key is denied here, without asking the server, until its wait is
-    /// over. That holds for the same policy and for costs not below the denied one. At most `max_keys`
-    /// denials are kept, and none for longer than `max_time`. A peek is always sent to the server.
+    /// over. That holds for the same policy and for costs not below the denied one. At most
+    /// `max_keys` denials are kept, and none for longer than `max_time`. A peek is always sent to
+    /// the server.
     ///
     /// A remembered denial never allows what the server would deny. It may deny, for at most
     /// `max_time`, what the server would allow:
@@ -91,17 +92,17 @@ impl Builder {
     /// - after the server lost the state by failover or eviction,
     /// - after the server's clock stepped forward.
     ///
-    /// A raised limit is another policy, so the server is asked at once. The wait that is reported is
-    /// that of the denied cost. A higher cost may have to wait longer; the server says so once it is
-    /// asked again.
+    /// A raised limit is another policy, so the server is asked at once. The wait that is reported
+    /// is that of the denied cost. A higher cost may have to wait longer; the server says so once
+    /// it is asked again.
     pub fn remember_denials(mut self, max_keys: usize, max_time: Duration) -> Self {
         self.denials = Some(Denials::new(max_keys, max_time));
         self
     }
 
-    /// Sets the circuit breaker. After `failures` calls in a row (5) without a connection or without an
-    /// answer before the deadline, the server is not asked for `pause` (1 s). Then one call in each
-    /// pause tries it, until one is answered.
+    /// Sets the circuit breaker. After `failures` calls in a row (5) without a connection or
+    /// without an answer before the deadline, the server is not asked for `pause` (1 s). Then one
+    /// call in each pause tries it, until one is answered.
     pub fn circuit_breaker(mut self, failures: u32, pause: Duration) -> Self {
         self.failures_to_open = failures;
         self.pause = pause;

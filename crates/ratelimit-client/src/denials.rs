@@ -1,7 +1,7 @@
 //! Remembered denials: a denied key is denied here until its wait is over.
 //!
-//! This is safe with every algorithm. Usage falls by the clock alone, so only three things shorten a
-//! wait: a reset, another policy on the same key, and a step of the server's clock.
+//! This is safe with every algorithm. Usage falls by the clock alone, so only three things shorten
+//! a wait: a reset, another policy on the same key, and a step of the server's clock.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::call::Question;
 use crate::expiring::ExpiringMap;
 use crate::sync::lock;
+use crate::time::millis;
 use crate::{Answer, Decision, Policy, Quota, Retry, Source, Standing};
 
 /// The latest denial of each key.
@@ -29,8 +30,7 @@ struct Denial {
 impl Denials {
     /// Keeps at most `max_keys` denials, and none for longer than `max_time`.
     pub(crate) fn new(max_keys: usize, max_time: Duration) -> Self {
-        let max_ms = max_time.as_millis().try_into().unwrap_or(u64::MAX);
-        Self { known: Mutex::new(ExpiringMap::new(max_keys)), max_ms }
+        Self { known: Mutex::new(ExpiringMap::new(max_keys)), max_ms: millis(max_time) }
     }
 
     /// The denial that answers this question: of the same policy, and of no higher cost.
@@ -48,12 +48,12 @@ impl Denials {
         Some(shortened(&denial.answer, now_ms.saturating_sub(denial.answered_ms)))
     }
 
-    /// The server's wait began at some moment between `sent_ms` and `now_ms`. The entry expires by the
-    /// earlier moment, and the wait is reported by the later one.
+    /// The server's wait began at some moment between `sent_ms` and `now_ms`. The entry expires by
+    /// the earlier moment, and the wait is reported by the later one.
     pub(crate) fn remember(&self, question: &Question, answer: &Answer, sent_ms: u64, now_ms: u64) {
         let wait_ms = match answer.retry() {
             Retry::Now => return,
-            Retry::After(wait) => wait.as_millis().try_into().unwrap_or(u64::MAX),
+            Retry::After(wait) => millis(wait),
             Retry::Never => u64::MAX,
         };
         let end_ms = sent_ms.saturating_add(wait_ms.min(self.max_ms));
@@ -91,8 +91,8 @@ fn shortened(answer: &Answer, elapsed_ms: u64) -> Answer {
     let binding = shorten(*answer.quota(), answer.retry());
     let standings = answer.standings.iter().map(|s| shorten(s.quota, s.retry)).collect();
     let mut shortened = Answer::new(binding, standings, Source::KnownDenial);
-    // The entry expires before its wait can reach zero, so this is not reached. If it were, deny for
-    // 1 ms rather than allow.
+    // The entry expires before its wait can reach zero, so this is not reached. If it were, deny
+    // for 1 ms rather than allow.
     if let Decision::Allowed(quota) = shortened.decision {
         shortened.decision = Decision::Denied { quota, retry_after: Duration::from_millis(1) };
     }

@@ -19,8 +19,8 @@ pub enum Error {
     /// The memory backend holds as many keys as it may, and none of them has expired.
     #[error("all {0} keys of the memory backend are in use")]
     MemoryFull(usize),
-    /// The server answered an error to this call, and would to the next one: the key holds something
-    /// else, or an access rule forbids the command.
+    /// The server answered an error to this call, and would to the next one: the key holds
+    /// something else, or an access rule forbids the command.
     #[error("the server refused: {0}")]
     Refused(String),
     /// The reply is not one of a rate limiter.

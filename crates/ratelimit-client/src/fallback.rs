@@ -13,6 +13,7 @@ use crate::error::Unanswered;
 use crate::memory::Memory;
 use crate::on_failure::{Fallback, OnFailure};
 use crate::server::Server;
+use crate::time::millis;
 use crate::{Answer, Error, Failure, Policy, Quota, Retry, Source, Standing};
 
 /// Answers a question in three steps: what is known, what the server says, what was chosen for a
@@ -111,7 +112,7 @@ impl Resilient {
 
     #[allow(clippy::cast_possible_truncation, reason = "no process runs for 2^64 ms")]
     fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        millis(self.start.elapsed())
     }
 }
 
@@ -130,8 +131,8 @@ fn unused(policy: &Policy, failure: Failure) -> Answer {
     Answer::new(binding, standings, Source::FailedOpen(failure))
 }
 
-/// Decides by this instance's share of the policy. A cost above the share but within the limit could
-/// pass on the server, so it is unavailable rather than denied forever.
+/// Decides by this instance's share of the policy. A cost above the share but within the limit
+/// could pass on the server, so it is unavailable rather than denied forever.
 fn decide_locally(
     memory: &Memory,
     instances: u32,

@@ -1,9 +1,9 @@
-//! Rate limits kept in Redis or Valkey. A call is decided by the commands `RATELIMIT.*` of a module,
-//! by a Lua script where no module may be loaded, or in the memory of this process. All three decide
-//! alike.
+//! Rate limits kept in Redis or Valkey. A call is decided by the commands `RATELIMIT.*` of a
+//! module, by a Lua script where no module may be loaded, or in the memory of this process. All
+//! three decide alike.
 //!
-//! A [`Policy`] is what is permitted, a [`Limiter`] decides, and an [`Answer`] has the decision, its
-//! numbers and its source.
+//! A [`Policy`] is what is permitted, a [`Limiter`] decides, and an [`Answer`] has the decision,
+//! its numbers and its source.
 //!
 //! ```
 //! use ratelimit_client::{Call, Decision, Limiter, Policy};
@@ -44,7 +44,7 @@
 //! | --- | --- | --- |
 //! | `redis::aio::ConnectionManager` | `reconnect` | connects again |
 //! | `SentinelConnection` | `sentinel` | asks the sentinels for the master again |
-//! | `redis::cluster_async::ClusterConnection` | `cluster` | follows the cluster, and tries a call again |
+//! | `redis::cluster_async::ClusterConnection` | `cluster` | follows it, and tries a call again |
 //! | `redis::aio::MultiplexedConnection` | | stays broken |
 //!
 //! ```no_run
@@ -69,35 +69,36 @@
 //!
 //! The limiter calls the module. If the server does not know the module's command, the limiter runs
 //! the Lua script instead (Redis 7 or Valkey), and tries the module again every five seconds: see
-//! [`Backend`]. Both keep the same state. [`Limiter::check_each`] sends many calls in one round trip.
+//! [`Backend`]. Both keep the same state. [`Limiter::check_each`] sends many calls in one round
+//! trip.
 //!
 //! # When the server is slow or gone
 //!
-//! [`OnFailure`] is the one choice without a default. It says how long a check may take, the time to
-//! connect included, and what happens then.
+//! [`OnFailure`] is the one choice without a default. It says how long a check may take, the time
+//! to connect included, and what happens then.
 //!
 //! | choice | a call without an answer | the bound while the server is gone |
 //! | --- | --- | --- |
 //! | [`open_after`](OnFailure::open_after) | is allowed | none |
 //! | [`closed_after`](OnFailure::closed_after) | is an [`Error::Unavailable`] | nothing passes |
-//! | [`local_after`](OnFailure::local_after) | is decided in memory, by a share of the limit | about the limit: see there |
+//! | [`local_after`](OnFailure::local_after) | is decided in memory, by a share | about the limit: see there |
 //!
-//! After five calls in a row without an answer, a circuit breaker opens: the server is tried with one
-//! call a second, and no other call waits for the deadline ([`Builder::circuit_breaker`]).
-//! [`Answer::source`] tells where a decision comes from, and [`Limiter::counts`] how often each source
-//! decided. A call that was given up may still be counted by the server. The connections have timeouts
-//! of their own: a `redis::aio::MultiplexedConnection` and a `ConnectionManager` wait half a second for
-//! an answer.
+//! After five calls in a row without an answer, a circuit breaker opens: the server is tried with
+//! one call a second, and no other call waits for the deadline ([`Builder::circuit_breaker`]).
+//! [`Answer::source`] tells where a decision comes from, and [`Limiter::counts`] how often each
+//! source decided. A call that was given up may still be counted by the server. The connections
+//! have timeouts of their own: a `redis::aio::MultiplexedConnection` and a `ConnectionManager` wait
+//! half a second for an answer.
 //!
-//! An error about one call (a key of another type, a missing access right) is no failure of the server
-//! but [`Error::Refused`], and a reply that is not a limiter's is [`Error::Reply`]. Neither is ever
-//! taken for allowed.
+//! An error about one call (a key of another type, a missing access right) is no failure of the
+//! server but [`Error::Refused`], and a reply that is not a limiter's is [`Error::Reply`]. Neither
+//! is ever taken for allowed.
 //!
 //! # Remembered denials
 //!
 //! With [`Builder::remember_denials`] a denied key is denied here until its wait is over, so that a
-//! flood of denied calls does not reach the server. A remembered denial never allows what the server
-//! would deny. A reset by another client is seen late, by at most the time given there.
+//! flood of denied calls does not reach the server. A remembered denial never allows what the
+//! server would deny. A reset by another client is seen late, by at most the time given there.
 //!
 //! # Features
 //!
@@ -115,7 +116,6 @@
 //! one by itself. Then the program must install one before it connects: see
 //! `rustls::crypto::CryptoProvider::install_default`.
 #![forbid(unsafe_code)]
-#![warn(missing_docs, unreachable_pub, missing_debug_implementations)]
 // docs.rs shows the feature that each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -138,6 +138,7 @@ mod policy;
 mod sentinel;
 mod server;
 mod sync;
+mod time;
 mod wire;
 
 pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Standing};

@@ -39,8 +39,8 @@ impl Limiter {
         Builder::redis(connection, on_failure)
     }
 
-    /// A limiter in the memory of this process, for at most `max_keys` keys at a time. It serves tests
-    /// and services on one machine. A new key above that number is an [`Error::MemoryFull`].
+    /// A limiter in the memory of this process, for at most `max_keys` keys at a time. It serves
+    /// tests and services on one machine. A new key above that number is an [`Error::MemoryFull`].
     pub fn memory(max_keys: usize) -> Builder {
         Builder::memory(max_keys)
     }
@@ -88,9 +88,9 @@ impl Limiter {
         self.answer(Verb::Peek, call).await
     }
 
-    /// [`Limiter::check_call`] for many independent calls at once. All calls are sent before the first
-    /// answer is awaited, so one connection needs one round trip, and a cluster one to each node.
-    /// Each call is decided by itself: one may be denied while another is allowed.
+    /// [`Limiter::check_call`] for many independent calls at once. All calls are sent before the
+    /// first answer is awaited, so one connection needs one round trip, and a cluster one to each
+    /// node. Each call is decided by itself: one may be denied while another is allowed.
     pub async fn check_each(&self, calls: &[Call<'_>]) -> Vec<Result<Answer, Error>> {
         join_all(calls.iter().map(|&call| self.check_call(call))).await
     }

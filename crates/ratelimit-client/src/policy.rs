@@ -1,4 +1,5 @@
-//! What is permitted: a plain value. A policy that exists is valid; a wrong constant does not compile.
+//! What is permitted: a plain value. A policy that exists is valid; a wrong constant does not
+//! compile.
 
 use std::fmt;
 use std::str::FromStr;
@@ -68,12 +69,17 @@ impl std::error::Error for ParsePolicyError {}
 /// use ratelimit_client::Policy;
 /// use std::time::Duration;
 ///
-/// const API: Policy = Policy::sliding(100, Duration::from_secs(60)).and(1_000, Duration::from_secs(3600));
-/// const UPLOADS: Policy = Policy::bucket(10, Duration::from_secs(60)).burst(20);
+/// const MINUTE: Duration = Duration::from_secs(60);
+/// const HOUR: Duration = Duration::from_secs(3600);
+/// const API: Policy = Policy::sliding(100, MINUTE).and(1_000, HOUR);
+/// const UPLOADS: Policy = Policy::bucket(10, MINUTE).burst(20);
 ///
 /// // Numbers from outside give an error instead of a panic.
 /// let wrong = Policy::try_fixed(5, Duration::from_micros(1500));
-/// assert_eq!(wrong.unwrap_err().to_string(), "window must be whole milliseconds, between 1ms and 366d");
+/// assert_eq!(
+///     wrong.unwrap_err().to_string(),
+///     "window must be whole milliseconds, between 1ms and 366d"
+/// );
 /// ```
 ///
 /// A wrong constant does not compile:
@@ -94,20 +100,23 @@ impl std::error::Error for ParsePolicyError {}
 /// algorithm = "fixed" / "sliding" / "bucket"
 /// ```
 ///
-/// A window without a unit is in seconds, an algorithm that is left out is `fixed`, and a burst that
-/// is left out is the limit. Words may be in any case, and any white space may stand between them.
-/// `Display` writes the same form, so that its text can be parsed again. With the feature `serde` a
-/// policy is read from this text and written as this text.
+/// A window without a unit is in seconds, an algorithm that is left out is `fixed`, and a burst
+/// that is left out is the limit. Words may be in any case, and any white space may stand between
+/// them. `Display` writes the same form, so that its text can be parsed again. With the feature
+/// `serde` a policy is read from this text and written as this text.
 ///
 /// ```
 /// use ratelimit_client::Policy;
 /// use std::time::Duration;
 ///
+/// let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
 /// let policy: Policy = "100/1m 1000/1h sliding".parse().unwrap();
-/// assert_eq!(policy, Policy::sliding(100, Duration::from_secs(60)).and(1000, Duration::from_secs(3600)));
-/// assert_eq!(Policy::bucket(10, Duration::from_secs(1)).burst(20).to_string(), "10/1s bucket burst 20");
-/// assert_eq!("5/0".parse::<Policy>().unwrap_err().to_string(),
-///     "window must be an integer with an optional unit ms, s, m, h or d, between 1ms and 366d");
+/// assert_eq!(policy, Policy::sliding(100, minute).and(1000, 60 * minute));
+/// assert_eq!(Policy::bucket(10, second).burst(20).to_string(), "10/1s bucket burst 20");
+/// assert_eq!(
+///     "5/0".parse::<Policy>().unwrap_err().to_string(),
+///     "window must be an integer with an optional unit ms, s, m, h or d, between 1ms and 366d"
+/// );
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy(ratelimit_core::Policy);
@@ -116,7 +125,8 @@ impl Policy {
     /// At most `limit` in each window. A window opens with the first call.
     ///
     /// # Panics
-    /// If a number is out of bounds: see [`Policy::try_fixed`]. In a constant, that is a compile error.
+    /// If a number is out of bounds: see [`Policy::try_fixed`]. In a constant, that is a compile
+    /// error.
     #[track_caller]
     #[must_use]
     pub const fn fixed(limit: u64, window: Duration) -> Self {
@@ -206,8 +216,8 @@ impl Policy {
     /// [`Policy::and`] for numbers that may be wrong.
     ///
     /// # Errors
-    /// As [`Policy::new`]; and if there are eight pairs already, one of them has the same window, or
-    /// the policy has a burst.
+    /// As [`Policy::new`]; and if there are eight pairs already, one of them has the same window,
+    /// or the policy has a burst.
     pub const fn try_and(self, limit: u64, window: Duration) -> Result<Self, PolicyError> {
         let Some(window) = whole_millis(window) else { return Err(PolicyError::Window) };
         Self::of_core(self.0.and(limit, window))
@@ -216,8 +226,8 @@ impl Policy {
     /// [`Policy::burst`] for a number that may be wrong.
     ///
     /// # Errors
-    /// If the burst is 0 or above 10^12, would take more than 3660 days to refill, or the policy is not
-    /// a bucket of one pair.
+    /// If the burst is 0 or above 10^12, would take more than 3660 days to refill, or the policy is
+    /// not a bucket of one pair.
     pub const fn try_burst(self, burst: u64) -> Result<Self, PolicyError> {
         Self::of_core(self.0.with_algorithm(self.0.algorithm(), Some(burst)))
     }
@@ -252,8 +262,8 @@ impl Policy {
     }
 
     /// The part of the policy that one of `instances` may allow by itself: every limit and burst
-    /// divided by the number of instances, rounded down, but at least 1 (a limit of 0 stays 0). Limit
-    /// 100 for 3 instances: 33 each.
+    /// divided by the number of instances, rounded down, but at least 1 (a limit of 0 stays 0).
+    /// Limit 100 for 3 instances: 33 each.
     #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "MAX_LIMIT bounds the burst")]
     pub fn share(&self, instances: u32) -> Self {
@@ -267,8 +277,8 @@ impl Policy {
         let burst = self.own_burst().map(|burst| {
             // The limit was rounded down, so it may be too slow to refill the part of the burst.
             let refilled = u128::from(part(limit)) * u128::from(MAX_REFILL_MS);
-            let max = (refilled / u128::from(window.millis())).min(u128::from(MAX_LIMIT)) as u64;
-            part(burst).min(max)
+            let max = refilled / u128::from(window.millis());
+            part(burst).min(max.try_into().unwrap_or(MAX_LIMIT))
         });
         let share = share.and_then(|share| share.with_algorithm(self.algorithm(), burst));
         Self(share.expect("a part of a valid policy is valid"))
@@ -303,7 +313,8 @@ impl FromStr for Policy {
     }
 }
 
-/// The words that the command would have for this policy. `None` if a word has no place in the text.
+/// The words that the command would have for this policy. `None` if a word has no place in the
+/// text.
 fn command_words(text: &str) -> Option<Vec<&str>> {
     let mut words = text.split_ascii_whitespace().peekable();
     let mut command = Vec::new();
@@ -360,10 +371,11 @@ const fn valid(policy: Result<Policy, PolicyError>) -> Policy {
 
 #[allow(clippy::cast_possible_truncation, reason = "it is compared with u64::MAX first")]
 const fn whole_millis(window: Duration) -> Option<Window> {
-    if !window.subsec_nanos().is_multiple_of(1_000_000) || window.as_millis() > u64::MAX as u128 {
+    if !window.subsec_nanos().is_multiple_of(1_000_000) {
         return None;
     }
-    Window::from_millis(window.as_millis() as u64)
+    let Some(seconds_ms) = window.as_secs().checked_mul(1000) else { return None };
+    Window::from_millis(seconds_ms.saturating_add(window.subsec_millis() as u64))
 }
 
 #[cfg(test)]
@@ -509,7 +521,8 @@ mod tests {
 
     #[test]
     fn the_share_of_a_burst_refills_within_the_bounds() {
-        // Half of 3 is 1, which refills no more than 10 in ten of the longest windows; half of 30 is 15.
+        // Half of 3 is 1, which refills no more than 10 in ten of the longest windows; half of 30
+        // is 15.
         let year = Duration::from_secs(366 * 86_400);
         for limit in [1, 2, 3, 19] {
             for burst in [1, 5, 10, 10 * limit] {

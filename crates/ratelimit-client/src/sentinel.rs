@@ -14,7 +14,8 @@ use redis::{
 
 use crate::sync::lock;
 
-/// A connection to the master that the sentinels name. Cheap to clone; all clones share one connection.
+/// A connection to the master that the sentinels name. Cheap to clone; all clones share one
+/// connection.
 ///
 /// The sentinels are asked for the master at first, and again
 ///
@@ -30,8 +31,9 @@ use crate::sync::lock;
 /// use redis::sentinel::{SentinelClient, SentinelServerType};
 ///
 /// # fn example() -> redis::RedisResult<SentinelConnection> {
-/// let sentinels = vec!["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
-/// let client = SentinelClient::build(sentinels, String::from("mymaster"), None, SentinelServerType::Master)?;
+/// let sentinels = vec!["redis://10.0.0.1:26379", "redis://10.0.0.2:26379"];
+/// let master = String::from("mymaster");
+/// let client = SentinelClient::build(sentinels, master, None, SentinelServerType::Master)?;
 /// let connection = SentinelConnection::new(client, Default::default());
 /// # Ok(connection)
 /// # }
@@ -75,8 +77,8 @@ impl fmt::Debug for SentinelConnection {
 }
 
 impl Link {
-    /// Starts a task that finds the master and connects. It goes on even if the call that waits for it
-    /// is given up.
+    /// Starts a task that finds the master and connects. It goes on even if the call that waits for
+    /// it is given up.
     fn search(
         client: &Arc<tokio::sync::Mutex<SentinelClient>>,
         config: &AsyncConnectionConfig,
@@ -134,8 +136,8 @@ impl Attempt {
 }
 
 impl Drop for Attempt {
-    /// A call without an answer has failed or was given up. If no other call got an answer meanwhile,
-    /// the master may be gone, so a new search starts.
+    /// A call without an answer has failed or was given up. If no other call got an answer
+    /// meanwhile, the master may be gone, so a new search starts.
     fn drop(&mut self) {
         let is_connected = self.link.connection.peek().is_some();
         let none_answered = self.link.answers.load(Relaxed) == self.answers_before;

@@ -17,8 +17,8 @@ use crate::{Answer, Source};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The module; or the script, while the server does not know the module's command. Then one call
-    /// every five seconds tries the module again.
+    /// The module; or the script, while the server does not know the module's command. Then one
+    /// call every five seconds tries the module again.
     #[default]
     Auto,
     /// The module alone. A server without it answers an error.

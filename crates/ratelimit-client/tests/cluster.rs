@@ -144,8 +144,8 @@ impl Load {
         self.more(|results| &results.answered).await;
     }
 
-    /// Lets the callers reach the limit. Exactly the limit was allowed, and every call has an answer or a
-    /// failure.
+    /// Lets the callers reach the limit. Exactly the limit was allowed, and every call has an
+    /// answer or a failure.
     async fn end(mut self) {
         self.results.most.store(u64::MAX, Relaxed);
         until("the limit is reached", || async { self.results.allowed.load(Relaxed) >= LIMIT })

@@ -28,7 +28,8 @@ fn a_module_is_noticed_when_it_is_loaded_and_unloaded() {
         control.must(&format!("MODULE LOAD {}", module().display()));
         until("the module is found", || async { source(&limiter).await == Source::Module }).await;
         assert_eq!(source(&limiter).await, Source::Module, "and still used");
-        // Redis 8.2 crashes at the next command of a client whose last command was one of an unloaded module.
+        // Redis 8.2 crashes at the next command of a client whose last command was one of an
+        // unloaded module.
         limiter.reset("another", &POLICY).await.unwrap();
         control.must("CONFIG SET ratelimit.allow-unload yes");
         control.must("MODULE UNLOAD ratelimit");

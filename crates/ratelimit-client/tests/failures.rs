@@ -1,5 +1,5 @@
-//! A server that is shut down, killed or frozen, also under load. The deadline holds, the fallback answers,
-//! every caller gets a result, and the limiter recovers when the server is back.
+//! A server that is shut down, killed or frozen, also under load. The deadline holds, the fallback
+//! answers, every caller gets a result, and the limiter recovers when the server is back.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;

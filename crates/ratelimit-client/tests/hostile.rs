@@ -1,5 +1,5 @@
-//! A peer that is not a limiter, not a Redis, or does not answer: the call is an error that names the
-//! expected form, and never allowed.
+//! A peer that is not a limiter, not a Redis, or does not answer: the call is an error that names
+//! the expected form, and never allowed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -125,8 +125,8 @@ fn a_connection_that_ends_within_an_answer_is_a_failure() {
     });
 }
 
-/// A real server sends this error and closes the connection. Whether a client reads the error before the
-/// end is a race, so this test uses a peer of its own.
+/// A real server sends this error and closes the connection. Whether a client reads the error
+/// before the end is a race, so this test uses a peer of its own.
 #[test]
 fn a_peer_without_room_for_clients_is_a_failed_connection() {
     run(async {

@@ -1,5 +1,5 @@
-//! A server that answers an error. An error about one call goes to the caller; an error that may be gone
-//! at another moment is a failure, which the fallback answers.
+//! A server that answers an error. An error about one call goes to the caller; an error that may be
+//! gone at another moment is a failure, which the fallback answers.
 
 use ratelimit_client::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ratelimit_client::redis::Client;
@@ -16,8 +16,8 @@ async fn error(limiter: &Limiter, key: &str) -> Error {
     limiter.check(key, &POLICY).await.expect_err("no answer")
 }
 
-/// One limiter by the module and one by the script. A single failure of the connection would open their
-/// circuits.
+/// One limiter by the module and one by the script. A single failed connection would open their
+/// circuits, so these tests show that an answered error does not.
 async fn both(server: &Server) -> [Limiter; 2] {
     let of = |which| async move {
         limiter(server).await.backend(which).circuit_breaker(1, LONG).build()

@@ -129,7 +129,8 @@ fn follows_the_new_master_when_the_old_one_becomes_read_only() {
             for limiter in &limiters {
                 until("the master is found", || async { check(limiter).await.is_some() }).await;
             }
-            // Sentinels close the connections of a master that they depose. A failover by hand does not.
+            // Sentinels close the connections of a master that they depose. A failover by hand does
+            // not.
             let tell = |words: &str| {
                 service.sentinels.iter().for_each(|sentinel| drop(sentinel.connect().must(words)));
             };

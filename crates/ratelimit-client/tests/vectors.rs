@@ -126,8 +126,8 @@ impl Subject for Server<'_> {
 
 static MEMORY_CLOCK: AtomicI64 = AtomicI64::new(0);
 
-/// The state in memory cannot be read, so it is taken to be as expected. A wrong state shows in the next
-/// answer.
+/// The state in memory cannot be read, so it is taken to be as expected. A wrong state shows in the
+/// next answer.
 struct Memory {
     runtime: Runtime,
     limiter: Limiter,

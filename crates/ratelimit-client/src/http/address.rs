@@ -9,12 +9,13 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The proxies whose word about a client's address is believed.
 ///
-/// The header is read from its right end, where the nearest proxy has added the address that it saw.
-/// The first address that is not a trusted proxy is the client's. Everything left of it may be forged.
+/// The header is read from its right end, where the nearest proxy has added the address that it
+/// saw. The first address that is not a trusted proxy is the client's. Everything left of it may be
+/// forged.
 ///
-/// If the next element is missing, empty, malformed, or hides the address as `unknown` or `_hidden`,
-/// the last known address is taken, which is a proxy's. All such requests share one key, so none is
-/// without a limit.
+/// If the next element is missing, empty, malformed, or hides the address as `unknown` or
+/// `_hidden`, the last known address is taken, which is a proxy's. All such requests share one key,
+/// so none is without a limit.
 ///
 /// ```
 /// use ratelimit_client::http::TrustedProxies;
@@ -55,15 +56,15 @@ impl TrustedProxies {
         Self { header: FORWARDED, ..self }
     }
 
-    /// Sets how many leading bits of an IPv6 address make a client. The default is 64, which is what one
-    /// household or one machine is given. More than 128 count as 128.
+    /// Sets how many leading bits of an IPv6 address make a client. The default is 64, which is
+    /// what one household or one machine is given. More than 128 count as 128.
     #[must_use]
     pub fn ipv6_prefix(self, bits: u8) -> Self {
         Self { ipv6_prefix: bits.min(128), ..self }
     }
 
-    /// The client's address, where `peer` is the other end of the connection. An IPv4 address inside
-    /// an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address.
+    /// The client's address, where `peer` is the other end of the connection. An IPv4 address
+    /// inside an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let lines = headers.get_all(&self.header).iter().rev();
         let hops = lines.flat_map(|line| self.hops(line.as_bytes()));
@@ -109,8 +110,8 @@ fn forwarded_hops(line: &str) -> Vec<Option<IpAddr>> {
     elements.into_iter().rev().map(forwarded_for).collect()
 }
 
-/// Reads `for=192.0.2.60;proto=http`, `For="[2001:db8::17]:4711"`. Two `for` in one element count as
-/// none.
+/// Reads `for=192.0.2.60;proto=http`, `For="[2001:db8::17]:4711"`. Two `for` in one element count
+/// as none.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let pairs = split_unquoted(element, ';')?.into_iter().filter_map(|pair| pair.split_once('='));
     let mut nodes = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));

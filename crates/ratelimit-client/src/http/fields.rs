@@ -9,8 +9,8 @@
 //! Retry-After: 12
 //! ```
 //!
-//! All times are whole seconds, rounded up, so a client that waits them is not early. The draft has no
-//! window below a second: 500 ms is written as `w=1`.
+//! All times are whole seconds, rounded up, so a client that waits them is not early. The draft has
+//! no window below a second: 500 ms is written as `w=1`.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -33,11 +33,11 @@ const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 /// pairs, each is an item named by the length of its window: `"api-1m", "api-1h"`. Items that are
 /// there already stay, because other policies may apply to the same request.
 ///
-/// `q` is the limit and `w` the window of the pair. `r` is the remaining cost; in a bucket with a burst
-/// it may be more than `q`. `t` is the time until the same call passes, if the pair denies, else the
-/// time until the pair is as if unused. `Retry-After` is the longest time until the same call passes;
-/// there is none for a call that can never pass. If the server failed and the call was allowed without
-/// being counted, the remaining cost is unknown, and there is no `RateLimit`.
+/// `q` is the limit and `w` the window of the pair. `r` is the remaining cost; in a bucket with a
+/// burst it may be more than `q`. `t` is the time until the same call passes, if the pair denies,
+/// else the time until the pair is as if unused. `Retry-After` is the longest time until the same
+/// call passes; there is none for a call that can never pass. If the server failed and the call was
+/// allowed without being counted, the remaining cost is unknown, and there is no `RateLimit`.
 ///
 /// ```
 /// use ratelimit_client::{http::fields, Limiter, Policy};
@@ -66,10 +66,10 @@ pub fn add(headers: &mut HeaderMap, name: &str, policy: &Policy, answer: &Answer
     }
 }
 
-/// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding pair, for clients that know only
-/// these. Limit is the most that can pass at once (in a bucket the burst). Reset is in seconds from
-/// now, not a date. Fields that are there already stay: they come from a limiter further inside, which
-/// may have denied.
+/// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding pair, for clients that know
+/// only these. Limit is the most that can pass at once (in a bucket the burst). Reset is in seconds
+/// from now, not a date. Fields that are there already stay: they come from a limiter further
+/// inside, which may have denied.
 ///
 /// Nothing is added if the server failed and the call was allowed without being counted.
 pub fn add_legacy(headers: &mut HeaderMap, answer: &Answer) {

@@ -18,8 +18,9 @@ const MAX_VALUE_BYTES: usize = 64;
 /// - All requests without a value have one key, `no-` and the kind, and share one limit.
 /// - A value cannot imitate another kind, nor the rest of a composed key: `%`, `#`, `|` and every
 ///   byte that is not printable ASCII are written as `%` and two hexadecimal digits.
-/// - A value of more than 64 bytes is kept as `#` and its SHA-1 in hexadecimal, and so is every value
-///   of [`KeyExtractor::secret`]. Two values with the same digest would share a limit, no more.
+/// - A value of more than 64 bytes is kept as `#` and its SHA-1 in hexadecimal, and so is every
+///   value of [`KeyExtractor::secret`]. Two values with the same digest would share a limit, no
+///   more.
 ///
 /// ```
 /// use ratelimit_client::http::KeyExtractor;
@@ -40,12 +41,13 @@ struct Key {
 }
 
 impl KeyExtractor {
-    /// By the client's address: `ip:203.0.113.7`, `ip:2001:db8::/64`. `peer` returns the other end of
-    /// the connection, which each HTTP server keeps in an extension of its own. Without it, all
+    /// By the client's address: `ip:203.0.113.7`, `ip:2001:db8::/64`. `peer` returns the other end
+    /// of the connection, which each HTTP server keeps in an extension of its own. Without it, all
     /// requests have the key `no-ip`.
     ///
-    /// In axum: `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.ip())`; in
-    /// tonic: `|parts| parts.extensions.get::<TcpConnectInfo>()?.remote_addr().map(|peer| peer.ip())`.
+    /// In axum: `|parts| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.ip())`;
+    /// in tonic: `|parts| parts.extensions.get::<TcpConnectInfo>()?.remote_addr().map(|peer|
+    /// peer.ip())`.
     pub fn address(
         proxies: TrustedProxies,
         peer: impl Fn(&Parts) -> Option<IpAddr> + Send + Sync + 'static,
@@ -56,15 +58,15 @@ impl KeyExtractor {
         })
     }
 
-    /// By the first value of a header: `x-tenant:blue`. A client that may choose the value chooses its
-    /// limit, so use a header that a proxy sets or that the service has verified.
+    /// By the first value of a header: `x-tenant:blue`. A client that may choose the value chooses
+    /// its limit, so use a header that a proxy sets or that the service has verified.
     pub fn header(name: HeaderName) -> Self {
         let kind = name.to_string();
         Self::by(kind, move |parts| Some(parts.headers.get(&name)?.as_bytes().to_vec()))
     }
 
-    /// By the token of `Authorization: Bearer`, kept as a digest: `bearer:#2fd4…`. A token that nobody
-    /// has verified is the client's choice, as with [`KeyExtractor::header`].
+    /// By the token of `Authorization: Bearer`, kept as a digest: `bearer:#2fd4…`. A token that
+    /// nobody has verified is the client's choice, as with [`KeyExtractor::header`].
     pub fn bearer() -> Self {
         Self::secret("bearer", |parts| {
             let value = parts.headers.get(AUTHORIZATION)?.as_bytes();
@@ -74,8 +76,8 @@ impl KeyExtractor {
         })
     }
 
-    /// By any function of the request: `kind:value`. An earlier layer may have put a verified user id
-    /// into the extensions, for example. The kinds in one composed key should differ.
+    /// By any function of the request: `kind:value`. An earlier layer may have put a verified user
+    /// id into the extensions, for example. The kinds in one composed key should differ.
     pub fn by<V: AsRef<[u8]>>(
         kind: impl Into<String>,
         value: impl Fn(&Parts) -> Option<V> + Send + Sync + 'static,
@@ -86,8 +88,8 @@ impl KeyExtractor {
         })
     }
 
-    /// [`KeyExtractor::by`] for a value that must not be readable in the server: an API key, a token, a
-    /// cookie. It is kept as a digest.
+    /// [`KeyExtractor::by`] for a value that must not be readable in the server: an API key, a
+    /// token, a cookie. It is kept as a digest.
     pub fn secret<V: AsRef<[u8]>>(
         kind: impl Into<String>,
         value: impl Fn(&Parts) -> Option<V> + Send + Sync + 'static,
@@ -137,7 +139,8 @@ impl KeyExtractor {
         (self.0)(parts).text
     }
 
-    /// The key of this request. `None` without a value: in a composed key, without any of its values.
+    /// The key of this request. `None` without a value: in a composed key, without any of its
+    /// values.
     pub fn find(&self, parts: &Parts) -> Option<String> {
         let key = (self.0)(parts);
         key.is_found.then_some(key.text)

@@ -58,7 +58,8 @@ impl Settings {
     }
 }
 
-/// Limits the requests of a service: a denied request gets 429, and a request without an answer 503.
+/// Limits the requests of a service: a denied request gets 429, and a request without an answer
+/// 503.
 ///
 /// The limiter is asked for the key `name:key`, as in `api:ip:203.0.113.7`. Handlers find its
 /// [`Answer`](crate::Answer) in the extensions of the request. Several layers may stand around a
@@ -77,7 +78,8 @@ impl Settings {
 /// // One policy for all requests:
 /// let all = RateLimitLayer::new(limiter.clone(), Rule::new("api", API), KeyExtractor::bearer());
 /// // A policy for each request; `None` means no limit:
-/// let some = RateLimitLayer::per_request(limiter, KeyExtractor::bearer(), |parts| match parts.uri.path() {
+/// let key = KeyExtractor::bearer();
+/// let some = RateLimitLayer::per_request(limiter, key, |parts| match parts.uri.path() {
 ///     "/health" => None,
 ///     "/upload" => Some(Rule::new("uploads", UPLOADS)),
 ///     _ => Some(Rule::new("api", API)),
@@ -93,8 +95,8 @@ impl RateLimitLayer {
         Self::per_request(limiter, key, move |_| Some(rule.clone()))
     }
 
-    /// A rule for each request, by its method, path, headers or extensions. With `None` the request is
-    /// not limited, and its response gets no fields.
+    /// A rule for each request, by its method, path, headers or extensions. With `None` the request
+    /// is not limited, and its response gets no fields.
     pub fn per_request(
         limiter: Limiter,
         key: KeyExtractor,
@@ -110,8 +112,8 @@ impl RateLimitLayer {
         }))
     }
 
-    /// Sets the cost of a request (1). A number outside 1 to 10^12 counts as the nearest one inside.
-    /// For a request that must not count, return no rule.
+    /// Sets the cost of a request (1). A number outside 1 to 10^12 counts as the nearest one
+    /// inside. For a request that must not count, return no rule.
     #[must_use]
     pub fn cost(self, cost: impl Fn(&Parts) -> u64 + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.cost = Arc::new(cost))

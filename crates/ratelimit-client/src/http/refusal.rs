@@ -19,8 +19,8 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub enum Reason<'a> {
     /// The limiter denied it.
     Denied(&'a Answer),
-    /// The limiter has no answer. The error is not shown to the client. The response carries it as an
-    /// extension, `Arc<Error>`, for a layer that writes logs.
+    /// The limiter has no answer. The error is not shown to the client. The response carries it as
+    /// an extension, `Arc<Error>`, for a layer that writes logs.
     Unavailable(&'a Error),
 }
 
@@ -47,8 +47,8 @@ impl Refusal<'_> {
     /// A 503 has no `Retry-After`, because nobody knows when the server will be back.
     ///
     /// A gRPC call (`application/grpc`) gets HTTP 200 with `grpc-status` 8 (RESOURCE_EXHAUSTED) or
-    /// 14 (UNAVAILABLE). A plain 429 would reach a gRPC client as UNAVAILABLE, and the client would try
-    /// again at once.
+    /// 14 (UNAVAILABLE). A plain 429 would reach a gRPC client as UNAVAILABLE, and the client would
+    /// try again at once.
     pub fn to_response(&self) -> Response<Bytes> {
         if is_grpc(&self.request.headers) {
             return self.to_grpc();
@@ -97,8 +97,8 @@ impl Refusal<'_> {
     }
 }
 
-/// Accepts `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`: tonic's own
-/// layer translates that before it comes here.
+/// Accepts `application/grpc` and `application/grpc+proto`, but not `application/grpc-web`: tonic's
+/// own layer translates that before it comes here.
 fn is_grpc(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let rest = value.strip_prefix(GRPC.as_bytes());

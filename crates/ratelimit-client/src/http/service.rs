@@ -17,7 +17,8 @@ use super::{fields, Body, Reason, Refusal};
 use crate::{Answer, Call, Error};
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer). It is ready when the inner service
-/// is. A request that does not pass gives back the place that the inner service had reserved for it.
+/// is. A request that does not pass gives back the place that the inner service had reserved for
+/// it.
 #[derive(Clone)]
 pub struct RateLimit<S> {
     inner: S,

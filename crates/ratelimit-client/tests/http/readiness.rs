@@ -1,5 +1,5 @@
-//! The rules of tower: a service is called only after it was polled ready, and a reserved place is given
-//! back.
+//! The rules of tower: a service is called only after it was polled ready, and a reserved place is
+//! given back.
 
 use std::convert::Infallible;
 use std::future::{ready, Ready};
