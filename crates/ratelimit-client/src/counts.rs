@@ -41,7 +41,6 @@ pub struct Counts {
 }
 
 /// Something that the limiter counts.
-#[derive(Clone, Copy)]
 pub(crate) enum Event<'a> {
     /// A call has its result.
     Result(&'a Result<Answer, Error>),

@@ -110,7 +110,6 @@ impl Resilient {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "no process runs for 2^64 ms")]
     fn now_ms(&self) -> u64 {
         millis(self.start.elapsed())
     }

@@ -265,7 +265,6 @@ impl Policy {
     /// divided by the number of instances, rounded down, but at least 1 (a limit of 0 stays 0).
     /// Limit 100 for 3 instances: 33 each.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "MAX_LIMIT bounds the burst")]
     pub fn share(&self, instances: u32) -> Self {
         let part = |whole: u64| (whole / u64::from(instances.max(1))).max(whole.min(1));
         let pairs = self.pairs();
@@ -369,7 +368,6 @@ const fn valid(policy: Result<Policy, PolicyError>) -> Policy {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "it is compared with u64::MAX first")]
 const fn whole_millis(window: Duration) -> Option<Window> {
     if !window.subsec_nanos().is_multiple_of(1_000_000) {
         return None;
