@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::Response;
 use tower_layer::Layer;
 
+use super::log::RefusalLog;
 use super::{KeyExtractor, RateLimit, Refusal};
 use crate::{Limiter, Policy, MAX_LIMIT};
 
@@ -41,6 +42,7 @@ pub(super) struct Settings {
     cost: Arc<CostOf>,
     respond: Arc<Respond>,
     pub(super) legacy_fields: bool,
+    pub(super) log: Arc<RefusalLog>,
 }
 
 impl Settings {
@@ -59,7 +61,8 @@ impl Settings {
 }
 
 /// Limits the requests of a service: a denied request gets 429, and a request without an answer
-/// 503.
+/// 503. A request without a key gets 400, or 500 if the HTTP server gave no address: see
+/// [`NoKey`](super::NoKey).
 ///
 /// The limiter is asked for the key `name:key`, as in `api:ip:203.0.113.7`. Handlers find its
 /// [`Answer`](crate::Answer) in the extensions of the request. Several layers may stand around a
@@ -109,6 +112,7 @@ impl RateLimitLayer {
             cost: Arc::new(|_| 1),
             respond: Arc::new(|refusal| refusal.to_response()),
             legacy_fields: false,
+            log: Arc::default(),
         }))
     }
 
