@@ -67,7 +67,8 @@ impl Settings {
 /// The limiter is asked for the key `name:key`, as in `api:ip:203.0.113.7`. Handlers find its
 /// [`Answer`](crate::Answer) in the extensions of the request. Several layers may stand around a
 /// service: each checks the request in its turn, the outermost first, and adds its fields to the
-/// response. A request that an inner layer denies has been counted by the outer ones.
+/// response. A request that an inner layer denies has been counted by the outer ones:
+/// [an example](super#the-order-of-layers).
 ///
 /// ```
 /// use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
