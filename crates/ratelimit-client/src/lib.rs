@@ -109,6 +109,7 @@
 //! | `reconnect`, `sentinel`, `cluster` | the connections above |
 //! | `tls` | `rediss://` by rustls and ring, with the certificate authorities of the system |
 //! | `http` | the `tower` layer of the module `http`, which answers 429 |
+//! | `tracing` | with `http`: a warning in the log at the first request without a key |
 //! | `serde` | a [`Policy`] is read from text and written as text |
 //! | `test-util` | another clock or another script for tests |
 //!

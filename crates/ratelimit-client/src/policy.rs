@@ -28,6 +28,15 @@ impl PolicyError {
             Self::Rule(rule) => rule.text(),
         }
     }
+
+    /// The argument that breaks the rule: `limit`, `window` or `burst`. `None` if there are too many
+    /// pairs.
+    pub const fn argument(self) -> Option<&'static str> {
+        match self {
+            Self::Window => Some("window"),
+            Self::Rule(rule) => rule.argument(),
+        }
+    }
 }
 
 impl fmt::Display for PolicyError {

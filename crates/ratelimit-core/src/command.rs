@@ -11,6 +11,7 @@ pub const SYNTAX: &str = "key limit window [limit window ...] \
 
 /// What is wrong: the first wrong word, or words that do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ArgumentError {
     /// A word is unknown, repeated or missing, or there is one too many.
     Syntax,

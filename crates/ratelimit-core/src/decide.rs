@@ -38,6 +38,8 @@ pub fn peek<const N: usize>(
 }
 
 /// Whether an allowed call is counted.
+///
+/// This enum is closed: a call is counted or not. Callers only make one, and match none.
 #[derive(Debug)]
 pub enum Mode<'a, const N: usize> {
     /// An allowed call is counted, and the next string is put here.

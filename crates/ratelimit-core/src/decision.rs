@@ -7,6 +7,8 @@ use crate::text::Text;
 
 /// When the same call would be allowed, if no other call comes first. The order is that of the
 /// wait: `Never` is the longest.
+///
+/// This enum is closed: a call is allowed now, later or never. There is no fourth case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryAfter {
     /// It is allowed now.

@@ -85,6 +85,7 @@ pub struct Pair {
 // A field of one byte would share a register with its neighbour in a `Result`. A whole word keeps
 // both in registers (measured).
 #[repr(u64)]
+#[non_exhaustive]
 pub enum Algorithm {
     /// A counter per window: [`crate::fixed_window`].
     Fixed,
@@ -135,6 +136,7 @@ pub type Policy = PolicyOf<MAX_PAIRS>;
 // An error of one byte would share a register with the value beside it in a `Result`. A whole word
 // keeps both in registers (measured).
 #[repr(u64)]
+#[non_exhaustive]
 pub enum PolicyError {
     /// A limit is above [`MAX_LIMIT`].
     Limit,
@@ -175,6 +177,19 @@ impl PolicyError {
             Self::BurstPairs => "burst requires a single limit and window pair",
             Self::BurstRefill => {
                 "burst must refill within 3660d: burst x window must be at most limit x 3660d"
+            }
+        }
+    }
+
+    /// The argument that breaks the rule: `limit`, `window` or `burst`. `None` if there are too many
+    /// pairs.
+    pub const fn argument(self) -> Option<&'static str> {
+        match self {
+            Self::Limit => Some("limit"),
+            Self::SameWindow => Some("window"),
+            Self::TooManyPairs => None,
+            Self::Burst | Self::BurstAlgorithm | Self::BurstPairs | Self::BurstRefill => {
+                Some("burst")
             }
         }
     }

@@ -21,6 +21,7 @@ pub struct Stored<'a> {
 // An error of one byte would share a register with the value beside it in a `Result`. A whole word
 // keeps both in registers (measured).
 #[repr(u64)]
+#[non_exhaustive]
 pub enum StateError {
     /// The key never expires, and every key of a rate limiter does.
     NoExpiry,

@@ -74,3 +74,14 @@ fn each_error_has_its_own_text() {
         assert!(!text.ends_with('.') && text.is_ascii(), "{text:?}");
     }
 }
+
+#[test]
+fn a_text_about_one_argument_begins_with_its_name() {
+    for error in PolicyError::ALL {
+        let first = error.text().split(' ').next().unwrap();
+        match error.argument() {
+            Some(argument) => assert_eq!(first.trim_end_matches('s'), argument),
+            None => assert_eq!(*error, PolicyError::TooManyPairs),
+        }
+    }
+}

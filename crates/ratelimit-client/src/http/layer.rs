@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::Response;
 use tower_layer::Layer;
 
+use super::log::RefusalLog;
 use super::{KeyExtractor, RateLimit, Refusal};
 use crate::{Limiter, Policy, MAX_LIMIT};
 
@@ -41,6 +42,7 @@ pub(super) struct Settings {
     cost: Arc<CostOf>,
     respond: Arc<Respond>,
     pub(super) legacy_fields: bool,
+    pub(super) log: Arc<RefusalLog>,
 }
 
 impl Settings {
@@ -59,12 +61,14 @@ impl Settings {
 }
 
 /// Limits the requests of a service: a denied request gets 429, and a request without an answer
-/// 503.
+/// 503. A request without a key gets 400, or 500 if the HTTP server gave no address: see
+/// [`NoKey`](super::NoKey).
 ///
 /// The limiter is asked for the key `name:key`, as in `api:ip:203.0.113.7`. Handlers find its
 /// [`Answer`](crate::Answer) in the extensions of the request. Several layers may stand around a
 /// service: each checks the request in its turn, the outermost first, and adds its fields to the
-/// response. A request that an inner layer denies has been counted by the outer ones.
+/// response. A request that an inner layer denies has been counted by the outer ones:
+/// [an example](super#the-order-of-layers).
 ///
 /// ```
 /// use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
@@ -109,6 +113,7 @@ impl RateLimitLayer {
             cost: Arc::new(|_| 1),
             respond: Arc::new(|refusal| refusal.to_response()),
             legacy_fields: false,
+            log: Arc::default(),
         }))
     }
 

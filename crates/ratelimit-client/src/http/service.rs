@@ -13,7 +13,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::layer::{Rule, Settings};
-use super::{fields, Body, Reason, Refusal};
+use super::{fields, Body, NoKey, Reason, Refusal};
 use crate::{Answer, Call, Error};
 
 /// A service behind a [`RateLimitLayer`](super::RateLimitLayer). It is ready when the inner service
@@ -106,7 +106,11 @@ where
         let response = ready.call(Request::from_parts(parts, body)).await?;
         return Ok(response.map(Body::service));
     };
-    let answer = match settings.check(&rule, &parts).await {
+    let key = match settings.key.find(&parts) {
+        Ok(key) => key,
+        Err(no_key) => return Ok(settings.without_key(&rule, &parts, no_key)),
+    };
+    let answer = match settings.check(&rule, &key, &parts).await {
         Ok(answer) => answer,
         Err(error) => return Ok(settings.unavailable(&rule, &parts, error)),
     };
@@ -122,9 +126,17 @@ where
 }
 
 impl Settings {
-    async fn check(&self, rule: &Rule, parts: &Parts) -> Result<Answer, Error> {
-        let key = format!("{}:{}", rule.name, self.key.of(parts));
+    async fn check(&self, rule: &Rule, key: &str, parts: &Parts) -> Result<Answer, Error> {
+        let key = format!("{}:{key}", rule.name);
         self.limiter.check_call(Call::new(&key, &rule.policy).cost(self.cost(parts))).await
+    }
+
+    fn without_key<B>(&self, rule: &Rule, parts: &Parts, no_key: NoKey) -> Response<Body<B>> {
+        self.log.warn(&rule.name, &no_key);
+        let reason = Reason::NoKey(&no_key);
+        let mut response = self.respond(&Refusal { request: parts, rule, reason });
+        response.extensions_mut().insert(no_key);
+        response.map(Body::refusal)
     }
 
     fn unavailable<B>(&self, rule: &Rule, parts: &Parts, error: Error) -> Response<Body<B>> {

@@ -53,7 +53,7 @@ fn any_value_makes_a_short_printable_key_of_its_own() {
         let length = random.pick(&[0, 1, 2, 63, 64, 65, 1000]);
         let value: Vec<u8> = (0..length).map(|_| random.pick(b"a%#|\0\xff")).collect();
         let bytes = value.clone();
-        let key = KeyExtractor::by("v", move |_| Some(bytes.clone())).of(&parts);
+        let key = KeyExtractor::by_owned("v", move |_| Some(bytes.clone())).find(&parts).unwrap();
         assert!(key.len() <= 2 + MAX_VALUE_BYTES && key.bytes().all(|b| b.is_ascii_graphic()));
         assert_eq!(*seen.entry(key).or_insert_with(|| value.clone()), value);
     }

@@ -15,6 +15,10 @@ async fn serve(server: &Server, policy: Policy) -> HealthClient<Channel> {
     let key = KeyExtractor::address(TrustedProxies::direct(), |request| {
         Some(request.extensions.get::<TcpConnectInfo>()?.remote_addr()?.ip())
     });
+    serve_by(server, policy, key).await
+}
+
+async fn serve_by(server: &Server, policy: Policy, key: KeyExtractor) -> HealthClient<Channel> {
     let layer = RateLimitLayer::new(limiter(server).await, Rule::new("grpc", policy), key);
     let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
     let address = incoming.local_addr().expect("its port");
@@ -57,5 +61,27 @@ fn a_grpc_call_that_cannot_be_checked_is_unavailable() {
         let status = check(&mut client).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.message(), "the rate limit could not be checked");
+    });
+}
+
+#[test]
+fn a_grpc_call_without_a_key_is_an_invalid_argument_and_without_an_address_internal() {
+    on_every_server(|binary| async move {
+        let server = Setup::module(binary).start();
+        let address = KeyExtractor::address(TrustedProxies::direct(), |_| None);
+        let cases = [
+            (
+                KeyExtractor::bearer(),
+                Code::InvalidArgument,
+                "the call has no key for its rate limit",
+            ),
+            (address, Code::Internal, "the address of the client is not known"),
+        ];
+        for (key, code, message) in cases {
+            let mut client = serve_by(&server, Policy::fixed(2, HOUR), key).await;
+            let status = check(&mut client).await.unwrap_err();
+            assert_eq!((status.code(), status.message()), (code, message));
+        }
+        assert_eq!(server.connect().must("DBSIZE").integer(), 0);
     });
 }

@@ -125,6 +125,23 @@ fn all_compose_at_once() {
 }
 
 #[test]
+fn a_denial_of_the_inner_layer_was_counted_by_the_outer_one_and_not_the_reverse() {
+    block_on(async {
+        let limiter = Limiter::memory(9).build();
+        let (narrow, wide) = (Policy::fixed(1, HOUR), Policy::fixed(5, HOUR));
+        let layer = |name, policy: &Policy| {
+            RateLimitLayer::new(limiter.clone(), Rule::new(name, *policy), KeyExtractor::shared())
+        };
+        let inside = ServiceBuilder::new().layer(layer("a", &wide)).layer(layer("b", &narrow));
+        limited(inside.service_fn(hello)).await;
+        assert_eq!(limiter.peek("a:all", &wide).await.unwrap().quota().remaining, 3);
+        let outside = ServiceBuilder::new().layer(layer("c", &narrow)).layer(layer("d", &wide));
+        limited(outside.service_fn(hello)).await;
+        assert_eq!(limiter.peek("d:all", &wide).await.unwrap().quota().remaining, 4);
+    });
+}
+
+#[test]
 fn the_inner_service_can_be_reached() {
     let mut service = limit().layer(7);
     *service.get_mut() += 1;

@@ -15,4 +15,5 @@ mod plain_hyper;
 mod readiness;
 mod readme;
 mod rules;
+mod without_key;
 mod without_server;

@@ -1,6 +1,6 @@
 //! The limit that a request counts against.
 
-use http::{HeaderName, StatusCode};
+use http::StatusCode;
 use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule};
 use ratelimit_client::Policy;
 use ratelimit_harness::{Server, Setup};
@@ -72,11 +72,11 @@ fn a_client_is_limited_by_the_address_that_the_proxy_saw() {
 }
 
 #[test]
-fn requests_without_the_header_share_one_limit() {
+fn requests_without_the_header_share_one_limit_if_asked_for() {
     on_every_server(|binary| async move {
         let server = Setup::module(binary).start();
-        let key =
-            KeyExtractor::header(HeaderName::from_static("x-tenant")).and(KeyExtractor::bearer());
+        let tenant = KeyExtractor::header("x-tenant").or_shared();
+        let key = tenant.and(KeyExtractor::bearer().or_shared());
         let rule = Rule::new("api", Policy::fixed(1, HOUR));
         let layer = RateLimitLayer::new(limiter(&server).await, rule, key);
         let instance = Instance::of(hello().layer(layer)).await;

@@ -119,7 +119,8 @@ impl Call {
         let used = usage.and_then(|usage| usage.at(pair, now)).map_or(0, |u| u.used(pair, now));
         match self.algorithm {
             Algorithm::Bucket => used + cost * pair.window <= pair.burst * pair.window,
-            _ => used + cost <= pair.limit,
+            Algorithm::Fixed | Algorithm::Sliding => used + cost <= pair.limit,
+            other => panic!("the oracle does not know {other:?}"),
         }
     }
 
@@ -148,6 +149,7 @@ impl Call {
                 let debt = used + self.cost * pair.window;
                 Usage::Bucket { tat: now + debt / pair.limit, remainder: debt % pair.limit }
             }
+            (other, _) => panic!("the oracle does not know {other:?}"),
         }
     }
 

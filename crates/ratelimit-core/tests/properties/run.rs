@@ -141,6 +141,7 @@ pub(crate) fn planted(random: &mut Random, algorithm: Algorithm, now: Int) -> or
                 Usage::Sliding { window, start: at, previous: count(), current: count() }
             }
             Algorithm::Bucket => Usage::Bucket { tat: at, remainder: count() },
+            other => panic!("no state is known for {other:?}"),
         };
         groups.push((window, usage));
     }

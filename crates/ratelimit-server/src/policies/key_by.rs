@@ -44,9 +44,7 @@ impl Finder {
         Self::Value(match by {
             KeyBy::Address => return Self::Address,
             KeyBy::Bearer => KeyExtractor::bearer(),
-            KeyBy::ApiKey => KeyExtractor::secret("api-key", |parts| {
-                Some(parts.headers.get(API_KEY)?.as_bytes().to_vec())
-            }),
+            KeyBy::ApiKey => KeyExtractor::secret_header(API_KEY),
             KeyBy::Header(name) => KeyExtractor::header(name.clone()),
         })
     }
@@ -55,7 +53,7 @@ impl Finder {
     pub(crate) fn find<'a>(&self, caller: &Caller<'a>) -> Option<Cow<'a, str>> {
         match self {
             Self::Address => Some(caller.address()),
-            Self::Value(key) => key.find(caller.parts).map(Cow::Owned),
+            Self::Value(key) => key.find(caller.parts).ok().map(Cow::Owned),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ratelimit_client::{
-    Algorithm, ArgumentError, Policy, PolicyError, PolicyRule, Window, MAX_LIMIT, MAX_PAIRS,
+    Algorithm, ArgumentError, Policy, PolicyError, Window, MAX_LIMIT, MAX_PAIRS,
 };
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -183,13 +183,7 @@ impl Wrong {
 
 impl From<PolicyError> for Wrong {
     fn from(error: PolicyError) -> Self {
-        let field = match error {
-            PolicyError::Rule(PolicyRule::Limit) => "limit",
-            PolicyError::Window | PolicyError::Rule(PolicyRule::SameWindow) => "window",
-            PolicyError::Rule(PolicyRule::TooManyPairs) => "",
-            _ => "burst",
-        };
-        Self::new(field, error.text())
+        Self::new(error.argument().unwrap_or_default(), error.text())
     }
 }
 
