@@ -1,7 +1,7 @@
 //! The HTTP side of the service: connections, endpoints, bodies and errors.
 
 mod auth;
-mod body;
+pub(crate) mod body;
 mod check;
 mod fields;
 pub(crate) mod healthcheck;
