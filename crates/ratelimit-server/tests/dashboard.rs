@@ -329,7 +329,7 @@ const ATTACK: &str = r#"
 
 #[test]
 fn no_page_of_another_site_starts_a_simulation() {
-    let service = Settings::memory().start();
+    let service = Settings::memory().set("ALLOWED_HOSTS", "service.example").start();
     let attacker = Settings::memory().start();
     // A name is no secure context, and the browser then sends no Sec-Fetch-Site; an address of this
     // machine is one.

@@ -5,6 +5,7 @@ pub(crate) mod body;
 mod check;
 mod fields;
 pub(crate) mod healthcheck;
+mod host;
 mod openapi;
 mod probes;
 pub(crate) mod problem;
