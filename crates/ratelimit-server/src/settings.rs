@@ -89,6 +89,10 @@ struct Arguments {
     /// Addresses and networks of the proxies whose X-Forwarded-For is trusted: 10.0.0.0/8,127.0.0.1
     #[arg(long, env, value_name = "LIST")]
     trusted_proxies: Option<String>,
+    /// The names by which this service may be called, against DNS rebinding. From this machine, Host
+    /// must be an address, localhost or one of these; if set, from everywhere. Not for /v1/auth and /
+    #[arg(long, env, value_name = "LIST")]
+    allowed_hosts: Option<String>,
     /// A file of policies by route and kind of key; read again when it changes, and at SIGHUP
     #[arg(long, env, value_name = "FILE")]
     policies: Option<String>,
@@ -150,6 +154,7 @@ pub struct Settings {
     pub(crate) policy: Policy,
     pub(crate) key_by: KeyBy,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) allowed_hosts: Vec<String>,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
     pub(crate) peers: Vec<Uri>,
@@ -259,6 +264,7 @@ impl Arguments {
             key_by: KeyBy::parse(&self.key_by)
                 .ok_or_else(|| message("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
             trusted_proxies: trusted_proxies(self.trusted_proxies.as_deref().unwrap_or(""))?,
+            allowed_hosts: allowed_hosts(self.allowed_hosts.as_deref().unwrap_or(""))?,
             policies: self.policies.map(PathBuf::from),
             instance: self.instance.map(|name| instance("INSTANCE", name)).transpose()?,
             peers: peers(self.peers.as_deref().unwrap_or(""))?,
@@ -372,6 +378,16 @@ fn trusted_proxies(text: &str) -> Result<TrustedProxies, String> {
     let rule = "must be a list of addresses and networks such as 10.0.0.0/8,127.0.0.1";
     let proxy = |item| network(item).parse().map_err(|_| message("TRUSTED_PROXIES", rule, item));
     Ok(TrustedProxies::behind(list(text).map(proxy).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn allowed_hosts(text: &str) -> Result<Vec<String>, String> {
+    let is_in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let rule = "must be a list of names without port such as limits.example.com,ratelimit-1";
+    let name = |item: &str| match item.chars().all(is_in_name) {
+        true => Ok(item.to_owned()),
+        false => Err(message("ALLOWED_HOSTS", rule, item)),
+    };
+    list(text).map(name).collect()
 }
 
 fn peers(text: &str) -> Result<Vec<Uri>, String> {

@@ -36,6 +36,12 @@ impl Browser {
     /// With a window of this size in pixels.
     #[track_caller]
     pub fn open(width: u32, height: u32) -> Self {
+        Self::open_with(width, height, &[])
+    }
+
+    /// With further flags of Chromium.
+    #[track_caller]
+    pub fn open_with(width: u32, height: u32, flags: &[&str]) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -47,8 +53,9 @@ impl Browser {
         let port = lines.map_while(Result::ok).find_map(|line| port_in(&line));
         let base = format!("http://127.0.0.1:{}", port.expect("chromedriver tells its port"));
         let mut browser = Self { driver, session: base };
+        let arguments = [&FLAGS, flags].concat();
         let capabilities = json!({
-            "goog:chromeOptions": { "args": FLAGS },
+            "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
         let request = json!({ "capabilities": { "alwaysMatch": capabilities } });

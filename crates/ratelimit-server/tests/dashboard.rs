@@ -6,10 +6,11 @@ use ratelimit_harness::{eventually, servers, Server, Setup, ALGORITHMS};
 use serde_json::Value;
 
 use crate::browser::{Browser, ENTER, SPACE};
-use crate::service::{free_port, Service, Settings};
+use crate::service::{agent, free_port, Service, Settings};
 
-const LONG: &str =
-    "algorithms=fixed&limit=5&window=1s&clients=2&traffic=steady&rate=10&seconds=120";
+const SIMULATION: &str = "/dashboard/simulation";
+/// A simulation of two minutes.
+const LONG: &str = r#"{"algorithms":["fixed"],"limit":5,"window":"1s","clients":2,"traffic":"steady","rate":10,"seconds":120}"#;
 
 /// A server on a socket, which stays the same after a restart, and two instances, api-1 and api-2.
 struct Stage {
@@ -190,7 +191,7 @@ fn a_simulation_ends_with_its_page_and_with_its_instance() {
     eventually("it ends with the page", || running(&stage.a) == 0);
 
     let stream = stage.a.connect();
-    ask(&stream, LONG);
+    begin(&stream, LONG);
     eventually("it runs", || running(&stage.a) == 1);
     stage.a.signal("-TERM");
     assert!(stage.a.ended().success(), "an open stream does not hold up the end");
@@ -201,50 +202,150 @@ fn at_most_eight_simulations_run_at_a_time() {
     let service = Settings::memory().start();
     let streams: Vec<_> = (0..8).map(|_| service.connect()).collect();
     for stream in &streams {
-        ask(stream, LONG);
+        begin(stream, LONG);
     }
     eventually("all run", || running(&service) == 8);
-    assert_eq!(service.get(&format!("/dashboard/simulation?{LONG}")).status, 503);
+    assert_eq!(service.post(SIMULATION, LONG).status, 503);
     drop(streams);
     eventually("none runs", || running(&service) == 0);
 }
 
-fn ask(mut stream: &std::net::TcpStream, query: &str) {
+fn begin(mut stream: &std::net::TcpStream, body: &str) {
     use std::io::Write;
-    write!(stream, "GET /dashboard/simulation?{query} HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    let head = "Host: localhost\r\nContent-Type: application/json";
+    let length = body.len();
+    write!(
+        stream,
+        "POST {SIMULATION} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .expect("sent");
 }
 
 #[test]
 fn hostile_parameters_are_answered_by_field_and_rule() {
     let service = Settings::memory().start();
     let cases = [
-        ("limit=5", "limit=-5", "limit", "limit must be an integer between 0 and 1000000000000"),
-        ("seconds=120", "seconds=121", "seconds", "seconds must be an integer between 1 and 120"),
-        ("clients=2", "clients=21", "clients", "clients must be an integer between 1 and 20"),
         (
-            "rate=10",
-            "rate=501",
+            r#""limit":5"#,
+            r#""limit":-5"#,
+            "limit",
+            "limit must be an integer between 0 and 1000000000000",
+        ),
+        (
+            r#""seconds":120"#,
+            r#""seconds":121"#,
+            "seconds",
+            "seconds must be an integer between 1 and 120",
+        ),
+        (
+            r#""clients":2"#,
+            r#""clients":"2""#,
+            "clients",
+            "clients must be an integer between 1 and 20",
+        ),
+        (
+            r#""rate":10"#,
+            r#""rate":501"#,
             "rate",
             "rate x clients x algorithms with steady traffic must be at most 1000",
         ),
-        ("seconds=120", "seconds=1&seconds=1", "seconds", "seconds is given twice"),
-        ("window=1s", "window=%00", "window", "window must be an integer with an optional unit"),
+        (r#""seconds":120"#, r#""seconds":1,"seconds":1"#, "seconds", "seconds is given twice"),
+        (r#""1s""#, r#""\u0000""#, "window", "window must be an integer with an optional unit"),
+        (r#"["fixed"]"#, r#""fixed""#, "algorithms", "expected a list"),
+        (r#""limit":5"#, r#""limits":5"#, "limits", "unknown field; expected one of"),
     ];
     for (usual, hostile, field, rule) in cases {
-        let query = LONG.replace(usual, hostile);
-        let answer = service.get(&format!("/dashboard/simulation?{query}"));
+        let answer = service.post(SIMULATION, &LONG.replace(usual, hostile));
         let problem = answer.json();
         assert_eq!((answer.status, &problem["field"]), (400, &field.into()), "{hostile}");
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.starts_with(rule)));
+        let detail = problem["detail"].as_str().expect("text");
+        assert!(detail.starts_with(rule), "{detail}");
     }
-    for query in ["%ff=1", "limit=%ff", &"a=1&".repeat(3000)] {
-        let answer = service.get(&format!("/dashboard/simulation?{query}"));
-        assert!((400..500).contains(&answer.status), "{}", answer.status);
+    for body in ["", "{", "[]", "\"\"", &"[".repeat(3000)] {
+        let answer = service.post(SIMULATION, body);
+        assert_eq!(answer.status, 400, "{body}");
     }
-    let elsewhere = [("Sec-Fetch-Site", "cross-site")];
-    let path = format!("/dashboard/simulation?{LONG}");
-    assert_eq!(service.get_with(&path, &elsewhere).status, 403);
     assert_eq!(running(&service), 0);
+}
+
+#[test]
+fn only_a_post_of_json_from_the_own_origin_starts_a_simulation() {
+    let service = Settings::memory().start();
+    let url = format!("http://127.0.0.1:{}{SIMULATION}", service.port());
+    let status = |fields: &[(&str, &str)]| {
+        let mut request = agent().post(&url);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.send(LONG).expect("an answer").status().as_u16()
+    };
+    assert_eq!(service.get(SIMULATION).status, 405);
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    for simple in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        assert_eq!(status(&[("content-type", simple)]), 415, "{simple}");
+    }
+    for foreign in ["http://evil.example", "http://127.0.0.1:1", "https://127.0.0.1", "null"] {
+        assert_eq!(status(&[JSON, ("origin", foreign)]), 403, "{foreign}");
+    }
+    for site in ["cross-site", "same-site", "none"] {
+        assert_eq!(status(&[JSON, ("sec-fetch-site", site)]), 403, "{site}");
+    }
+    assert_eq!(running(&service), 0);
+    let own = format!("http://127.0.0.1:{}", service.port());
+    assert_eq!(status(&[JSON, ("origin", &own)]), 200);
+}
+
+/// The page of an attacker tries everything that a browser lets it send.
+const ATTACK: &str = r#"
+    const address = `${service}/dashboard/simulation`;
+    const query = 'algorithms=fixed&limit=5&window=1s&clients=2&traffic=steady&rate=10&seconds=120';
+    const body = JSON.stringify({ algorithms: ['fixed'], limit: 5, window: '1s', clients: 2,
+        traffic: 'steady', rate: 10, seconds: 120 });
+    new Image().src = `${address}?${query}`;
+    new EventSource(`${address}?${query}`);
+    const attempts = [];
+    const attempt = (options) => attempts.push(fetch(address, { method: 'POST', body, ...options }));
+    attempt({ mode: 'no-cors' });
+    attempt({ mode: 'no-cors', headers: { 'Content-Type': 'application/json' } });
+    attempt({ headers: { 'Content-Type': 'application/json' } });
+    attempt({ headers: { 'Content-Type': 'text/plain' } });
+    attempt({ mode: 'no-cors', body: new Blob([body], { type: 'text/plain;application/json' }) });
+    navigator.sendBeacon(address, new Blob([body], { type: 'application/json' }));
+    navigator.sendBeacon(address, body);
+    for (const [method, enctype] of [['get', ''], ['post', 'text/plain'],
+        ['post', 'application/x-www-form-urlencoded'], ['post', 'multipart/form-data']]) {
+        const frame = Object.assign(document.createElement('iframe'), { name: `${method} ${enctype}` });
+        const form = Object.assign(document.createElement('form'),
+            { action: `${address}?${query}`, method, enctype, target: frame.name });
+        // As text/plain this is JSON: {"...", "=": ""}
+        form.append(Object.assign(document.createElement('input'),
+            { name: body.slice(0, -1) + ',"', value: '":""}' }));
+        document.body.append(frame, form);
+        form.submit();
+    }
+    window.open(`${address}?${query}`);
+    return Promise.allSettled(attempts).then((all) => all.map(({ status }) => status).join());
+"#;
+
+#[test]
+fn no_page_of_another_site_starts_a_simulation() {
+    let service = Settings::memory().set("ALLOWED_HOSTS", "service.example").start();
+    let attacker = Settings::memory().start();
+    // A name is no secure context, and the browser then sends no Sec-Fetch-Site; an address of this
+    // machine is one.
+    let browser = Browser::open_with(1000, 800, &["--host-resolver-rules=MAP *.example 127.0.0.1"]);
+    for (host, visited) in [("127.0.0.1", "evil.example"), ("service.example", "evil.example")] {
+        browser.go(&format!("http://{visited}:{}/healthz", attacker.port()));
+        let target = format!("const service = 'http://{host}:{}';", service.port());
+        let attempts = browser.run(&format!("{target}{ATTACK}"));
+        assert!(attempts.as_str().expect("a list").contains("rejected"), "{attempts}");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_eq!(running(&service), 0, "{host}");
+        browser.go(&format!("http://{host}:{}{SIMULATION}", service.port()));
+        assert_eq!(running(&service), 0, "by navigation to {host}");
+    }
+    let started = service.metric(r#"ratelimit_decisions_total{policy="v1",outcome="allowed"}"#);
+    assert_eq!(started, 0.0, "nothing was simulated");
 }
 
 #[test]
@@ -289,7 +390,9 @@ fn the_page_fits_a_phone_turns_dark_and_labels_controls() {
 #[test]
 fn the_page_loads_nothing_from_elsewhere() {
     let service = Settings::memory().start();
-    for path in ["/dashboard", "/dashboard/page.css", "/dashboard/page.js", "/dashboard/chart.js"] {
+    let files = ["page.css", "page.js", "chart.js", "stream.js"];
+    let files = files.map(|name| format!("/dashboard/{name}"));
+    for path in std::iter::once("/dashboard").chain(files.iter().map(String::as_str)) {
         let answer = service.get(path);
         assert_eq!(answer.status, 200);
         assert!(answer.field("content-security-policy").starts_with("default-src 'self'"));

@@ -17,6 +17,7 @@ mod documents;
 mod failure;
 mod healthy;
 mod hostile;
+mod hosts;
 mod kubernetes;
 mod log;
 mod metrics;

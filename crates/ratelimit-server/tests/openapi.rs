@@ -6,7 +6,7 @@ use std::io::{BufReader, Read, Write};
 use ratelimit_harness::ALGORITHMS;
 use serde_json::{json, Value};
 
-use crate::service::{server, Answer, Service, Settings};
+use crate::service::{agent, server, Answer, Service, Settings};
 
 const CHECK: &str = r#"{"key":"k","limit":1,"window":60}"#;
 const BATCH: &str =
@@ -53,6 +53,13 @@ fn the_description_matches_every_answer_of_the_service() {
     let local = Settings::nowhere().start();
     seen.check("/v1/check", "post", &local.post("/v1/check", CHECK));
     seen.check("/v1/auth", "get", &service.get("/v1/auth"));
+    let host = [("host", "elsewhere.example")];
+    seen.check("/metrics", "get", &service.get_with("/metrics", &host));
+    for path in ["/v1/check", "/v1/peek", "/v1/check/batch"] {
+        let url = format!("http://127.0.0.1:{}{path}", service.port());
+        let answer = agent().post(url).header(host[0].0, host[0].1).send("{}").expect("an answer");
+        seen.check(path, "post", &Answer::read(answer));
+    }
     for path in ["/metrics", "/healthz", "/readyz", "/openapi.json"] {
         seen.check(path, "get", &service.get(path));
     }
@@ -67,7 +74,7 @@ const NEVER: &str = r#"{"key":"n","limit":1,"window":1,"cost":2}"#;
 fn raw(service: &Service, path: &str, content_type: &str, length: usize) -> Answer {
     let mut stream = service.connect();
     let head = format!(
-        "POST {path} HTTP/1.1\r\ncontent-type: {content_type}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{{}}"
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{{}}"
     );
     stream.write_all(head.as_bytes()).expect("it listens");
     let mut text = String::new();

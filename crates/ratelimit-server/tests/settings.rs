@@ -79,6 +79,7 @@ fn a_wrong_value_stops_the_start_with_variable_and_rule() {
         ("KEY_BY", "cookie", "must be address, bearer, api-key or header:NAME"),
         ("KEY_BY", "header:a b", "must be address, bearer, api-key or header:NAME"),
         ("TRUSTED_PROXIES", "10.0.0.0/8,proxy", "must be a list of addresses and networks"),
+        ("ALLOWED_HOSTS", "a.example:3000", "must be a list of names without port"),
         ("PEERS", "https://h", "must be a list of base URLs"),
         ("INSTANCE", "a b", "must be at most 64 printable ASCII characters"),
         ("LOG_FORMAT", "xml", "must be text or json"),

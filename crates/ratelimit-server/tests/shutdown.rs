@@ -72,7 +72,7 @@ fn the_end_waits_for_a_body_on_its_way() {
     let body = r#"{"key":"k","limit":1,"window":60}"#;
     let mut connection = BufReader::new(service.connect());
     let head = format!(
-        "POST /v1/check HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/check HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     connection.get_mut().write_all(head.as_bytes()).expect("it listens");
@@ -94,7 +94,7 @@ fn a_request_that_never_finishes_is_cut_off_at_the_deadline() {
     let mut service = Settings::memory().set("SHUTDOWN_DEADLINE", "300ms").start();
     let mut connection = service.connect();
     let head =
-        b"POST /v1/check HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+        b"POST /v1/check HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
     connection.write_all(head).expect("it listens");
     let other = service.get("/healthz");
     assert_eq!(other.status, 200);

@@ -1,10 +1,11 @@
 //! The HTTP side of the service: connections, endpoints, bodies and errors.
 
 mod auth;
-mod body;
+pub(crate) mod body;
 mod check;
 mod fields;
 pub(crate) mod healthcheck;
+mod host;
 mod openapi;
 mod probes;
 pub(crate) mod problem;

@@ -22,7 +22,7 @@ use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use crate::app::App;
-use crate::http::welcome;
+use crate::http::{host, welcome};
 use crate::policies::key_by::Peer;
 
 /// For the first line and the fields of a request together; above it the answer is 431.
@@ -216,6 +216,8 @@ async fn answer(
     let mut response = if is_welcome {
         let (parts, _) = request.into_parts();
         welcome::answer(app, &parts, peer).await
+    } else if let Some(refusal) = host::refusal(&request, peer, &app.settings) {
+        refusal
     } else {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());

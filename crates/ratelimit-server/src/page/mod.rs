@@ -3,6 +3,7 @@
 
 mod board;
 mod instances;
+mod origin;
 mod parameters;
 mod simulation;
 mod traffic;
@@ -11,27 +12,28 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::{header, HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::sse::{self, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tokio::sync::{mpsc, watch, OwnedSemaphorePermit, Semaphore};
 
 use instances::Instances;
-use parameters::Parameters;
+use parameters::{ParameterWords, Parameters};
 use simulation::{Event, Position};
 
+use crate::http::body;
 use crate::http::problem::Problem;
 
 /// How many simulations one instance runs at a time.
 const MAX_SIMULATIONS: usize = 8;
-/// How long a page that lost its connection waits before it connects again.
-const RETRY: Duration = Duration::from_secs(1);
+/// In which the body that starts a simulation must arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How many events wait for a slow page.
 const MAX_WAITING_EVENTS: usize = 4;
 
@@ -63,7 +65,8 @@ impl Page {
             .route("/dashboard/page.css", get(|| file(CSS, include_str!("static/page.css"))))
             .route("/dashboard/page.js", get(|| file(JS, include_str!("static/page.js"))))
             .route("/dashboard/chart.js", get(|| file(JS, include_str!("static/chart.js"))))
-            .route("/dashboard/simulation", get(simulate))
+            .route("/dashboard/stream.js", get(|| file(JS, include_str!("static/stream.js"))))
+            .route("/dashboard/simulation", post(simulate))
             .route("/dashboard/simulations", get(count))
             .with_state(self)
     }
@@ -89,20 +92,17 @@ async fn count(State(page): State<Page>) -> Json<serde_json::Value> {
 }
 
 /// Runs a simulation for as long as its stream of events is open.
-async fn simulate(
-    State(page): State<Page>,
-    headers: HeaderMap,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-) -> Response {
-    if is_from_another_site(&headers) {
-        return refuse(StatusCode::FORBIDDEN, "only this page can start a simulation");
+///
+/// The body must be JSON, and a browser sends JSON to another site only after that site has agreed,
+/// which this service never does. So no page of another site can start a simulation.
+async fn simulate(State(page): State<Page>, headers: HeaderMap, body: Body) -> Response {
+    if origin::is_foreign(&headers) {
+        return refuse(StatusCode::FORBIDDEN, origin::MESSAGE);
     }
-    let Ok(Query(query)) = query else {
-        return refuse(StatusCode::BAD_REQUEST, "the query must be pairs of UTF-8 text");
-    };
-    let parameters = match Parameters::read(&query) {
+    let words = body::read::<ParameterWords>(&headers, body, BODY_DEADLINE).await;
+    let parameters = match words.and_then(|words| Ok(words.validate()?)) {
         Ok(parameters) => parameters,
-        Err(wrong) => return Problem::from(wrong).response(),
+        Err(problem) => return problem.response(),
     };
     let Ok(permit) = page.free.clone().try_acquire_owned() else {
         let why =
@@ -146,17 +146,10 @@ fn stream_of(
 fn to_sse(event: &Event, position: &Position) -> sse::Event {
     let sent = sse::Event::default().event(event.name());
     let sent = match event {
-        Event::Start { .. } => sent.retry(RETRY),
         Event::Tick(tick) => sent.id(position.id(tick.at_ms)),
-        Event::End {} => sent,
+        Event::Start { .. } | Event::End {} => sent,
     };
     sent.json_data(event).expect("numbers and names are JSON")
-}
-
-/// A browser names the site that a request comes from. Other programs are not restricted.
-fn is_from_another_site(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site");
-    site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 fn refuse(status: StatusCode, why: &str) -> Response {

@@ -1,8 +1,9 @@
-//! The parameters of a simulation, from the query of its URL.
+//! The parameters of a simulation, from the body that starts it.
 
 use std::time::Duration;
 
 use ratelimit_client::{Algorithm, Pair, PolicyError, PolicyRule, MAX_LIMIT};
+use serde::Deserialize;
 
 use super::traffic::{Shape, Traffic};
 use crate::policies::words::{PolicyWords, Word, Wrong};
@@ -25,21 +26,31 @@ pub(crate) struct Parameters {
     pub(crate) length: Duration,
 }
 
-const FIELDS: [&str; 8] =
-    ["algorithms", "limit", "window", "burst", "clients", "traffic", "rate", "seconds"];
+/// The body that starts a simulation, not yet validated.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ParameterWords {
+    algorithms: Vec<String>,
+    limit: Word,
+    window: Word,
+    burst: Word,
+    clients: Word,
+    traffic: String,
+    rate: Word,
+    seconds: Word,
+}
 
-impl Parameters {
+impl ParameterWords {
     /// `Err`: the first rule that is broken.
-    pub(crate) fn read(query: &[(String, String)]) -> Result<Self, Wrong> {
-        check_fields(query)?;
-        let algorithms = algorithms(field(query, "algorithms"))?;
-        let burst = burst(field(query, "burst"), &algorithms)?;
-        let Pair { limit, window, .. } = pair(query, &algorithms, burst)?;
+    pub(crate) fn validate(&self) -> Result<Parameters, Wrong> {
+        let algorithms = algorithms(&self.algorithms)?;
+        let burst = burst(&self.burst, &algorithms)?;
+        let Pair { limit, window, .. } = self.pair(&algorithms)?;
         let window = Duration::from_millis(window.millis());
-        let clients = bounded(query, "clients", MAX_CLIENTS)?;
-        let shape = shape(field(query, "traffic"))?;
-        let rate = bounded(query, "rate", MAX_RATE)?;
-        let length = Duration::from_secs(bounded(query, "seconds", MAX_SECONDS)?.into());
+        let clients = bounded(&self.clients, "clients", MAX_CLIENTS)?;
+        let shape = shape(&self.traffic)?;
+        let rate = bounded(&self.rate, "rate", MAX_RATE)?;
+        let length = Duration::from_secs(bounded(&self.seconds, "seconds", MAX_SECONDS)?.into());
         let keys = u64::from(clients) * algorithms.len() as u64;
         let total_rate = u64::from(rate) * keys;
         match shape {
@@ -49,56 +60,33 @@ impl Parameters {
         }
         let traffic_limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let traffic = Traffic { shape, clients, rate, limit: traffic_limit, window };
-        Ok(Self { algorithms, limit, window, burst, traffic, length })
+        Ok(Parameters { algorithms, limit, window, burst, traffic, length })
     }
-}
 
-fn check_fields(query: &[(String, String)]) -> Result<(), Wrong> {
-    for (i, (field, _)) in query.iter().enumerate() {
-        let Some(known) = FIELDS.iter().find(|known| *known == field) else {
-            let message = format!("unknown field; expected one of {}", FIELDS.join(", "));
-            return Err(Wrong::new("", message));
+    /// The limit and the window, valid for each algorithm.
+    fn pair(&self, algorithms: &[Algorithm]) -> Result<Pair, Wrong> {
+        let words = |algorithm: Algorithm| PolicyWords {
+            limit: self.limit.clone(),
+            window: self.window.clone(),
+            windows: None,
+            algorithm: Word::Text(algorithm.name().to_owned()),
+            burst: match algorithm {
+                Algorithm::Bucket => self.burst.clone(),
+                _ => Word::Missing,
+            },
         };
-        if query[..i].iter().any(|(earlier, _)| earlier == field) {
-            return Err(Wrong::new(*known, format!("{known} is given twice")));
-        }
+        let policies = algorithms.iter().map(|algorithm| words(*algorithm).validate());
+        let policies = policies.collect::<Result<Vec<_>, _>>()?;
+        Ok(policies[0].pairs()[0])
     }
-    Ok(())
 }
 
-/// Empty if missing.
-fn field<'a>(query: &'a [(String, String)], name: &str) -> &'a str {
-    let found = query.iter().find(|(field, _)| field == name);
-    found.map_or("", |(_, value)| value)
-}
-
-fn bounded(query: &[(String, String)], name: &str, max: u32) -> Result<u32, Wrong> {
-    let number = integer_word(field(query, name)).integer(name, 1..=max.into())?;
+fn bounded(word: &Word, name: &str, max: u32) -> Result<u32, Wrong> {
+    let number = word.integer(name, 1..=max.into())?;
     Ok(u32::try_from(number).expect("a number up to `max`"))
 }
 
-/// The limit and the window, valid for each algorithm.
-fn pair(
-    query: &[(String, String)],
-    algorithms: &[Algorithm],
-    burst: Option<u64>,
-) -> Result<Pair, Wrong> {
-    let words = |algorithm: Algorithm| PolicyWords {
-        limit: integer_word(field(query, "limit")),
-        window: Word::Text(field(query, "window").to_owned()),
-        windows: None,
-        algorithm: Word::Text(algorithm.name().to_owned()),
-        burst: match burst {
-            Some(burst) if algorithm == Algorithm::Bucket => Word::Number(burst),
-            _ => Word::Missing,
-        },
-    };
-    let policies = algorithms.iter().map(|algorithm| words(*algorithm).validate());
-    let policies = policies.collect::<Result<Vec<_>, _>>()?;
-    Ok(policies[0].pairs()[0])
-}
-
-fn algorithms(text: &str) -> Result<Vec<Algorithm>, Wrong> {
+fn algorithms(chosen: &[String]) -> Result<Vec<Algorithm>, Wrong> {
     let wrong = || {
         let names = Algorithm::ALL.iter().map(|algorithm| page_name(*algorithm));
         let names = names.collect::<Vec<_>>().join(", ");
@@ -106,7 +94,10 @@ fn algorithms(text: &str) -> Result<Vec<Algorithm>, Wrong> {
         Wrong::new("algorithms", message)
     };
     let mut algorithms = Vec::new();
-    for name in text.split(',') {
+    if chosen.is_empty() {
+        return Err(wrong());
+    }
+    for name in chosen {
         let algorithm = Algorithm::from_name(name.as_bytes()).ok_or_else(wrong)?;
         if algorithms.contains(&algorithm) {
             return Err(wrong());
@@ -116,20 +107,20 @@ fn algorithms(text: &str) -> Result<Vec<Algorithm>, Wrong> {
     Ok(algorithms)
 }
 
-/// The name of an algorithm in the query and the events of the page: in lower case.
+/// The name of an algorithm in the requests and the events of the page: in lower case.
 pub(crate) fn page_name(algorithm: Algorithm) -> String {
     algorithm.name().to_lowercase()
 }
 
 /// `None`: not given.
-fn burst(text: &str, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
-    if text.is_empty() {
+fn burst(word: &Word, algorithms: &[Algorithm]) -> Result<Option<u64>, Wrong> {
+    if matches!(word, Word::Missing) {
         return Ok(None);
     }
     if !algorithms.contains(&Algorithm::Bucket) {
         return Err(PolicyError::from(PolicyRule::BurstAlgorithm).into());
     }
-    integer_word(text).integer("burst", 1..=MAX_LIMIT).map(Some)
+    word.integer("burst", 1..=MAX_LIMIT).map(Some)
 }
 
 fn shape(word: &str) -> Result<Shape, Wrong> {
@@ -170,37 +161,27 @@ fn fits_boundary(limit: u64, window: Duration, keys: u64, length: Duration) -> R
     Ok(())
 }
 
-/// An integer as JSON has it: no leading zero.
-fn integer_word(text: &str) -> Word {
-    match text.strip_prefix('0') {
-        Some("") | None => Word::of_digits(text),
-        Some(_) => Word::Text(text.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{json, Value};
+
     use super::*;
 
-    const USUAL: [(&str, &str); 8] = [
-        ("algorithms", "fixed,bucket"),
-        ("limit", "10"),
-        ("window", "10s"),
-        ("burst", "20"),
-        ("clients", "5"),
-        ("traffic", "steady"),
-        ("rate", "4"),
-        ("seconds", "60"),
-    ];
-
-    /// The usual query with some fields replaced.
-    fn read(changes: &[(&str, &str)]) -> Result<Parameters, Wrong> {
-        let mut query = USUAL.map(|(field, value)| (field.to_owned(), value.to_owned())).to_vec();
+    /// What the page sends, with some fields replaced; `null` takes a field away.
+    fn read(changes: &[(&str, Value)]) -> Result<Parameters, Wrong> {
+        let mut body = json!({
+            "algorithms": ["fixed", "bucket"], "limit": 10, "window": "10s", "burst": 20,
+            "clients": 5, "traffic": "steady", "rate": 4, "seconds": 60,
+        });
+        let fields = body.as_object_mut().unwrap();
         for (field, value) in changes {
-            let found = query.iter_mut().find(|(known, _)| known == field);
-            found.expect("a known field").1 = (*value).to_owned();
+            let before = fields.remove(*field).expect("a known field");
+            if !value.is_null() {
+                assert_ne!(before, *value, "no change");
+                fields.insert((*field).to_owned(), value.clone());
+            }
         }
-        Parameters::read(&query)
+        serde_json::from_value::<ParameterWords>(body).expect("of the right types").validate()
     }
 
     #[test]
@@ -211,46 +192,46 @@ mod tests {
         assert_eq!(usual.window, Duration::from_secs(10));
         assert_eq!(usual.length, Duration::from_secs(60));
         assert_eq!((usual.traffic.clients, usual.traffic.rate), (5, 4));
-        assert_eq!(read(&[("burst", "")]).unwrap().burst, None);
+        assert_eq!(read(&[("burst", Value::Null)]).unwrap().burst, None);
     }
 
     #[test]
     fn each_field_is_held_to_its_bounds() {
         let cases = [
-            ("limit", "0", true),
-            ("limit", "1000000000000", true),
-            ("limit", "1000000000001", false),
-            ("window", "1ms", true),
-            ("window", "0ms", false),
-            ("window", "366d", true),
-            ("window", "367d", false),
-            ("window", "10 s", false),
-            ("window", "10S", false),
-            ("window", "18446744073709551615d", false),
-            ("burst", "0", false),
-            ("burst", "1", true),
-            ("clients", "0", false),
-            ("clients", "20", true),
-            ("clients", "21", false),
-            ("rate", "0", false),
-            ("rate", "100", true),
-            ("rate", "101", false),
-            ("rate", "1001", false),
-            ("seconds", "0", false),
-            ("seconds", "1", true),
-            ("seconds", "120", true),
-            ("seconds", "121", false),
-            ("traffic", "flood", false),
-            ("algorithms", "", false),
-            ("algorithms", "fixed,fixed", false),
-            ("algorithms", "leaky", false),
-            ("algorithms", "bucket,sliding,fixed", true),
+            ("limit", json!(0), true),
+            ("limit", json!(1_000_000_000_000_u64), true),
+            ("limit", json!(1_000_000_000_001_u64), false),
+            ("window", json!("1ms"), true),
+            ("window", json!("0ms"), false),
+            ("window", json!("366d"), true),
+            ("window", json!("367d"), false),
+            ("window", json!("10 s"), false),
+            ("window", json!("10S"), false),
+            ("window", json!("18446744073709551615d"), false),
+            ("burst", json!(0), false),
+            ("burst", json!(1), true),
+            ("clients", json!(0), false),
+            ("clients", json!(20), true),
+            ("clients", json!(21), false),
+            ("rate", json!(0), false),
+            ("rate", json!(100), true),
+            ("rate", json!(101), false),
+            ("rate", json!(1001), false),
+            ("seconds", json!(0), false),
+            ("seconds", json!(1), true),
+            ("seconds", json!(120), true),
+            ("seconds", json!(121), false),
+            ("traffic", json!("flood"), false),
+            ("algorithms", json!([]), false),
+            ("algorithms", json!(["fixed", "fixed"]), false),
+            ("algorithms", json!(["leaky"]), false),
+            ("algorithms", json!(["bucket", "sliding", "fixed"]), true),
         ];
         for (field, value, is_valid) in cases {
             // A burst refills in any window only if it is the limit.
             let outcome = match field {
-                "limit" | "window" => read(&[("burst", ""), (field, value)]),
-                _ => read(&[(field, value)]),
+                "limit" | "window" => read(&[("burst", Value::Null), (field, value.clone())]),
+                _ => read(&[(field, value.clone())]),
             };
             assert_eq!(outcome.is_ok(), is_valid, "{field}={value}");
             assert!(outcome.err().is_none_or(|wrong| wrong.field == field), "{field}={value}");
@@ -258,59 +239,52 @@ mod tests {
     }
 
     #[test]
-    fn hostile_numbers_are_rejected() {
-        for value in ["", "-1", "+1", "01", " 1", "1e3", "0x10", "١", "99999999999999999999", "\0"]
-        {
+    fn hostile_values_are_rejected() {
+        let values = [json!(""), json!(-1), json!("+1"), json!("٤"), json!(1e3), json!("0x10")];
+        let others = [json!(99_999_999_999_999_999_999.0), json!("\0"), json!([4]), json!(true)];
+        for value in values.into_iter().chain(others).chain([Value::Null]) {
             for field in ["limit", "window", "clients", "rate", "seconds"] {
-                assert_eq!(read(&[(field, value)]).unwrap_err().field, field, "{value:?}");
+                let wrong = read(&[(field, value.clone())]).unwrap_err();
+                assert_eq!(wrong.field, field, "{value:?}");
             }
         }
     }
 
     #[test]
     fn boundary_traffic_is_bounded_and_reaches_the_edge() {
-        let boundary = |field, value| {
-            let rate_is_not_used = ("rate", "1000");
-            read(&[("traffic", "boundary"), ("burst", ""), rate_is_not_used, (field, value)])
+        let boundary = |field, value: Value| {
+            let rate_is_not_used = ("rate", json!(1000));
+            let shape = ("traffic", json!("boundary"));
+            read(&[shape, ("burst", Value::Null), rate_is_not_used, (field, value)])
         };
         let cases = [
-            ("limit", "50", None),
-            ("limit", "51", Some("limit")),
-            ("limit", "0", Some("limit")),
-            ("window", "1s", None),
-            ("window", "999ms", Some("window")),
-            ("window", "60", Some("seconds")),
-            ("seconds", "10", Some("seconds")),
-            ("seconds", "11", None),
+            ("limit", json!(50), None),
+            ("limit", json!(51), Some("limit")),
+            ("limit", json!(0), Some("limit")),
+            ("window", json!("1s"), None),
+            ("window", json!("999ms"), Some("window")),
+            ("window", json!(60), Some("seconds")),
+            ("seconds", json!(10), Some("seconds")),
+            ("seconds", json!(11), None),
         ];
         for (field, value, wrong) in cases {
-            let found = boundary(field, value).err().map(|wrong| wrong.field);
+            let found = boundary(field, value.clone()).err().map(|wrong| wrong.field);
             assert_eq!(found.as_deref(), wrong, "{field}={value}");
         }
     }
 
     #[test]
     fn bursty_traffic_has_half_the_bound() {
-        for (rate, is_valid) in [("50", true), ("51", false)] {
-            assert_eq!(read(&[("traffic", "bursty"), ("rate", rate)]).is_ok(), is_valid, "{rate}");
+        for (rate, is_valid) in [(50, true), (51, false)] {
+            let outcome = read(&[("traffic", json!("bursty")), ("rate", json!(rate))]);
+            assert_eq!(outcome.is_ok(), is_valid, "{rate}");
         }
     }
 
     #[test]
-    fn missing_unknown_and_repeated_fields_are_rejected() {
-        let query = |pairs: &[(&str, &str)]| {
-            let pairs: Vec<_> = pairs.iter().map(|(f, v)| ((*f).into(), (*v).into())).collect();
-            Parameters::read(&pairs).unwrap_err().field
-        };
-        assert_eq!(query(&[]), "algorithms");
-        assert_eq!(query(&[("<script>", "1")]), "");
-        assert_eq!(query(&[("limit", "1"), ("limit", "2")]), "limit");
-    }
-
-    #[test]
     fn burst_is_for_the_bucket_and_must_refill() {
-        assert_eq!(read(&[("algorithms", "fixed")]).unwrap_err().field, "burst");
-        let slow = [("limit", "1"), ("window", "366d"), ("burst", "11")];
+        assert_eq!(read(&[("algorithms", json!(["fixed"]))]).unwrap_err().field, "burst");
+        let slow = [("limit", json!(1)), ("window", json!("366d")), ("burst", json!(11))];
         assert!(read(&slow).unwrap_err().message.contains("must refill within"));
     }
 }

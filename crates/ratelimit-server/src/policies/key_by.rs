@@ -70,6 +70,10 @@ impl Peer {
         let address = address.to_canonical();
         Self { address, key: address_key(address, addresses).into() }
     }
+
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.address.is_loopback()
+    }
 }
 
 /// A request as policies see it: its method, its path, and the values that it may count against.

@@ -1,5 +1,6 @@
 // The form, the stream of events, and what they show. The service simulates; this page only watches.
 import { TICKS_SHOWN, drawRates, drawUsage } from "./chart.js";
+import { open } from "./stream.js";
 
 const TRAFFIC = {
   steady: "Calls at equal intervals.",
@@ -19,18 +20,22 @@ const LOG_ROWS = 100;
 
 const $ = (id) => document.getElementById(id);
 const form = $("form");
-let source = null;
+let closeStream = null;
 let run = null;
 
 // --- the form -----------------------------------------------------------------------------------
 
-function query() {
+/** What starts the simulation. The service validates it, so what is no number is sent as it is. */
+function parameters() {
   const data = new FormData(form);
-  const fields = ["limit", "window", "burst", "traffic", "clients", "rate", "seconds"];
-  const pairs = fields.map((name) => [name, (data.get(name) ?? "").trim()]);
-  const isBucket = data.getAll("algorithms").includes("bucket");
-  const sent = pairs.filter(([name]) => name !== "burst" || isBucket);
-  return new URLSearchParams([["algorithms", data.getAll("algorithms").join(",")], ...sent]);
+  const sent = { algorithms: data.getAll("algorithms") };
+  for (const name of ["limit", "window", "burst", "traffic", "clients", "rate", "seconds"]) {
+    const text = (data.get(name) ?? "").trim();
+    const isNumber = !["window", "traffic"].includes(name) && /^(0|[1-9]\d{0,15})$/.test(text);
+    if (text !== "") sent[name] = isNumber ? Number(text) : text;
+  }
+  if (!sent.algorithms.includes("bucket")) delete sent.burst;
+  return sent;
 }
 
 /** Fields that have no effect with this choice cannot be edited. */
@@ -72,45 +77,23 @@ function start() {
   stop();
   clearError();
   showState("running", "Starting …");
-  open(`/dashboard/simulation?${query()}`);
-}
-
-function open(address) {
-  const opened = new EventSource(address);
-  source = opened;
-  opened.addEventListener("start", (event) => begin(JSON.parse(event.data)));
-  opened.addEventListener("tick", (event) => take(JSON.parse(event.data)));
-  opened.addEventListener("end", () => finish("Finished"));
-  opened.addEventListener("error", () => {
-    if (source !== opened) return;
-    if (opened.readyState === EventSource.CLOSED) return void showRefusal(address);
-    showState("lost", "The service does not answer. Trying again …");
+  closeStream = open(parameters(), {
+    start: begin,
+    tick: take,
+    end: () => finish("Finished"),
+    lost: () => showState("lost", "The service does not answer. Trying again …"),
+    refused: (problem) => {
+      stop();
+      showError(problem);
+      showState("idle", "Not started");
+    },
   });
   $("start").textContent = "Stop";
 }
 
-/** An event source hides the error. The same request by fetch shows it. */
-async function showRefusal(address) {
-  stop();
-  try {
-    const abort = new AbortController();
-    const answer = await fetch(address, { signal: abort.signal });
-    if (!answer.ok) {
-      showError(await answer.json());
-      return showState("idle", "Not started");
-    }
-    abort.abort();
-  } catch {
-    showState("lost", "The service does not answer. Trying again …");
-  }
-  $("start").textContent = "Stop";
-  const again = setTimeout(() => open(address), 1000);
-  source = { close: () => clearTimeout(again) };
-}
-
 function stop() {
-  source?.close();
-  source = null;
+  closeStream?.();
+  closeStream = null;
   $("start").textContent = "Start";
 }
 
@@ -294,7 +277,7 @@ function duration(ms) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (source) finish("Stopped");
+  if (closeStream) finish("Stopped");
   else start();
 });
 form.addEventListener("input", adapt);
