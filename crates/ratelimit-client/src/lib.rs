@@ -123,6 +123,8 @@ mod answer;
 mod breaker;
 mod builder;
 mod call;
+#[cfg(feature = "reconnect")]
+mod connection;
 mod counts;
 mod denials;
 mod error;
@@ -144,6 +146,8 @@ mod wire;
 pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Standing};
 pub use builder::Builder;
 pub use call::Call;
+#[cfg(feature = "reconnect")]
+pub use connection::{Connection, ConnectionOptions};
 pub use counts::Counts;
 pub use error::Error;
 pub use limiter::Limiter;
