@@ -136,8 +136,6 @@ mod limiter;
 mod memory;
 mod on_failure;
 mod policy;
-#[cfg(feature = "sentinel")]
-mod sentinel;
 mod server;
 mod sync;
 mod time;
@@ -157,8 +155,6 @@ pub use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
 pub use ratelimit_core::{Algorithm, ArgumentError, Pair, PolicyError as PolicyRule, Window};
 /// The crate of the connections, in the version that a [`Limiter`] takes.
 pub use redis;
-#[cfg(feature = "sentinel")]
-pub use sentinel::SentinelConnection;
 pub use server::Backend;
 
 #[cfg(all(doctest, feature = "http", feature = "reconnect"))]

@@ -32,12 +32,12 @@ fn to_url(url: &str) -> Connection {
 }
 
 /// Without a circuit breaker, so that each call is sent.
-fn limiter(connection: Connection, which: Backend, deadline: Duration) -> Limiter {
+pub fn limiter(connection: Connection, which: Backend, deadline: Duration) -> Limiter {
     let limiter = Limiter::redis(connection, OnFailure::closed_after(deadline));
     limiter.backend(which).circuit_breaker(u32::MAX, YEAR).build()
 }
 
-async fn is_decided(limiter: &Limiter) -> bool {
+pub async fn is_decided(limiter: &Limiter) -> bool {
     match limiter.check("k", &POLICY).await {
         Ok(answer) => {
             assert!(matches!(answer.source, Source::Module | Source::Script));
@@ -49,7 +49,7 @@ async fn is_decided(limiter: &Limiter) -> bool {
 }
 
 /// Returns how many checks it took.
-async fn decides_within_seconds(what: &str, limiter: &Limiter) -> u64 {
+pub async fn decides_within_seconds(what: &str, limiter: &Limiter) -> u64 {
     let start = Instant::now();
     let mut checks = 1;
     while !is_decided(limiter).await {
@@ -61,7 +61,7 @@ async fn decides_within_seconds(what: &str, limiter: &Limiter) -> u64 {
 }
 
 /// How often the key was counted by a server.
-fn counted(server: &Server) -> u64 {
+pub fn counted(server: &Server) -> u64 {
     let reply = server.connect().must("RATELIMIT.PEEK k 1000000 31622400s");
     1_000_000 - u64::try_from(reply.array()[2].integer()).expect("a number")
 }
@@ -150,20 +150,20 @@ fn no_check_is_counted_twice_while_connections_are_cut() {
 }
 
 /// Callers of one key, each with one call at a time.
-struct Load {
+pub struct Load {
     callers: JoinSet<()>,
-    results: Arc<Results>,
+    pub results: Arc<Results>,
 }
 
 #[derive(Default)]
-struct Results {
-    answered: AtomicU64,
-    lost: AtomicU64,
+pub struct Results {
+    pub answered: AtomicU64,
+    pub lost: AtomicU64,
     is_over: AtomicBool,
 }
 
 impl Load {
-    fn start(limiter: &Limiter) -> Self {
+    pub fn start(limiter: &Limiter) -> Self {
         let results = Arc::<Results>::default();
         let mut callers = JoinSet::new();
         for _ in 0..8 {
@@ -181,14 +181,14 @@ impl Load {
     }
 
     /// Waits for more answers.
-    async fn more(&self, answers: u64) {
+    pub async fn more(&self, answers: u64) {
         let answered = || self.results.answered.load(Relaxed);
         let before = answered();
         until("more checks are answered", || async { answered() >= before + answers }).await;
     }
 
     /// How many calls were answered, and how many were not.
-    async fn end(self) -> (u64, u64) {
+    pub async fn end(self) -> (u64, u64) {
         self.results.is_over.store(true, Relaxed);
         self.callers.join_all().await;
         (self.results.answered.load(Relaxed), self.results.lost.load(Relaxed))
@@ -398,10 +398,10 @@ fn many_callers_of_a_dead_server_make_few_attempts() {
 
 /// Names and their addresses, which the test changes.
 #[derive(Clone, Default)]
-struct Names(Arc<Mutex<HashMap<String, SocketAddr>>>);
+pub struct Names(Arc<Mutex<HashMap<String, SocketAddr>>>);
 
 impl Names {
-    fn set(&self, name: &str, server: &Server) {
+    pub fn set(&self, name: &str, server: &Server) {
         let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
         self.0.lock().unwrap().insert(name.to_owned(), address);
     }
@@ -411,9 +411,12 @@ impl AsyncDNSResolver for Names {
     fn resolve<'a, 'b: 'a>(
         &'a self,
         host: &'b str,
-        _: u16,
+        port: u16,
     ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        let found = self.0.lock().unwrap().get(host).copied();
+        let is_address = |host: &&str| host.parse::<std::net::IpAddr>().is_ok();
+        let address = Some(host).filter(is_address).map(|host| format!("{host}:{port}"));
+        let known = self.0.lock().unwrap().get(host).copied();
+        let found = known.or_else(|| address?.parse().ok());
         let unknown = || RedisError::from(std::io::Error::other("unknown name"));
         Box::pin(async move {
             let address = found.ok_or_else(unknown)?;

@@ -112,6 +112,19 @@ impl Address {
     }
 }
 
+/// The address of another host, of the same kind.
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
+pub(super) fn at(like: &ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {
+    let host = host.to_owned();
+    match like {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            let (insecure, tls_params) = (*insecure, tls_params.clone());
+            ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
 fn unsupported() -> (redis::ErrorKind, &'static str) {
     let text = "this kind of address is not supported: a missing feature `tls`, or `#insecure`";
     (redis::ErrorKind::InvalidClientConfig, text)

@@ -3,9 +3,13 @@
 
 mod address;
 mod backoff;
+#[cfg(any(feature = "sentinel", feature = "cluster"))]
+mod gather;
 mod options;
 mod renewed;
 mod request;
+#[cfg(feature = "sentinel")]
+mod sentinel;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -75,6 +79,43 @@ impl Connection {
         let address = Address { info, options: Arc::new(options) };
         address.validate()?;
         Ok(Self(Kind::Renewed(Renewed::new(address))))
+    }
+
+    /// A connection to the master that the sentinels name.
+    ///
+    /// The sentinels are asked at each connect, and twice a second while connected. As soon as one
+    /// of them knows of a failover, calls go to the new master; the old one may take writes for ten
+    /// seconds more, which it forgets.
+    ///
+    /// Of `login` the scheme, the user, the password and the database are used for the master; its
+    /// host and port are not. `redis://master` stands for no password and database 0.
+    ///
+    /// ```
+    /// use ratelimit_client::Connection;
+    ///
+    /// # fn main() -> ratelimit_client::redis::RedisResult<()> {
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+    /// let login = "redis://:password@master";
+    /// let connection = Connection::sentinel(sentinels, "mymaster", login, Default::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be used. Servers that are not up are no error.
+    #[cfg(feature = "sentinel")]
+    pub fn sentinel(
+        sentinels: impl IntoIterator<Item = impl IntoConnectionInfo>,
+        master: &str,
+        login: impl IntoConnectionInfo,
+        options: ConnectionOptions,
+    ) -> RedisResult<Self> {
+        let sentinels: RedisResult<Vec<_>> =
+            sentinels.into_iter().map(IntoConnectionInfo::into_connection_info).collect();
+        let login = login.into_connection_info()?;
+        let sentinels = sentinel::Sentinels::new(sentinels?, master, login, options)?;
+        Ok(Self(Kind::Renewed(Renewed::new(sentinels))))
     }
 
     async fn send<R: Request>(&self, request: R) -> RedisResult<R::Reply> {
