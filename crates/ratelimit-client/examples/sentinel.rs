@@ -4,9 +4,7 @@
 
 use std::time::Duration;
 
-use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
-use ratelimit_client::redis::AsyncConnectionConfig;
-use ratelimit_client::{Limiter, OnFailure, Policy, SentinelConnection};
+use ratelimit_client::{Connection, ConnectionOptions, Limiter, OnFailure, Policy};
 
 const API: Policy = Policy::fixed(100, Duration::from_secs(60));
 
@@ -16,9 +14,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if sentinels.is_empty() {
         sentinels.push("redis://127.0.0.1:26379".to_owned());
     }
-    let master = "mymaster".to_owned();
-    let client = SentinelClient::build(sentinels, master, None, SentinelServerType::Master)?;
-    let connection = SentinelConnection::new(client, AsyncConnectionConfig::default());
+    // The master's user, password and database would stand here.
+    let login = "redis://master";
+    let connection = Connection::sentinel(sentinels, "mymaster", login, ConnectionOptions::new())?;
     // While there is no master, this process allows its share of the limit, as one of three.
     let on_failure = OnFailure::local_after(Duration::from_millis(200), 3, 10_000);
     let limiter = Limiter::redis(connection, on_failure).build();

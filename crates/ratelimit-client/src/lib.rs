@@ -124,6 +124,8 @@ mod answer;
 mod breaker;
 mod builder;
 mod call;
+#[cfg(feature = "reconnect")]
+mod connection;
 mod counts;
 mod denials;
 mod error;
@@ -135,8 +137,6 @@ mod limiter;
 mod memory;
 mod on_failure;
 mod policy;
-#[cfg(feature = "sentinel")]
-mod sentinel;
 mod server;
 mod sync;
 mod time;
@@ -145,6 +145,8 @@ mod wire;
 pub use answer::{Answer, Decision, Failure, Quota, Retry, Source, Standing};
 pub use builder::Builder;
 pub use call::Call;
+#[cfg(feature = "reconnect")]
+pub use connection::{Connection, ConnectionOptions};
 pub use counts::Counts;
 pub use error::Error;
 pub use limiter::Limiter;
@@ -154,8 +156,6 @@ pub use ratelimit_core::policy::{MAX_LIMIT, MAX_PAIRS};
 pub use ratelimit_core::{Algorithm, ArgumentError, Pair, PolicyError as PolicyRule, Window};
 /// The crate of the connections, in the version that a [`Limiter`] takes.
 pub use redis;
-#[cfg(feature = "sentinel")]
-pub use sentinel::SentinelConnection;
 pub use server::Backend;
 
 #[cfg(all(doctest, feature = "http", feature = "reconnect"))]

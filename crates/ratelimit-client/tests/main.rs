@@ -11,6 +11,8 @@ mod backends;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod concurrency;
+#[cfg(feature = "reconnect")]
+mod connection;
 mod denials;
 mod detection;
 mod failures;

@@ -1,14 +1,17 @@
 //! Sentinel: after a failover, calls reach the new master without help.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use ratelimit_client::redis::sentinel::{SentinelClient, SentinelServerType};
-use ratelimit_client::{Backend, Error, Limiter, OnFailure, Policy, SentinelConnection, Source};
+use ratelimit_client::{
+    Backend, Connection, ConnectionOptions, Error, Limiter, OnFailure, Policy, Source,
+};
 use ratelimit_harness::{
     catch_up, eventually, follow, is_primary, on_every_server, watch, Binary, Server, Setup,
 };
 
-use crate::{run, until, YEAR};
+use crate::connection::{counted, decides_within_seconds, is_decided, Load, Names};
+use crate::{run, until, LONG, YEAR};
 
 const POLICY: Policy = Policy::bucket(100, YEAR);
 
@@ -28,11 +31,10 @@ impl Service {
         Self { master, replica, sentinels }
     }
 
-    fn connection(&self) -> SentinelConnection {
+    fn connection(&self) -> Connection {
         let urls = self.sentinels.iter().map(|s| format!("redis://127.0.0.1:{}", s.port()));
-        let kind = SentinelServerType::Master;
-        let client = SentinelClient::build(urls.collect(), String::from("mymaster"), None, kind);
-        SentinelConnection::new(client.expect("addresses"), Default::default())
+        Connection::sentinel(urls, "mymaster", "redis://master", ConnectionOptions::new())
+            .expect("addresses")
     }
 
     fn limiter(&self, which: Backend) -> Limiter {
@@ -141,6 +143,82 @@ fn follows_the_new_master_when_the_old_one_becomes_read_only() {
             for limiter in &limiters {
                 until("the new master is found", || async { check(limiter).await.is_some() }).await;
             }
+        });
+    });
+}
+
+/// Without a circuit breaker, so that each call is sent.
+fn unprotected(connection: Connection, deadline: Duration) -> Limiter {
+    crate::connection::limiter(connection, Backend::Module, deadline)
+}
+
+#[test]
+fn a_failover_on_command_is_followed_while_the_old_master_still_takes_writes() {
+    on_every_server(|binary| {
+        let service = Service::start(binary);
+        run(async {
+            let limiter = unprotected(service.connection(), Duration::from_millis(200));
+            decides_within_seconds("the master is found", &limiter).await;
+            let load = Load::start(&limiter);
+            load.more(500).await;
+            service.sentinels[0].connect().must("SENTINEL FAILOVER mymaster");
+            eventually("the replica is master", || is_primary(&service.replica));
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            assert!(is_primary(&service.master), "the old one is not told for ten seconds");
+            let answered = || load.results.answered.load(Relaxed);
+            // From here on the new master counts each call. Eight may be between both numbers.
+            let (before, counted_before) = (answered(), counted(&service.replica));
+            load.more(500).await;
+            let (after, counted_after) = (answered(), counted(&service.replica));
+            let (answered, counted) = (after - before, counted_after - counted_before);
+            assert!(answered.abs_diff(counted) <= 16, "{answered} answered, {counted} counted");
+            load.end().await;
+        });
+    });
+}
+
+#[test]
+fn the_first_check_after_an_idle_close_is_counted_once() {
+    on_every_server(|binary| {
+        let service = Service::start(binary);
+        service.master.connect().must("CONFIG SET timeout 1");
+        run(async {
+            let limiter = unprotected(service.connection(), LONG);
+            for round in 1..=4 {
+                assert!(is_decided(&limiter).await, "{round}");
+                assert_eq!(counted(&service.master), round);
+                until("the master closes the idle connection", || async {
+                    !service
+                        .master
+                        .connect()
+                        .must("CLIENT LIST")
+                        .text()
+                        .contains("cmd=ratelimit.check")
+                })
+                .await;
+            }
+        });
+    });
+}
+
+#[test]
+fn names_of_sentinels_are_looked_up_again() {
+    on_every_server(|binary| {
+        let (old, new) = (Setup::module(binary).start(), Setup::module(binary).start());
+        let names = Names::default();
+        let sentinel = Setup::sentinel(&old, 1).start();
+        names.set("sentinel.test", &sentinel);
+        run(async {
+            let options = ConnectionOptions::new().resolver(names.clone());
+            let urls = ["redis://sentinel.test"];
+            let connection = Connection::sentinel(urls, "mymaster", "redis://master", options);
+            let limiter = unprotected(connection.expect("addresses"), Duration::from_millis(200));
+            decides_within_seconds("the master", &limiter).await;
+            let other = Setup::sentinel(&new, 1).start();
+            names.set("sentinel.test", &other);
+            drop((old, sentinel));
+            decides_within_seconds("the master of the other sentinel", &limiter).await;
+            assert!(counted(&new) >= 1);
         });
     });
 }

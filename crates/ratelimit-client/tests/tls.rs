@@ -18,6 +18,7 @@ struct Encrypted {
     server: Server,
     port: u16,
     authority: Vec<u8>,
+    key: Vec<u8>,
     _files: TempDir,
 }
 
@@ -38,12 +39,12 @@ impl Encrypted {
             .with(&format!("tls-port {port}"))
             .with(&format!("tls-cert-file {certificate}"))
             .with(&format!("tls-key-file {key}"))
-            .with(&format!("tls-ca-cert-file {certificate}"))
-            .with("tls-auth-clients no");
+            .with(&format!("tls-ca-cert-file {certificate}"));
         match setup.try_start() {
             Ok(server) => {
                 let authority = made.cert.pem().into_bytes();
-                Some(Self { server, port, authority, _files: files })
+                let key = made.signing_key.serialize_pem().into_bytes();
+                Some(Self { server, port, authority, key, _files: files })
             }
             Err(log) if log.contains("TLS") || log.contains("Bad directive") => None,
             Err(log) => panic!("the server did not start:\n{log}"),
@@ -70,7 +71,8 @@ fn free_port() -> u16 {
 }
 
 fn on_each<F: Future<Output = ()>>(change: fn(Setup) -> Setup, test: impl Fn(Encrypted) -> F) {
-    on_every_server(|binary| match Encrypted::start(change(Setup::module(binary))) {
+    let setup = |binary| change(Setup::module(binary).with("tls-auth-clients no"));
+    on_every_server(|binary| match Encrypted::start(setup(binary)) {
         Some(encrypted) => {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(test(encrypted));
@@ -110,6 +112,47 @@ fn a_connection_manager_is_encrypted() {
         let config = ConnectionManagerConfig::new();
         let manager = ConnectionManager::new_lazy_with_config(encrypted.client(), config);
         assert_decides(Limiter::redis(manager.expect("a manager"), ON_FAILURE).build()).await;
+    });
+}
+
+#[test]
+#[cfg(feature = "reconnect")]
+fn a_connection_from_an_address_is_encrypted_by_the_given_authority_alone() {
+    use ratelimit_client::{Connection, ConnectionOptions, Error};
+    on_each(std::convert::identity, |encrypted| async move {
+        let limiter = |options| {
+            let connection = Connection::single(encrypted.url(), options).expect("an address");
+            Limiter::redis(connection, ON_FAILURE).build()
+        };
+        let known = ConnectionOptions::new().certificates(encrypted.certificates());
+        assert_decides(limiter(known)).await;
+        let unknown = limiter(ConnectionOptions::new()).check("k", &POLICY).await;
+        assert!(matches!(unknown, Err(Error::Unavailable(_))), "{unknown:?}");
+    });
+}
+
+#[test]
+#[cfg(feature = "reconnect")]
+fn a_certificate_of_the_client_is_shown_to_the_server() {
+    use ratelimit_client::redis::ClientTlsConfig;
+    use ratelimit_client::{Connection, ConnectionOptions, Error};
+    let wants_one = |setup: Setup| setup.with("tls-auth-clients yes");
+    on_each(wants_one, |encrypted| async move {
+        let limiter = |client_tls| {
+            let certificates = TlsCertificates { client_tls, ..encrypted.certificates() };
+            let options = ConnectionOptions::new().certificates(certificates);
+            let connection = Connection::single(encrypted.url(), options).expect("an address");
+            Limiter::redis(connection, ON_FAILURE).build()
+        };
+        let without = limiter(None).check("k", &POLICY).await;
+        assert!(matches!(without, Err(Error::Unavailable(_))), "{without:?}");
+        let (client_cert, client_key) = (encrypted.authority.clone(), encrypted.key.clone());
+        assert_decides(limiter(Some(ClientTlsConfig { client_cert, client_key }))).await;
+        let unreadable =
+            Some(ClientTlsConfig { client_cert: b"x".into(), client_key: b"y".into() });
+        let certificates = TlsCertificates { client_tls: unreadable, ..encrypted.certificates() };
+        let options = ConnectionOptions::new().certificates(certificates);
+        assert!(Connection::single(encrypted.url(), options).is_err());
     });
 }
 

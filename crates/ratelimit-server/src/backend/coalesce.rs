@@ -76,7 +76,7 @@ async fn send_batch(mut batch: Vec<Queued>, mut connection: impl ConnectionLike)
     let result = tokio::select! {
         biased;
         result = connection.req_packed_commands(&pipeline, 0, number) => result,
-        // Dropping the request lets a Sentinel connection notice that its server hangs.
+        // Nobody waits for the replies any more.
         () = all_closed(&mut answers) => return,
     };
     match result {

@@ -9,16 +9,10 @@ pub(crate) mod target;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use ratelimit_client::redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use ratelimit_client::redis::aio::ConnectionLike;
 use ratelimit_client::redis::cluster::ClusterClientBuilder;
-use ratelimit_client::redis::sentinel::{
-    SentinelClient, SentinelNodeConnectionInfo, SentinelServerType,
-};
-use ratelimit_client::redis::{
-    self, AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, RedisError, RedisResult,
-    TlsMode,
-};
-use ratelimit_client::{Builder, Limiter, OnFailure, SentinelConnection};
+use ratelimit_client::redis::{self, ConnectionInfo, RedisError, RedisResult};
+use ratelimit_client::{Builder, Connection, ConnectionOptions, Limiter, OnFailure};
 
 use crate::settings::{OnRedisFailure, Settings};
 use coalesce::Coalesced;
@@ -84,15 +78,17 @@ fn on_failure(settings: &Settings) -> OnFailure {
     }
 }
 
-/// Connects at the first call, and again at each call after a loss. The limiter's circuit breaker
-/// bounds how often that is.
-fn server(info: &ConnectionInfo) -> RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        .set_number_of_retries(0)
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        // The limiter has a deadline of its own.
-        .set_response_timeout(None);
-    ConnectionManager::new_lazy_with_config(Client::open(info.clone())?, config)
+fn server(info: &ConnectionInfo) -> RedisResult<Connection> {
+    Connection::single(info.clone(), options())
+}
+
+fn sentinel(named: &Sentinels) -> RedisResult<Connection> {
+    let Sentinels { sentinels, master, server } = named;
+    Connection::sentinel(sentinels.clone(), master, server.clone(), options())
+}
+
+fn options() -> ConnectionOptions {
+    ConnectionOptions::new().connect_within(CONNECT_WITHIN)
 }
 
 fn cluster(nodes: &[ConnectionInfo]) -> RedisResult<LazyConnection<impl ConnectionLike + Clone>> {
@@ -106,27 +102,4 @@ fn cluster(nodes: &[ConnectionInfo]) -> RedisResult<LazyConnection<impl Connecti
         let client = client.clone();
         async move { client.get_async_connection().await }
     }))
-}
-
-fn sentinel(named: &Sentinels) -> RedisResult<SentinelConnection> {
-    let master = named.server.redis_settings();
-    let tls = match named.server.addr() {
-        ConnectionAddr::TcpTls { insecure: true, .. } => Some(TlsMode::Insecure),
-        ConnectionAddr::TcpTls { .. } => Some(TlsMode::Secure),
-        _ => None,
-    };
-    let info = SentinelNodeConnectionInfo::default()
-        .set_redis_connection_info(master.clone())
-        .set_tcp_settings(target::tcp_settings());
-    let info = tls.into_iter().fold(info, SentinelNodeConnectionInfo::set_tls_mode);
-    let client = SentinelClient::build(
-        named.sentinels.clone(),
-        named.master.clone(),
-        Some(info),
-        SentinelServerType::Master,
-    )?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        .set_response_timeout(None);
-    Ok(SentinelConnection::new(client, config))
 }

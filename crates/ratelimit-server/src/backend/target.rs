@@ -72,7 +72,7 @@ impl Target {
     }
 
     fn server(info: ConnectionInfo) -> Self {
-        Self::Server(Box::new(info.set_tcp_settings(tcp_settings())))
+        Self::Server(Box::new(info))
     }
 
     fn sentinels(tls: &str, rest: &str) -> Result<Self, &'static str> {
