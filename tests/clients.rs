@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
 
 use crate::documents::{files_shown, CLIENTS};
-use ratelimit_harness::repository;
+use ratelimit_harness::{page, repository};
 
 /// The programs: `examples/<client>/check.<language>`.
 fn programs() -> BTreeSet<String> {
@@ -29,4 +29,24 @@ fn program_in(folder: &DirEntry) -> String {
 fn the_page_of_the_clients_shows_every_program_that_is_tested_and_no_other() {
     let shown: BTreeSet<_> = files_shown(CLIENTS).into_keys().collect();
     assert_eq!(shown, programs());
+}
+
+/// The clients of the programs that can connect to a cluster.
+fn clients_of_a_cluster() -> BTreeSet<String> {
+    let speaks_cluster = |program: &String| {
+        let text = page(program);
+        text.contains("REDIS_CLUSTER") || text.contains("redis-cli -u \"$url\" -c ")
+    };
+    let folder = |program: String| program.split('/').nth(1).expect("a folder").to_owned();
+    programs().into_iter().filter(speaks_cluster).map(folder).collect()
+}
+
+#[test]
+fn every_program_for_a_cluster_is_tested_on_a_cluster() {
+    let script = page("scripts/test-clients.sh");
+    let (_, cases) = script.split_once("made for one server").expect("the comment");
+    let (names, _) = cases.split_once(")\n").expect("the names");
+    let names = names.lines().last().expect("a line").trim();
+    let tested: BTreeSet<_> = names.split(" | ").map(str::to_owned).collect();
+    assert_eq!(tested, clients_of_a_cluster());
 }

@@ -1,4 +1,4 @@
-/* check key [cost]: 5 calls a minute, with hiredis. */
+/* check key [cost]: 5 calls a minute and 50 an hour, with hiredis. */
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +17,11 @@ int main(int argc, char **argv) {
     redisSetTimeout(redis, deadline);
 
     const char *cost = argc > 2 ? argv[2] : "1";
-    redisReply *reply = redisCommand(redis, "RATELIMIT.CHECK %s 5 60 COST %s", argv[1], cost);
+    redisReply *reply =
+        redisCommand(redis, "RATELIMIT.CHECK %s 5 60 50 3600 COST %s", argv[1], cost);
     if (!reply) return unchecked(redis->errstr);
     if (reply->type == REDIS_REPLY_ERROR) return unchecked(reply->str);
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 5)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 5) /* or more */
         return unchecked("a reply of another form");
 
     long long allowed = reply->element[0]->integer, remaining = reply->element[2]->integer;

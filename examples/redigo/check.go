@@ -1,7 +1,8 @@
-// check key [cost]: 5 calls a minute, with redigo.
+// check key [cost]: 5 calls a minute and 50 an hour, with redigo.
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -20,7 +21,14 @@ func check(key, cost string) ([]int64, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	return redis.Int64s(conn.Do("RATELIMIT.CHECK", key, 5, 60, "COST", cost))
+	reply, err := redis.Values(conn.Do("RATELIMIT.CHECK", key, 5, 60, 50, 3600, "COST", cost))
+	if err == nil && len(reply) < 5 {
+		err = errors.New("a reply of another form")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return redis.Int64s(reply[:5], nil) // more may follow
 }
 
 func main() {

@@ -1,4 +1,4 @@
-"""check.py key [cost]: 5 calls a minute by the Lua script, with the Python client redis."""
+"""check.py key [cost]: 5 calls a minute and 50 an hour, by the Lua script, with redis."""
 import hashlib
 import os
 import sys
@@ -25,10 +25,10 @@ client = redis.Redis.from_url(
 )
 key, cost = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else 1
 try:
-    reply = run_script(client, key, "CHECK", 5, 60, "COST", cost)
+    reply = run_script(client, key, "CHECK", 5, 60, 50, 3600, "COST", cost)
 except redis.RedisError as error:
     sys.exit(f"unchecked: {error}")
-allowed, limit, remaining, retry_after_ms, reset_after_ms = reply
+allowed, limit, remaining, retry_after_ms, reset_after_ms = reply[:5]  # more may follow
 if allowed:
     print(f"allowed, {remaining} remaining")
 elif retry_after_ms == -1:
