@@ -37,6 +37,11 @@
 
 local fail = redis.error_reply
 
+-- An older server lacks commands that the script calls later, when the call may have been counted.
+if not redis.REDIS_VERSION_NUM then
+  return fail('ERR the script needs Redis 7.0 or later, or Valkey')
+end
+
 local SYNTAX = 'ERR syntax error'
 local FOREIGN = "ERR key holds a string that is not a rate limiter's state"
 local MAX_PAIRS = 8

@@ -91,8 +91,8 @@ pub enum Failure {
     Deadline,
     /// The connection failed, or could not be made.
     Connection,
-    /// The server answered that it cannot decide now: it is loading, failing over, read-only or out
-    /// of memory.
+    /// The server answered something else than a decision: it is loading, failing over, read-only or
+    /// out of memory, it does not permit the call, or its reply is not a limiter's.
     Server,
     /// The circuit breaker is open, so the server was not asked.
     CircuitOpen,
@@ -115,7 +115,7 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Self::Deadline => "no answer before the deadline",
             Self::Connection => "the connection failed",
-            Self::Server => "the server cannot decide now",
+            Self::Server => "the server answers, but does not decide",
             Self::CircuitOpen => "the circuit breaker is open after repeated failures",
         })
     }

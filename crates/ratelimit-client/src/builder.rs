@@ -1,7 +1,7 @@
 //! Building a limiter.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
@@ -140,6 +140,7 @@ impl Builder {
                     denials: self.denials,
                     local,
                     tally: Arc::clone(&tally),
+                    last_failure: Mutex::default(),
                     start: Instant::now(),
                 }))
             }

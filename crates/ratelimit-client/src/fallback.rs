@@ -2,17 +2,18 @@
 //! the deadline, and the fallback chosen for a failure.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::breaker::Breaker;
 use crate::call::{Question, Verb};
 use crate::counts::{Event, Tally};
 use crate::denials::Denials;
-use crate::error::Unanswered;
+use crate::error::{shown, Unanswered};
 use crate::memory::Memory;
 use crate::on_failure::{Fallback, OnFailure};
 use crate::server::Server;
+use crate::sync::lock;
 use crate::time::millis;
 use crate::{Answer, Error, Failure, Policy, Quota, Retry, Source, Standing};
 
@@ -25,6 +26,8 @@ pub(crate) struct Resilient {
     pub(crate) denials: Option<Denials>,
     pub(crate) local: Option<Memory>,
     pub(crate) tally: Arc<Tally>,
+    /// The text of the last failure.
+    pub(crate) last_failure: Mutex<Option<String>>,
     /// Times are measured from here, by a clock that never steps.
     pub(crate) start: Instant,
 }
@@ -38,7 +41,7 @@ impl Resilient {
         match self.asked(question, now_ms).await {
             Ok(answer) => Ok(answer),
             Err(Unanswered::Wrong(error)) => Err(error),
-            Err(Unanswered::Failed(failure)) => self.fall_back(question, failure),
+            Err(Unanswered::Failed(failure, _)) => self.fall_back(question, failure),
         }
     }
 
@@ -49,7 +52,7 @@ impl Resilient {
     }
 
     async fn asked(&self, question: &Question<'_>, sent_ms: u64) -> Result<Answer, Unanswered> {
-        let answer = self.guarded(self.server.send(question, sent_ms)).await?;
+        let answer = self.guarded(&question.key, self.server.send(question, sent_ms)).await?;
         if let Some(denials) = &self.denials {
             denials.remember(question, &answer, sent_ms, self.now_ms());
         }
@@ -67,7 +70,7 @@ impl Resilient {
     }
 
     pub(crate) async fn reset(&self, key: &[u8]) -> Result<(), Error> {
-        let deleted = self.guarded(self.server.delete(key)).await;
+        let deleted = self.guarded(key, self.server.delete(key)).await;
         if let Some(local) = &self.local {
             local.remove(key);
         }
@@ -76,34 +79,53 @@ impl Resilient {
         }
         deleted.map_err(|unanswered| match unanswered {
             Unanswered::Wrong(error) => error,
-            Unanswered::Failed(failure) => Error::Unavailable(failure),
+            Unanswered::Failed(failure, _) => Error::Unavailable(failure),
         })
     }
 
     /// Awaits the server within the deadline, or not at all while the circuit is open.
     async fn guarded<T>(
         &self,
+        key: &[u8],
         sending: impl Future<Output = Result<T, Unanswered>>,
     ) -> Result<T, Unanswered> {
         let result = if self.breaker.permits(self.now_ms()) {
             let answered = tokio::time::timeout(self.on_failure.deadline, sending).await;
-            let result = answered.unwrap_or(Err(Unanswered::Failed(Failure::Deadline)));
+            let late = || Unanswered::Failed(Failure::Deadline, String::new());
+            let result = answered.unwrap_or_else(|_| Err(late()));
             self.inform_breaker(&result);
             result
         } else {
-            Err(Unanswered::Failed(Failure::CircuitOpen))
+            Err(Unanswered::Failed(Failure::CircuitOpen, String::new()))
         };
-        if let Err(Unanswered::Failed(failure)) = &result {
+        if let Err(Unanswered::Failed(failure, text)) = &result {
             self.tally.note(&Event::Failure(*failure));
+            self.note_text(*failure, text, key);
         }
         result
+    }
+
+    /// An open circuit says nothing new: the failure that opened it stays the last one.
+    fn note_text(&self, failure: Failure, text: &str, key: &[u8]) {
+        if failure == Failure::CircuitOpen {
+            return;
+        }
+        let text = match text {
+            "" => failure.to_string(),
+            text => shown(text, key),
+        };
+        *lock(&self.last_failure) = Some(text);
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<String> {
+        lock(&self.last_failure).clone()
     }
 
     /// Any answer closes the circuit, even one that says "out of memory": the caller did not wait
     /// for the deadline, and the server may decide the next call.
     fn inform_breaker<T>(&self, result: &Result<T, Unanswered>) {
         match result {
-            Err(Unanswered::Failed(Failure::Deadline | Failure::Connection)) => {
+            Err(Unanswered::Failed(Failure::Deadline | Failure::Connection, _)) => {
                 self.breaker.failed(self.now_ms());
             }
             _ => self.breaker.succeeded(),

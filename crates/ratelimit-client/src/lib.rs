@@ -90,9 +90,10 @@
 //! have timeouts of their own: a `redis::aio::MultiplexedConnection` and a `ConnectionManager` wait
 //! half a second for an answer.
 //!
-//! An error about one call (a key of another type, a missing access right) is no failure of the
-//! server but [`Error::Refused`], and a reply that is not a limiter's is [`Error::Reply`]. Neither
-//! is ever taken for allowed.
+//! An error about one call (a key that holds something else) is no failure of the server but
+//! [`Error::Refused`], and is never taken for allowed. Every other error is a failure, to which the
+//! choice applies: a missing access right, an internal error, or a reply that is not a limiter's.
+//! [`Limiter::last_failure`] has its text.
 //!
 //! # Remembered denials
 //!

@@ -99,8 +99,8 @@ impl Limiter {
     /// [`Builder::suffix_by_algorithm`], where it gives the suffix.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] without a server, even if the limiter fails open or decides locally;
-    /// [`Error::Refused`] if the server does not permit `DEL`.
+    /// [`Error::Unavailable`] without a server, or if the server does not permit `DEL`, even if the
+    /// limiter fails open or decides locally.
     pub async fn reset<K>(&self, key: &K, policy: &Policy) -> Result<(), Error>
     where
         K: AsRef<[u8]> + ?Sized,
@@ -118,6 +118,15 @@ impl Limiter {
     /// What was decided so far.
     pub fn counts(&self) -> Counts {
         self.0.tally.read()
+    }
+
+    /// The text of the last failure of the server, for a log: `READONLY You can't write against a
+    /// read only replica.` It holds no key and no control character. `None` if no call has failed.
+    pub fn last_failure(&self) -> Option<String> {
+        match &self.0.decider {
+            Decider::Memory(_) => None,
+            Decider::Server(resilient) => resilient.last_failure(),
+        }
     }
 
     async fn answer(&self, verb: Verb, call: Call<'_>) -> Result<Answer, Error> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 
 use crate::call::Question;
-use crate::error::beginning;
-use crate::{Algorithm, Answer, Error, Policy, Quota, Retry, Source, Standing};
+use crate::error::Unanswered;
+use crate::{Algorithm, Answer, Failure, Policy, Quota, Retry, Source, Standing};
 
 /// Appends the words behind the key: `limit window [limit window ...] [ALGORITHM a] [BURST b]
 /// [COST c]`. What is the default is left out.
@@ -36,9 +36,24 @@ const EXPECTED: &str =
 [limit, remaining, retry_after_ms, reset_after_ms] for each of several pairs";
 
 /// Reads a reply. Numbers behind the expected ones are ignored: a later version may append some.
-pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<Answer, Error> {
-    let wrong = || Error::Reply { expected: EXPECTED, got: beginning(format_args!("{reply:?}")) };
+/// Any other reply leaves the call undecided, so it is a failure of the server.
+pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<Answer, Unanswered> {
+    let wrong = || {
+        let text = format!("expected {EXPECTED}, but the server answered {}", form(reply));
+        Unanswered::Failed(Failure::Server, text)
+    };
     answer(reply, policy, source).ok_or_else(wrong)
+}
+
+/// The form of a reply, without any of its content.
+fn form(reply: &Value) -> String {
+    match reply {
+        Value::Nil => "nil".to_owned(),
+        Value::Int(_) => "an integer".to_owned(),
+        Value::Array(items) => format!("an array of {}", items.len()),
+        Value::BulkString(_) | Value::SimpleString(_) | Value::Okay => "a string".to_owned(),
+        _ => "another type".to_owned(),
+    }
 }
 
 fn answer(reply: &Value, policy: &Policy, source: Source) -> Option<Answer> {
@@ -179,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_reply_is_an_error_and_never_allowed() {
+    fn any_other_reply_is_a_failure_and_never_allowed() {
         let cases = [
             (Value::Nil, one_pair(), "nil"),
             (Value::Okay, one_pair(), "a status"),
@@ -198,8 +213,12 @@ mod tests {
             (Value::Array(vec![Value::BulkString(b"1".to_vec()); 5]), one_pair(), "strings"),
         ];
         for (reply, policy, what) in cases {
-            let error = parse(&reply, &policy, Source::Module).expect_err(what);
-            assert!(error.to_string().starts_with("expected [allowed, limit"), "{what}: {error}");
+            match parse(&reply, &policy, Source::Module).expect_err(what) {
+                Unanswered::Failed(Failure::Server, text) => {
+                    assert!(text.starts_with("expected [allowed, limit"), "{what}: {text}");
+                }
+                other => panic!("{what}: {other:?}"),
+            }
         }
     }
 }

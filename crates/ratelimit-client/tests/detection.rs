@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ratelimit_client::{Backend, Error, Limiter, OnFailure, Policy, Source};
+use ratelimit_client::{Backend, Error, Failure, Limiter, OnFailure, Policy, Source};
 use ratelimit_harness::{module, Setup};
 
 use crate::{limiter, manager, on_each, until, LONG, YEAR};
@@ -78,11 +78,11 @@ fn a_chosen_backend_is_kept() {
         assert_eq!(source(&script).await, Source::Script);
         let without = Setup::plain(binary).start();
         let module = limiter(&without).await.backend(Backend::Module).build();
-        match module.check("k", &POLICY).await {
-            Err(Error::Refused(text)) => assert!(text.starts_with("ERR unknown command"), "{text}"),
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(module.counts().errors, 1);
+        let failed = module.check("k", &POLICY).await;
+        assert!(matches!(failed, Err(Error::Unavailable(Failure::Server))), "{failed:?}");
+        let text = module.last_failure().unwrap();
+        assert!(text.starts_with("ERR unknown command 'RATELIMIT.CHECK'"), "{text}");
+        assert_eq!(module.counts().server_failures, 1);
     });
 }
 
@@ -105,15 +105,14 @@ fn a_server_that_forgot_the_script_gets_it_again() {
 }
 
 #[test]
-fn a_user_without_the_right_to_call_the_module_gets_an_error() {
+fn a_missing_right_to_call_the_module_is_a_failure_and_leads_to_no_script() {
     on_each(async |binary| {
         let server = Setup::module(binary).start();
         server.connect().must("ACL SETUSER default -ratelimit.check");
         let limiter = limiter(&server).await.build();
-        match limiter.check("k", &POLICY).await {
-            Err(Error::Refused(text)) => assert!(text.starts_with("NOPERM "), "{text}"),
-            other => panic!("{other:?}"),
-        }
+        let failed = limiter.check("k", &POLICY).await;
+        assert!(matches!(failed, Err(Error::Unavailable(Failure::Server))), "{failed:?}");
+        assert!(limiter.last_failure().unwrap().starts_with("NOPERM "));
         assert_eq!(remaining(&limiter).await, 100);
     });
 }

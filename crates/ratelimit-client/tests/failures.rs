@@ -265,3 +265,28 @@ fn a_cost_above_the_share_is_unavailable_and_not_denied_forever() {
         );
     });
 }
+
+/// The bound of a server that flaps and keeps its data: the limit once, and the share once.
+#[test]
+fn a_flapping_server_adds_the_share_once_in_a_window() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let on_failure = OnFailure::local_after(DEADLINE, 1, 9);
+        let limiter = Limiter::redis(manager(server.port()), on_failure);
+        let limiter = limiter.circuit_breaker(1, Duration::from_millis(50)).build();
+        let mut passed = 0;
+        let is_back = async || limiter.peek("k", &POLICY).await.unwrap().source == Source::Module;
+        for _ in 0..4 {
+            until("the server decides", || async { is_back().await }).await;
+            for _ in 0..60 {
+                passed += u64::from(limiter.check("k", &POLICY).await.unwrap().is_allowed());
+            }
+            server.pause();
+            for _ in 0..60 {
+                passed += u64::from(limiter.check("k", &POLICY).await.unwrap().is_allowed());
+            }
+            server.resume();
+        }
+        assert!((150..=200).contains(&passed), "{passed}");
+    });
+}

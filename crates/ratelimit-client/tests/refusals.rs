@@ -1,5 +1,5 @@
-//! A server that answers an error. An error about one call goes to the caller; an error that may be
-//! gone at another moment is a failure, which the fallback answers.
+//! A server that answers an error. An error about one call goes to the caller; any other error is a
+//! failure, which the fallback answers.
 
 use ratelimit_client::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ratelimit_client::redis::Client;
@@ -93,6 +93,60 @@ fn a_server_that_cannot_write_is_a_failure_and_is_still_asked() {
         for limiter in &limiters {
             fails(limiter, "k", "MISCONF").await;
         }
+    });
+}
+
+/// The key is one that an error of the server quotes: with a control character and a quote.
+const ODD_KEY: &str = "user:'7\u{1b}[31m";
+
+#[test]
+fn a_missing_right_is_a_failure_whose_text_has_no_key() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let mut control = server.connect();
+        for rule in ["resetkeys ~other:*", "allkeys -ratelimit.check -eval -evalsha -script|load"] {
+            control.must(&format!("ACL SETUSER default {rule}"));
+            for limiter in both(&server).await {
+                fails(&limiter, ODD_KEY, rule).await;
+                fails(&limiter, ODD_KEY, rule).await;
+                let text = limiter.last_failure().unwrap();
+                assert!(text.starts_with("NOPERM"), "{rule}: {text}");
+                assert!(!text.contains("user:") && !text.contains(char::is_control), "{text}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_internal_error_is_a_failure_to_which_the_choice_applies() {
+    on_each(async |binary| {
+        let server = Setup::test_module(binary).start();
+        let connection = connection(server.port()).await;
+        let open = Limiter::redis(connection.clone(), OnFailure::open_after(LONG)).build();
+        let local = Limiter::redis(connection, OnFailure::local_after(LONG, 1, 9)).build();
+        assert_eq!(open.check("k", &POLICY).await.unwrap().source, Source::Module);
+        server.connect().must("RATELIMIT.TEST FAIL-REPLICATION");
+        let answer = open.check("k", &POLICY).await.unwrap();
+        assert_eq!(answer.source, Source::FailedOpen(Failure::Server));
+        assert_eq!(open.last_failure().unwrap(), error_text("Replication"));
+        server.connect().must("RATELIMIT.TEST FAIL-REPLICATION");
+        let answer = local.check("k", &POLICY).await.unwrap();
+        assert_eq!(answer.source, Source::Local(Failure::Server));
+    });
+}
+
+/// A script that sees itself on a server before 7.0.
+#[test]
+fn a_server_too_old_for_the_script_fails_before_anything_is_counted() {
+    on_each(async |binary| {
+        let server = Setup::plain(binary).start();
+        let script = include_str!("../lua/ratelimit.lua");
+        let old = format!("local redis = {{ error_reply = redis.error_reply }}\n{script}");
+        let limiter = limiter(&server).await.script_text(&old).build();
+        fails(&limiter, "k", "an old server").await;
+        let text = limiter.last_failure().unwrap();
+        assert_eq!(text, "ERR the script needs Redis 7.0 or later, or Valkey");
+        assert_eq!(server.connect().must("DBSIZE").integer(), 0);
     });
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ratelimit_client::{Answer, Backend, Call, Error, Limiter, Policy, Quota, Retry};
+use ratelimit_client::{Answer, Backend, Call, Error, Failure, Limiter, Policy, Quota, Retry};
 use ratelimit_harness::{
     cases, on_every_server, replay, Action, Case, Connection, Frozen, Held, Reply, Request, Subject,
 };
@@ -76,6 +76,9 @@ fn asked(runtime: &Runtime, limiter: &Limiter, request: &Request) -> Reply {
     match answer {
         Ok(answer) => reply(&answer),
         Err(Error::Refused(text)) => Reply::Error(text),
+        Err(Error::Unavailable(Failure::Server)) => {
+            Reply::Error(limiter.last_failure().expect("it has failed"))
+        }
         Err(other) => panic!("{other}"),
     }
 }

@@ -10,6 +10,7 @@ use crate::backend::health::Health;
 use crate::policies::{self, Applied, Defaults, PolicyFile, Rule};
 use crate::settings::Settings;
 use crate::telemetry::denied::Denied;
+use crate::telemetry::fallbacks::Fallbacks;
 use crate::telemetry::metrics::{Decisions, Metrics};
 use crate::telemetry::sampler::Sampler;
 
@@ -23,6 +24,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) denied: Arc<Denied>,
     pub(crate) health: Health,
+    pub(crate) fallbacks: Fallbacks,
     /// Which errors are logged.
     errors: Sampler,
     /// The counters of `/v1/check`.
@@ -61,6 +63,7 @@ impl App {
             metrics,
             denied,
             health,
+            fallbacks: Fallbacks::default(),
             stopping,
         })
     }
@@ -94,6 +97,7 @@ impl App {
         let start = Instant::now();
         let result = self.limiter.check_call(call).await;
         self.metrics.count(decisions, &result, start.elapsed());
+        self.fallbacks.note(&result, policy, &self.limiter);
         match &result {
             Ok(answer) if !answer.is_allowed() => self.denied.note(key, policy, answer.retry()),
             Ok(_) => {}
@@ -102,7 +106,7 @@ impl App {
         result
     }
 
-    /// Caller errors and an unreachable Redis are counted in metrics, not logged here.
+    /// Errors of the caller are counted in metrics, and `fallbacks` logs a Redis that fails.
     pub(crate) fn note_error(&self, error: &Error, policy: &str) {
         let is_counted = matches!(error, Error::Cost | Error::Unavailable(_));
         if !is_counted && self.errors.permits() {

@@ -104,6 +104,7 @@ async fn run_background(app: Arc<App>, hangup: Signals) {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
             app.denied.report_left_out();
+            app.fallbacks.report_left_out();
         }
     };
     let policies = app.policies.keep_current(&app.metrics, hangup);

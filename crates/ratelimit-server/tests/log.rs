@@ -99,17 +99,25 @@ fn a_key_cannot_forge_a_line() {
 fn a_rejected_call_is_described_only_in_the_log() {
     let server = crate::service::server();
     server.connect().must("ACL SETUSER weak on >x ~nothing +@all");
-    let weak = Settings::at(&format!("redis://weak:x@127.0.0.1:{}", server.port())).start();
+    let weak = Settings::at(&format!("redis://weak:x@127.0.0.1:{}", server.port()));
+    let weak = weak.set("ON_REDIS_FAILURE", "closed").start();
     let answer = weak.post("/v1/check", r#"{"key":"k","limit":1,"window":1}"#);
-    assert_eq!(answer.status, 502);
+    assert_eq!(answer.status, 503);
     assert!(!answer.body.contains("weak") && !answer.body.contains("NOPERM"), "{}", answer.body);
-    assert_eq!(weak.get("/").status, 503);
-    eventually("a line each", || weak.log("not decided").len() == 2);
-    let line = &weak.log("not decided")[0];
+    let ready = weak.get("/readyz").body;
+    assert!(!ready.contains("weak") && !ready.contains("NOPERM"), "{ready}");
+    eventually("a line", || weak.log("decided without Redis").len() == 1);
+    let line = &weak.log("decided without Redis")[0];
     assert_eq!(line["level"], "ERROR");
-    assert!(line["error"].as_str().expect("text").contains("NOPERM"), "{line}");
+    assert!(line["why"].as_str().expect("text").contains("NOPERM"), "{line}");
+
+    server.connect().must("LPUSH ratelimit:list:fixed x");
+    let strong = Settings::on(&server).start();
+    let check = r#"{"key":"list","limit":1,"window":1}"#;
     for _ in 0..100 {
-        weak.get("/");
+        assert_eq!(strong.post("/v1/check", check).status, 409);
     }
-    assert!(weak.log("not decided").len() < 100, "a flood is thinned out");
+    let lines = strong.log("not decided");
+    assert!((1..100).contains(&lines.len()), "a flood is thinned out");
+    assert_eq!(lines[0]["level"], "ERROR");
 }

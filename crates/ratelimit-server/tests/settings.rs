@@ -43,7 +43,7 @@ fn credentials_reach_the_server_and_not_the_log() {
 
     let wrong = Settings::at(&url("other-hush")).flag("--log-level=debug");
     let wrong = wrong.set("START_DEADLINE", 0).start();
-    eventually("the log says so", || !wrong.log("the backend does not answer").is_empty());
+    eventually("the log says so", || !wrong.log("the backend does not decide").is_empty());
     let answers = wrong.get("/readyz").body + &wrong.post("/v1/check", "{}").body;
     for message in [service.raw_log().join("\n"), wrong.raw_log().join("\n"), answers] {
         assert!(!message.contains("hush"), "{message}");

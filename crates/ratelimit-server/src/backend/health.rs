@@ -1,4 +1,4 @@
-//! Whether the backend can decide, asked once a second.
+//! Whether the backend can decide, tried once a second.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -6,13 +6,23 @@ use std::time::Duration;
 
 use ratelimit_client::{Limiter, Policy};
 
+use crate::backend::target::Target;
+use crate::random::random_hex;
 use crate::settings::{OnRedisFailure, Settings};
 use crate::sync::lock;
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-const PROBE: Policy = Policy::fixed(1, Duration::from_secs(1));
-/// Comes after the prefix. It is only read, never written.
-const PROBE_KEY: &str = "probe";
+/// The window ends before the next probe. So each probe needs a new key in Redis, as the first
+/// request of a client does: otherwise a full memory would not show.
+const PROBE: Policy = Policy::fixed(1, Duration::from_millis(500));
+
+/// The end of the script's error on a server that it cannot run on.
+const TOO_OLD: &str = "the script needs Redis 7.0 or later, or Valkey";
+
+/// A cluster fails if more than one in this many checks failed since the last probe, and
+/// [`MIN_FAILED_CHECKS`] at least. One late answer is no failure of the cluster.
+const MAX_FAILED_SHARE: u64 = 10;
+const MIN_FAILED_CHECKS: u64 = 3;
 
 /// The result of the last probe.
 #[derive(Default)]
@@ -52,33 +62,75 @@ impl Health {
         }
     }
 
-    /// Asks the backend each second for a decision, which counts nothing.
+    /// Asks the backend each second for a decision that counts, on a key of its own. In a cluster the
+    /// key is at one node, so there the outcome of the real checks speaks for the other nodes.
     pub(crate) async fn keep_looking(&self, limiter: &Limiter, settings: &Settings) {
-        loop {
-            let state = probe(limiter).await;
+        let is_cluster = matches!(settings.target, Target::Cluster(_));
+        let process = random_hex();
+        let mut before = Outcomes::of(limiter);
+        for number in 0_u64.. {
+            let mut state = probe(limiter, &format!("probe:{process}:{number}")).await;
+            let outcomes = Outcomes::of(limiter);
+            if is_cluster {
+                state = state.and_then(|()| outcomes.since(&before).validate());
+            }
+            before = outcomes;
             let why = state.as_ref().err().cloned();
             if self.set(state) {
-                report(settings, why);
+                report(settings, why, limiter.last_failure());
             }
             tokio::time::sleep(PROBE_EVERY).await;
         }
     }
 }
 
-async fn probe(limiter: &Limiter) -> Result<(), String> {
-    match limiter.peek(PROBE_KEY, &PROBE).await {
+async fn probe(limiter: &Limiter, key: &str) -> Result<(), String> {
+    match limiter.check(key, &PROBE).await {
         Ok(answer) => answer.source.failure().map_or(Ok(()), |failure| Err(failure.to_string())),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn report(settings: &Settings, why: Option<String>) {
+/// How many questions to the backend were decided, and how many failed.
+struct Outcomes {
+    decided: u64,
+    failed: u64,
+}
+
+impl Outcomes {
+    fn of(limiter: &Limiter) -> Self {
+        let counts = limiter.counts();
+        Self {
+            decided: counts.module + counts.script,
+            failed: counts.deadlines + counts.connection_failures + counts.server_failures,
+        }
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self { decided: self.decided - before.decided, failed: self.failed - before.failed }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let Self { decided, failed } = self;
+        if *failed < MIN_FAILED_CHECKS || failed * MAX_FAILED_SHARE <= decided + failed {
+            return Ok(());
+        }
+        Err(format!("{failed} of {} checks failed in the last second", decided + failed))
+    }
+}
+
+/// `text` is that of Redis itself.
+fn report(settings: &Settings, why: Option<String>, text: Option<String>) {
     let backend = settings.target.name();
     match why {
-        None => tracing::info!(backend, "the backend answers"),
+        None => tracing::info!(backend, "the backend decides"),
+        Some(_) if text.as_deref().is_some_and(|text| text.ends_with(TOO_OLD)) => {
+            let mend = "load the module, or use Redis 7.0 or later, or Valkey";
+            tracing::error!(backend, mend, "the server can never decide: it is too old");
+        }
         Some(why) => {
             let meanwhile = meanwhile(settings.on_failure);
-            tracing::warn!(backend, why, meanwhile, "the backend does not answer");
+            tracing::warn!(backend, why, text, meanwhile, "the backend does not decide");
         }
     }
 }
@@ -88,5 +140,17 @@ pub(crate) fn meanwhile(on_failure: OnRedisFailure) -> &'static str {
         OnRedisFailure::Local => "each instance allows its share of each limit",
         OnRedisFailure::Open => "every request is allowed",
         OnRedisFailure::Closed => "no request is allowed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checks_speak_for_a_cluster_once_more_than_a_tenth_fails() {
+        let is_well = |decided, failed| Outcomes { decided, failed }.validate().is_ok();
+        assert!(is_well(0, 0) && is_well(100, 0) && is_well(0, 2) && is_well(27, 3));
+        assert!(!is_well(0, 3) && !is_well(26, 3) && !is_well(200, 100));
     }
 }

@@ -81,6 +81,7 @@ pub(crate) async fn peek(
     let decided = async {
         let words: CheckWords = read(&app, &headers, body).await?;
         let answer = app.limiter.peek_call(words.validate()?.call()).await;
+        app.fallbacks.note(&answer, V1, &app.limiter);
         Ok(answer.inspect_err(|error| app.note_error(error, V1))?)
     };
     respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))

@@ -41,27 +41,19 @@ impl From<Wrong> for Problem {
     }
 }
 
-/// An error about a key reaches the caller. An error about the rights of this service stays in the log.
+/// An error about a key or an argument reaches the caller. Every other text stays in the log.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, detail) = match &error {
             Error::Cost => (StatusCode::BAD_REQUEST, error.to_string()),
-            Error::Unavailable(_) | Error::MemoryFull(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            Error::Refused(text) if text.starts_with("WRONGTYPE ") => {
+                (StatusCode::CONFLICT, "key holds another type of value".to_owned())
             }
-            Error::Refused(text) => match text.strip_prefix("ERR ").unwrap_or(text) {
-                text if text.starts_with("key ") => (StatusCode::CONFLICT, text.to_owned()),
-                text if text.starts_with("WRONGTYPE ") => {
-                    (StatusCode::CONFLICT, "key holds another type of value".to_owned())
-                }
-                _ => rejected(),
-            },
-            _ => rejected(),
+            Error::Refused(text) => {
+                (StatusCode::CONFLICT, text.strip_prefix("ERR ").unwrap_or(text).to_owned())
+            }
+            _ => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         };
         Self::new(status, detail)
     }
-}
-
-fn rejected() -> (StatusCode, String) {
-    (StatusCode::BAD_GATEWAY, "Redis rejected the call; see the service's log".to_owned())
 }

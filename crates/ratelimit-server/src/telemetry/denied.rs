@@ -23,8 +23,6 @@ pub(crate) struct Denied {
     secret: Option<String>,
     sampler: Sampler,
     left_out: AtomicU64,
-    /// Of these, the lines that no log line has reported yet.
-    unreported: AtomicU64,
     counts: Mutex<HashMap<Box<str>, u64>>,
 }
 
@@ -35,7 +33,6 @@ impl Denied {
             secret,
             sampler: Sampler::default(),
             left_out: AtomicU64::new(0),
-            unreported: AtomicU64::new(0),
             counts: Mutex::new(HashMap::with_capacity(COUNTED_KEYS)),
         }
     }
@@ -44,24 +41,16 @@ impl Denied {
         self.count(key);
         if !self.sampler.permits() {
             self.left_out.fetch_add(1, Relaxed);
-            self.unreported.fetch_add(1, Relaxed);
             return;
         }
         let key = self.shown(key);
-        let left_out = match self.unreported.swap(0, Relaxed) {
-            0 => None,
-            number => Some(number),
-        };
+        let left_out = self.sampler.take_left_out();
         tracing::info!(key, policy, retry_after_ms = retry.to_wire(), left_out, "denied");
     }
 
     /// To be called each second, because after the end of a flood no next denial reports the number.
     pub(crate) fn report_left_out(&self) {
-        if !self.sampler.is_quiet() {
-            return;
-        }
-        let left_out = self.unreported.swap(0, Relaxed);
-        if left_out > 0 {
+        if let Some(left_out) = self.sampler.take_left_out_if_quiet() {
             tracing::info!(left_out, "denials left out");
         }
     }
