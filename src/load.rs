@@ -2,7 +2,7 @@
 
 use redis_module::{Context as LoadContext, RedisString, Status};
 
-use crate::ffi::Context;
+use crate::ffi::{server_runs, Context};
 use crate::{commands, replicate, settings};
 
 pub(crate) fn load(ctx: &LoadContext, arguments: &[RedisString]) -> Status {
@@ -29,19 +29,24 @@ fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
     commands::register(ctx)?;
     settings::register(ctx)?;
     ctx.register_info();
+    ctx.follow_whether_server_runs()?;
     replicate::retain_strings(ctx);
     Ok(())
 }
 
-/// Refuses, unless a setting says that unloading is meant: an ACL rule that names one of the
-/// commands outlives them, and Redis 8.2 aborts when it next shows such a rule.
+/// Refuses while the server runs, unless a setting says that unloading is meant: an ACL rule that
+/// names one of the commands outlives them, and Redis 8.2 aborts when it next shows such a rule.
+///
+/// Before and after, the server unloads for reasons of its own. It does so right after a MODULE
+/// LOADEX with a setting that nobody knows: there Redis 8.2 aborts if the module refuses, and other
+/// servers answer an error and keep the module. Valkey 9 does so when it ends.
 pub(crate) fn unload(ctx: &LoadContext) -> Status {
-    if settings::allow_unload() {
-        if let Some(ctx) = Context::at_load(ctx) {
-            replicate::release_strings(&ctx);
-        }
-        return Status::Ok;
+    if server_runs() && !settings::allow_unload() {
+        ctx.log_warning("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");
+        return Status::Err;
     }
-    ctx.log_warning("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");
-    Status::Err
+    if let Some(ctx) = Context::at_load(ctx) {
+        replicate::release_strings(&ctx);
+    }
+    Status::Ok
 }

@@ -7,6 +7,7 @@
 mod api;
 mod callbacks;
 mod command_info;
+mod events;
 mod key;
 mod strings;
 mod words;
@@ -20,6 +21,7 @@ use redis_module::{raw, Context as LoadContext};
 use api::api;
 pub(crate) use callbacks::Command;
 pub(crate) use command_info::{Argument, CommandInfo, KeyAccess, Keys, Kind};
+pub(crate) use events::server_runs;
 pub(crate) use key::{Access, Content, OpenKey};
 pub(crate) use strings::{Retained, Value};
 pub(crate) use words::{Arguments, KeyName};
