@@ -20,7 +20,7 @@ pub(crate) fn server_runs() -> bool {
 impl Context {
     /// The last step of a load that may fail: Redis 7.0 would keep the subscriptions of a module
     /// that failed to load. Unloading ends them.
-    pub(crate) fn follow_whether_server_runs(&self) -> Result<(), &'static str> {
+    pub(crate) fn subscribe_to_events(&self) -> Result<(), &'static str> {
         self.subscribe(raw::REDISMODULE_EVENT_CRON_LOOP, on_cron)?;
         self.subscribe(raw::REDISMODULE_EVENT_SHUTDOWN, on_shutdown)
     }
