@@ -14,10 +14,6 @@
 //! Imports go one way: commands, then the files beside this one, then `ffi`, then `error` and
 //! `counters`, which know nothing of the server. Only `ffi` has `unsafe`.
 #![deny(unsafe_op_in_unsafe_fn)]
-#![allow(
-    missing_docs,
-    reason = "the public items are of redis_module!, and nothing in Rust uses them"
-)]
 
 mod arguments;
 mod clock;
@@ -34,14 +30,10 @@ mod store;
 #[cfg(feature = "test-hooks")]
 mod test_hooks;
 
-use load::{load, unload};
 use redis_module::alloc::RedisAlloc;
 
-redis_module::redis_module! {
-    name: "ratelimit",
-    version: 1,
-    allocator: (RedisAlloc, RedisAlloc),
-    data_types: [],
-    init: load,
-    deinit: unload,
-}
+/// The server's own, so that it knows and counts the module's memory.
+#[global_allocator]
+static ALLOCATOR: RedisAlloc = RedisAlloc;
+
+ffi::entry_points!(load::load, load::unload);

@@ -1,26 +1,12 @@
 //! What happens once, when the server loads or unloads the module.
 
-use redis_module::{Context as LoadContext, RedisString, Status};
-
-use crate::ffi::Context;
+use crate::ffi::{server_runs, Context};
 use crate::{commands, replicate, settings};
 
-pub(crate) fn load(ctx: &LoadContext, arguments: &[RedisString]) -> Status {
-    match try_load(ctx, arguments.len()) {
-        Ok(()) => Status::Ok,
-        Err(why) => {
-            ctx.log_warning(why);
-            Status::Err
-        }
-    }
-}
-
-fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
-    if arguments > 0 {
+pub(crate) fn load(ctx: &Context, has_arguments: bool) -> Result<(), &'static str> {
+    if has_arguments {
         return Err("the module takes no arguments; settings go by CONFIG SET or redis.conf");
     }
-    let ctx = &Context::at_load(ctx)
-        .ok_or("this server is too old: Redis 6.2 or later, or Valkey, is needed")?;
     if !ctx.knows_command(c"SET") {
         return Err("the command SET is renamed or disabled, but allowed calls reach replicas \
                     and the append-only file as SET: remove rename-command SET");
@@ -29,19 +15,22 @@ fn try_load(ctx: &LoadContext, arguments: usize) -> Result<(), &'static str> {
     commands::register(ctx)?;
     settings::register(ctx)?;
     ctx.register_info();
+    ctx.subscribe_to_events()?;
     replicate::retain_strings(ctx);
     Ok(())
 }
 
-/// Refuses, unless a setting says that unloading is meant: an ACL rule that names one of the
-/// commands outlives them, and Redis 8.2 aborts when it next shows such a rule.
-pub(crate) fn unload(ctx: &LoadContext) -> Status {
-    if settings::allow_unload() {
-        if let Some(ctx) = Context::at_load(ctx) {
-            replicate::release_strings(&ctx);
-        }
-        return Status::Ok;
+/// Refuses while the server runs, unless a setting says that unloading is meant. A client or an ACL
+/// rule may still refer to the commands, and that can end the server (docs/upgrade.md).
+///
+/// Before and after that time the server unloads for reasons of its own:
+/// - Right after a MODULE LOADEX with a setting that nobody knows. If the module refused, Redis 8.2
+///   would abort, and other servers would answer an error and keep the module.
+/// - Valkey 9, when it shuts down.
+pub(crate) fn unload(ctx: &Context) -> Result<(), &'static str> {
+    if server_runs() && !settings::allow_unload() {
+        return Err("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");
     }
-    ctx.log_warning("unloading is refused; CONFIG SET ratelimit.allow-unload yes allows it");
-    Status::Err
+    replicate::release_strings(ctx);
+    Ok(())
 }

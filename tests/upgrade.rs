@@ -3,6 +3,7 @@
 //! the module.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
@@ -239,7 +240,8 @@ fn in_place_the_command_is_never_missing() {
             assert!(swap.iter().any(|line| line.contains(NEW)), "the page names another file");
             let replies: Vec<_> =
                 swap.iter().map(|line| admin.must(&line.replace(NEW, &new))).collect();
-            let [_killed, rest @ ..] = replies.last().expect("of EXEC").array() else {
+            let [_killed, _subscribers, rest @ ..] = replies.last().expect("of EXEC").array()
+            else {
                 panic!("{replies:?}");
             };
             let ok = Reply::Status("OK".to_owned());
@@ -249,6 +251,99 @@ fn in_place_the_command_is_never_missing() {
         assert!((LIMIT - CALLERS..=LIMIT).contains(&allowed), "{allowed}");
         assert!(is_upgraded(&server));
         assert_eq!(admin.must("CONFIG GET ratelimit.allow-unload").texts()[1], "no");
+    });
+}
+
+/// Clients whose last command is the module's: callers, and subscribers that call as well, which
+/// RESP3 allows.
+fn clients_after_a_call(server: &Server) -> Vec<Connection> {
+    let mut clients = Vec::new();
+    for call in ["RATELIMIT.CHECK k 5 60", "RATELIMIT.PEEK k 5 60"] {
+        let mut caller = server.connect();
+        caller.must(call);
+        let mut subscriber = server.connect_resp3();
+        subscriber.must("SUBSCRIBE news");
+        subscriber.must(call);
+        clients.extend([caller, subscriber]);
+    }
+    clients
+}
+
+/// The lines of the page from MULTI to EXEC, with the path of another build.
+fn swap() -> Vec<String> {
+    let lines = typed("In place", "redis> ").into_iter().skip_while(|line| line != "MULTI");
+    lines.map(|line| line.replace(NEW, &test_module().display().to_string())).collect()
+}
+
+/// Overwrites memory that the server has freed. A pointer to it then leads nowhere.
+fn overwrite_freed_memory(client: &mut Connection) -> io::Result<()> {
+    for bytes in 8..1000 {
+        client.try_call(&["SET", &format!("junk:{bytes}"), &"A".repeat(bytes)])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn in_place_no_client_refers_to_the_old_module() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let _clients = clients_after_a_call(&server);
+        let mut admin = server.connect();
+        let mut lines = swap();
+        let setting = lines.iter().position(|line| line.starts_with("CONFIG SET"));
+        lines.insert(setting.expect("the setting"), "CLIENT LIST".to_owned());
+        assert!(admin.must("CLIENT LIST").text().contains("cmd=ratelimit."));
+        let replies: Vec<_> = lines.iter().map(|line| admin.must(line)).collect();
+        let of_exec = replies.last().expect("of EXEC").array();
+        let [normal, subscribers, list, ..] = of_exec else { panic!("{replies:?}") };
+        assert_eq!((normal.integer(), subscribers.integer()), (2, 2));
+        assert!(!list.text().contains("cmd=ratelimit."), "{list:?}");
+        overwrite_freed_memory(&mut admin).expect("the server lives");
+        admin.must("CLIENT LIST");
+        assert!(admin.must("RATELIMIT.CHECK k 5 60").allowed());
+    });
+}
+
+/// The reason for both kills. Here the old module is unloaded and no other takes its place, so that
+/// all of its memory is free for other things.
+#[test]
+fn without_one_of_the_kills_a_list_of_clients_ends_the_server() {
+    on_every_server(|binary| {
+        for left_out in ["CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub"] {
+            let server = Setup::module(binary).start();
+            let _clients = clients_after_a_call(&server);
+            let mut admin = server.connect();
+            let is_sent = |line: &String| line != left_out && !line.starts_with("MODULE LOAD");
+            let lines: Vec<_> = swap().into_iter().filter(is_sent).collect();
+            assert_eq!(lines.len(), swap().len() - 2, "the page has the line {left_out}");
+            for line in lines {
+                admin.must(&line);
+            }
+            eventually("the server ends", || {
+                let overwritten = overwrite_freed_memory(&mut admin);
+                overwritten.and_then(|()| admin.try_call(&["CLIENT", "LIST"])).is_err()
+            });
+        }
+    });
+}
+
+/// Valkey refuses, Redis 8.2 ends at once, and Redis 7.0 when it shows the rule.
+#[test]
+fn an_acl_rule_that_names_the_commands_forbids_unloading() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut admin = server.connect();
+        admin.must("ACL SETUSER app on nopass ~* +ratelimit.check");
+        admin.must("CONFIG SET ratelimit.allow-unload yes");
+        match admin.try_call(&["MODULE", "UNLOAD", "ratelimit"]) {
+            Ok(Reply::Error(error)) => {
+                assert!(error.contains("ACL"), "{error}");
+                assert_eq!(admin.must("RATELIMIT.CHECK k 5 60").remaining(), 4);
+                assert!(admin.must("ACL LIST").texts().concat().contains("ratelimit.check"));
+            }
+            Ok(_) => drop(admin.try_call(&["ACL", "LIST"]).expect_err("the server ends")),
+            Err(_) => {}
+        }
     });
 }
 

@@ -7,7 +7,9 @@
 mod api;
 mod callbacks;
 mod command_info;
+mod events;
 mod key;
+mod module;
 mod strings;
 mod words;
 
@@ -15,12 +17,14 @@ use std::ffi::{c_int, c_long, c_void, CStr, CString};
 use std::io;
 use std::ptr::{self, NonNull};
 
-use redis_module::{raw, Context as LoadContext};
+use redis_module::raw;
 
 use api::api;
 pub(crate) use callbacks::Command;
 pub(crate) use command_info::{Argument, CommandInfo, KeyAccess, Keys, Kind};
+pub(crate) use events::server_runs;
 pub(crate) use key::{Access, Content, OpenKey};
+pub(crate) use module::{entry_points, on_load, on_unload};
 pub(crate) use strings::{Retained, Value};
 pub(crate) use words::{Arguments, KeyName};
 
@@ -50,9 +54,9 @@ pub(crate) struct Context(*mut raw::RedisModuleCtx);
 
 impl Context {
     /// `None` if the server lacks a function that the module needs.
-    pub(crate) fn at_load(ctx: &LoadContext) -> Option<Self> {
+    fn at_load(ctx: *mut raw::RedisModuleCtx) -> Option<Self> {
         api::load()?;
-        Some(Self(ctx.ctx))
+        Some(Self(ctx))
     }
 
     /// The text must hold nothing that a client sent.

@@ -55,6 +55,34 @@ fn noeviction_refuses_new_keys_and_forgets_none() {
     });
 }
 
+/// Redis 7.0 refuses each command in a transaction then, and the transaction with it.
+#[test]
+fn a_transaction_in_full_memory_decides_as_a_whole_or_counts_nothing() {
+    on_every_server(|binary| {
+        let server = Setup::module(binary).start();
+        let mut client = server.connect();
+        client.must("RATELIMIT.CHECK k 5 1h");
+        client.must("CONFIG SET maxmemory 1");
+        client.must("MULTI");
+        let calls = ["RATELIMIT.PEEK k 5 1h", "RATELIMIT.CHECK k 5 1h", "RATELIMIT.CHECK k 0 1h"];
+        let queued = calls.map(|call| client.reply_to(call));
+        let remaining = match client.reply_to("EXEC") {
+            Reply::Error(error) => {
+                assert!(error.starts_with("EXECABORT"), "{error}");
+                queued.iter().for_each(|reply| reply.expect_error("OOM"));
+                4
+            }
+            replies => {
+                let allowed: Vec<_> = replies.array().iter().map(Reply::allowed).collect();
+                assert_eq!(allowed, [true, true, false]);
+                3
+            }
+        };
+        assert_eq!(client.must("RATELIMIT.PEEK k 5 1h").remaining(), remaining);
+        assert_eq!(client.must("RATELIMIT.CHECK k 5 1h").remaining(), remaining - 1);
+    });
+}
+
 #[test]
 fn an_evicted_key_starts_its_limit_again() {
     on_every_server(|binary| {

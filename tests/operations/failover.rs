@@ -75,6 +75,22 @@ fn after_a_failover_to_an_up_to_date_replica_the_count_goes_on() {
 }
 
 #[test]
+fn a_replica_with_set_renamed_lives_and_has_no_counts() {
+    on_every_server(|binary| {
+        for rename in ["rename-command SET \"\"", "rename-command SET foo"] {
+            let pair = Pair::start_as(Setup::module(binary), Setup::plain(binary).with(rename));
+            call_each(&mut pair.primary.connect(), 30);
+            pair.catch_up();
+            let mut replica = pair.replica.connect();
+            assert_eq!(replica.must("DBSIZE").integer(), 0, "{rename}");
+            let calls = 30 * ALGORITHMS.len() as i64;
+            assert_eq!(replica.info_number("unexpected_error_replies"), calls, "{rename}");
+            assert_eq!(pair.primary.connect().info("ratelimit_replication_failures"), "0");
+        }
+    });
+}
+
+#[test]
 fn after_a_failover_the_script_goes_on_without_the_module() {
     on_every_server(|binary| {
         let mut pair = Pair::start_as(Setup::module(binary), Setup::plain(binary));

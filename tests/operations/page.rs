@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use ratelimit_harness::{page, repository, servers, Binary, Setup, ALGORITHMS};
+use ratelimit_harness::{page, repository, servers, Binary, Reply, Setup, ALGORITHMS};
 
 const PAGE: &str = "docs/operations.md";
 
@@ -135,6 +135,11 @@ fn lacks(binary: &'static Binary) -> Vec<&'static str> {
     }
     if !client.knows_command("CLIENT|SETINFO") {
         lacks.push("CLIENT SETINFO");
+    }
+    client.must("CONFIG SET maxmemory 1");
+    client.must("MULTI");
+    if let Reply::Error(_) = client.reply_to("RATELIMIT.PEEK k 5 60") {
+        lacks.push("MULTI");
     }
     lacks
 }
