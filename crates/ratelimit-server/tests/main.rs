@@ -14,6 +14,7 @@ mod compose;
 mod dashboard;
 mod decisions;
 mod documents;
+mod exporter;
 mod failure;
 mod healthy;
 mod hostile;

@@ -9,11 +9,13 @@ use ratelimit_harness::eventually;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::exporter::Exporter;
 use crate::service::{agent, free_port, get, read, repository, server, Answer, Service, Settings};
 
 const CONFIG: &str = "docker/prometheus/prometheus.yml";
 const ALERTS: &str = "docker/prometheus/alerts.yml";
 const DASHBOARD: &str = "docker/grafana/dashboards/ratelimit.json";
+const MODULE_DASHBOARD: &str = "docker/grafana/dashboards/ratelimit-module.json";
 const TARGETS: &str = r#"["ratelimit-1:3000", "ratelimit-2:3000", "ratelimit-3:3000"]"#;
 
 /// Dropping the handle ends it.
@@ -25,8 +27,9 @@ struct Prometheus {
 
 impl Prometheus {
     /// Starts it with the files as they ship, except for the target and an interval of one second.
+    /// It watches the exporter under the name of the PodMonitor.
     #[track_caller]
-    fn watching(service: &Service) -> Self {
+    fn watching(service: &Service, exporter: &Exporter) -> Self {
         let dir = tempfile::Builder::new().prefix("prometheus-").tempdir().expect("a directory");
         let mut config = repository(CONFIG);
         let target = format!("[\"127.0.0.1:{}\"]", service.port());
@@ -34,11 +37,15 @@ impl Prometheus {
             assert!(config.contains(from), "{CONFIG} lacks {from}");
             config = config.replace(from, to);
         }
+        config += &format!(
+            "\n  - job_name: ratelimit-redis\n    static_configs:\n      - targets: [\"127.0.0.1:{}\"]\n",
+            exporter.port
+        );
         fs::write(dir.path().join("prometheus.yml"), config).expect("a file");
         fs::write(dir.path().join("alerts.yml"), repository(ALERTS)).expect("a file");
         let port = free_port();
         let log = fs::File::create(dir.path().join("log")).expect("a file");
-        let process = program("prometheus")
+        let process = program(&["prometheus"])
             .arg(format!("--config.file={}", dir.path().join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -88,11 +95,12 @@ impl Drop for Prometheus {
     }
 }
 
-fn program(name: &str) -> Command {
+/// A program that has one of these names.
+pub(crate) fn program(names: &[&str]) -> Command {
     let places = ["/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];
-    let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
-    let found = found.unwrap_or_else(|| {
-        panic!("{name} is missing: scripts/setup.sh prometheus installs it");
+    let mut paths = names.iter().flat_map(|name| places.map(|place| Path::new(place).join(name)));
+    let found = paths.find(|path| path.exists()).unwrap_or_else(|| {
+        panic!("{names:?} is missing: scripts/setup.sh prometheus installs it");
     });
     let mut command = Command::new(found);
     command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -111,18 +119,22 @@ fn texts(value: &Value, name: &str, found: &mut Vec<String>) {
     }
 }
 
-fn dashboard(name: &str) -> Vec<String> {
+/// Every text of a dashboard under `name`.
+fn dashboard(path: &str, name: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let json = serde_json::from_str(&repository(DASHBOARD)).expect("JSON");
+    let json = serde_json::from_str(&repository(path)).expect("JSON");
     texts(&json, name, &mut found);
     found
 }
 
-/// The queries of the dashboard, with Grafana's variables replaced as Grafana does for all instances.
-fn queries() -> Vec<String> {
-    let exprs = dashboard("expr");
-    assert!(exprs.len() > 15, "{exprs:?}");
-    let fill = |expr: String| expr.replace("$__rate_interval", "20s").replace("$instance", ".+");
+/// The queries of a dashboard, with Grafana's variables replaced as Grafana does for all instances.
+fn queries(path: &str) -> Vec<String> {
+    let exprs = dashboard(path, "expr");
+    assert!(exprs.len() > 8, "{exprs:?}");
+    let fill = |expr: String| {
+        let expr = expr.replace("$__rate_interval", "20s");
+        expr.replace("$instance", ".+").replace("$redis", ".+")
+    };
     exprs.into_iter().map(fill).collect()
 }
 
@@ -130,6 +142,20 @@ fn queries() -> Vec<String> {
 fn metrics(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words.filter(|word| word.starts_with("ratelimit_")).map(str::to_owned).collect()
+}
+
+/// The names in the rules of one group of the alerts.
+fn metrics_of_the_group(group: &str) -> BTreeSet<String> {
+    let alerts = repository(ALERTS);
+    let (_, rules) = alerts.split_once(&format!("- name: {group}\n")).expect("the group");
+    metrics(rules.split("  - name: ").next().expect("its rules"))
+}
+
+/// The exporter of the metrics of a Redis.
+fn exporter(server: &ratelimit_harness::Server) -> Exporter {
+    let address = format!("redis://127.0.0.1:{}", server.port());
+    let script = repository("docker/k8s/redis-exporter/ratelimit.lua");
+    Exporter::start([("REDIS_ADDR".to_owned(), address)].into(), &script)
 }
 
 /// A service that has made decisions of each outcome.
@@ -144,7 +170,8 @@ fn used(server: &ratelimit_harness::Server) -> Service {
 fn promtool_accepts_the_files_and_the_tests_of_the_alerts() {
     let dir = ratelimit_harness::repository().join("docker/prometheus");
     for words in [["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]] {
-        let output = program("promtool").args(words).current_dir(&dir).output().expect("it runs");
+        let output =
+            program(&["promtool"]).args(words).current_dir(&dir).output().expect("it runs");
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "promtool {words:?}: {message}");
     }
@@ -164,24 +191,42 @@ fn dashboard_and_alerts_name_existing_metrics() {
         .filter(|line| !line.starts_with('#'))
         .flat_map(|line| metrics(line).into_iter().next())
         .collect();
-    let named = metrics(&queries().join(" "));
-    let known = metrics(&dashboard("definition").join(" "));
-    for name in named.union(&known).chain(&metrics(&repository(ALERTS))) {
+    let named = metrics(&queries(DASHBOARD).join(" "));
+    let known = metrics(&dashboard(DASHBOARD, "definition").join(" "));
+    for name in named.union(&known).chain(&metrics_of_the_group("ratelimit")) {
         assert!(series.contains(name), "{name} is not in:\n{there}");
     }
     assert_eq!(series.difference(&named).collect::<Vec<_>>(), [""; 0], "not on the dashboard");
 }
 
 #[test]
+fn the_panels_and_alerts_of_the_module_name_its_fields() {
+    let server = server();
+    let there = exporter(&server).metrics();
+    let keys = there.lines().filter_map(|line| line.strip_prefix("redis_script_values{key=\""));
+    let fields: BTreeSet<_> =
+        keys.filter_map(|line| line.split('"').next()).map(str::to_owned).collect();
+    assert_eq!(fields, metrics(&server.connect().must("INFO ratelimit").text()));
+    let known = metrics(&queries(MODULE_DASHBOARD).join(" "));
+    assert_eq!(known, fields, "each field has a panel");
+    for field in ["errors", "replication_failures", "caught_panics"] {
+        assert!(fields.contains(&format!("ratelimit_{field}")), "{field}");
+        assert!(repository(ALERTS).contains(field), "{field} has an alert");
+    }
+}
+
+#[test]
 fn each_query_has_data_and_a_lost_server_raises_its_alert() {
     let mut server = server();
     let service = used(&server);
-    let prometheus = Prometheus::watching(&service);
-    for query in queries() {
+    let exporter = exporter(&server);
+    let prometheus = Prometheus::watching(&service, &exporter);
+    for query in queries(DASHBOARD).into_iter().chain(queries(MODULE_DASHBOARD)) {
         eventually(&query, || !prometheus.query(&query).is_empty());
     }
-    let target = &prometheus.get("targets").json()["data"]["activeTargets"][0];
-    assert_eq!((&target["health"], &target["lastError"]), (&"up".into(), &"".into()));
+    for target in prometheus.get("targets").json()["data"]["activeTargets"].as_array().expect("2") {
+        assert_eq!((&target["health"], &target["lastError"]), (&"up".into(), &"".into()));
+    }
     eventually("the rules are judged", || {
         prometheus.rules().iter().all(|rule| rule["health"] == "ok")
     });
@@ -196,10 +241,23 @@ fn each_query_has_data_and_a_lost_server_raises_its_alert() {
 }
 
 #[test]
-fn the_dashboard_uses_the_provided_source() {
+fn the_source_of_the_dashboards_is_a_variable() {
     let source = repository("docker/grafana/provisioning/datasources/prometheus.yml");
-    let (_, uid) = source.split_once("uid: ").expect("a uid");
-    let uid = uid.lines().next().expect("a line");
-    let uids: Vec<_> = dashboard("uid").into_iter().filter(|uid| uid != "ratelimit").collect();
-    assert!(uids.len() > 15 && uids.iter().all(|one| one == uid), "{uids:?}");
+    let (_, provided) = source.split_once("uid: ").expect("a uid");
+    let provided = provided.lines().next().expect("a line");
+    for path in [DASHBOARD, MODULE_DASHBOARD] {
+        let json: Value = serde_json::from_str(&repository(path)).expect("JSON");
+        let variable = &json["templating"]["list"][0];
+        assert_eq!(
+            (&variable["name"], &variable["type"]),
+            (&"datasource".into(), &"datasource".into())
+        );
+        assert_eq!(
+            (&variable["query"], &variable["current"]["value"]),
+            (&"prometheus".into(), &provided.into())
+        );
+        let mut uids = dashboard(path, "uid");
+        uids.retain(|uid| json["uid"] != **uid);
+        assert!(uids.len() > 10 && uids.iter().all(|uid| uid == "${datasource}"), "{uids:?}");
+    }
 }

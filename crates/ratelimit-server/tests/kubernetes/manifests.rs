@@ -9,17 +9,32 @@ use crate::service::read;
 
 /// RATELIMIT_KUBERNETES: the directory with a JSON file for each overlay.
 pub fn overlays() -> Vec<Overlay> {
+    let overlays = overlays_in("");
+    let names: Vec<_> = overlays.iter().map(|overlay| &*overlay.name).collect();
+    assert_eq!(names, ["cluster", "sentinel", "single", "stock"]);
+    overlays
+}
+
+/// Each overlay that can take the component, with it.
+pub fn overlays_with(component: &str) -> Vec<Overlay> {
+    let suffix = format!("+{component}");
+    let mut overlays = overlays_in("with");
+    overlays.retain(|overlay| overlay.name.ends_with(&suffix));
+    assert!(overlays.len() >= 2, "{component}: {}", overlays.len());
+    overlays
+}
+
+fn overlays_in(folder: &str) -> Vec<Overlay> {
     let dir = std::env::var("RATELIMIT_KUBERNETES");
     let dir = dir.expect("RATELIMIT_KUBERNETES is not set: run `make test`");
-    let files = std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{dir}: {error}"));
+    let dir = Path::new(&dir).join(folder);
+    let files = std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{dir:?}: {error}"));
     let mut overlays: Vec<_> = files
         .map(|file| file.expect("it can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .map(|path| Overlay::read(&path))
         .collect();
     overlays.sort_by(|a, b| a.name.cmp(&b.name));
-    let names: Vec<_> = overlays.iter().map(|overlay| &*overlay.name).collect();
-    assert_eq!(names, ["cluster", "sentinel", "single", "stock"]);
     overlays
 }
 
@@ -75,16 +90,27 @@ impl<'a> Pod<'a> {
         Self { overlay, labels, annotations, spec: &template["spec"] }
     }
 
-    /// Each pod here has one container, besides its init containers.
+    /// The container of the service or of Redis. Redis may have an exporter beside it.
     pub fn container(&self) -> &'a Value {
-        let containers = self.spec["containers"].as_array().expect("containers");
+        let mut containers = self.containers();
+        containers.retain(|container| container["name"] != "exporter");
         assert_eq!(containers.len(), 1);
-        &containers[0]
+        containers[0]
+    }
+
+    pub fn exporter(&self) -> &'a Value {
+        let containers = self.containers().into_iter();
+        let mut exporters = containers.filter(|container| container["name"] == "exporter");
+        exporters.next().expect("an exporter")
+    }
+
+    fn containers(&self) -> Vec<&'a Value> {
+        self.spec["containers"].as_array().expect("containers").iter().collect()
     }
 
     pub fn all_containers(&self) -> Vec<&'a Value> {
         let prepare = self.spec["initContainers"].as_array().into_iter().flatten();
-        prepare.chain([self.container()]).collect()
+        prepare.chain(self.containers()).collect()
     }
 
     /// `(name, number)` of its only port.
@@ -102,7 +128,10 @@ impl<'a> Pod<'a> {
 
     /// The environment as a kubelet builds it: first whole maps, then single variables.
     pub fn environment(&self) -> BTreeMap<String, String> {
-        let container = self.container();
+        self.environment_of(self.container())
+    }
+
+    pub fn environment_of(&self, container: &Value) -> BTreeMap<String, String> {
         let mut variables = BTreeMap::new();
         for source in container["envFrom"].as_array().into_iter().flatten() {
             let map = self.overlay.find("ConfigMap", text(&source["configMapRef"]["name"]));
@@ -111,10 +140,25 @@ impl<'a> Pod<'a> {
             variables.extend(entries);
         }
         for variable in container["env"].as_array().into_iter().flatten() {
-            let value = self.value_from(&variable["valueFrom"]);
+            let value = match variable["value"].as_str() {
+                Some(value) => value.to_owned(),
+                None => self.value_from(&variable["valueFrom"]),
+            };
             variables.insert(text(&variable["name"]).to_owned(), value);
         }
         variables
+    }
+
+    /// The text of a file that a container reads from a mounted ConfigMap.
+    #[track_caller]
+    pub fn mounted_file(&self, container: &Value, path: &str) -> String {
+        let (dir, name) = path.rsplit_once('/').expect("a path");
+        let mounts = container["volumeMounts"].as_array().expect("mounts");
+        let mount = mounts.iter().find(|mount| mount["mountPath"] == dir).expect("a mount");
+        let volumes = self.spec["volumes"].as_array().expect("volumes");
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]);
+        let map = text(&volume.expect("a volume")["configMap"]["name"]);
+        text(&self.overlay.find("ConfigMap", map)["data"][name]).to_owned()
     }
 
     #[track_caller]
