@@ -12,7 +12,7 @@ use ratelimit_client::redis::{RedisError, RedisFuture};
 use ratelimit_client::{
     Backend, Connection, ConnectionOptions, Error, Failure, Limiter, OnFailure, Policy, Source,
 };
-use ratelimit_harness::{catch_up, eventually, follow, Cut, Forwarder, Server, Setup};
+use ratelimit_harness::{catch_up, eventually, follow, is_primary, Cut, Forwarder, Server, Setup};
 use tokio::task::JoinSet;
 
 use crate::{on_each, until, LONG, YEAR};
@@ -370,6 +370,26 @@ fn roles_that_change_under_load_are_followed() {
         }
         let (answered, lost) = load.end().await;
         let counted = counted(&first);
+        assert!(answered <= counted && counted <= answered + lost, "{answered} {counted} {lost}");
+    });
+}
+
+#[test]
+fn a_failover_by_the_servers_loses_no_count() {
+    on_each(async |binary| {
+        let (old, new) = (Setup::module(binary).start(), Setup::module(binary).start());
+        follow(&mut new.connect(), &old);
+        let forwarder = Forwarder::to(&old);
+        let limiter = limiter(to(forwarder.port()), Backend::Module, Duration::from_secs(2));
+        let load = Load::start(&limiter);
+        load.more(500).await;
+        old.connect().must(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 10000", new.port()));
+        eventually("the new one is primary", || is_primary(&new));
+        forwarder.turn(new.port());
+        load.more(500).await;
+        let (answered, lost) = load.end().await;
+        let counted = counted(&new);
+        println!("FAILOVER: {answered} answered, {lost} not, {counted} counted");
         assert!(answered <= counted && counted <= answered + lost, "{answered} {counted} {lost}");
     });
 }

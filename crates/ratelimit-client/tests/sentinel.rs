@@ -1,7 +1,8 @@
 //! Sentinel: after a failover, calls reach the new master without help.
 
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ratelimit_client::{
     Backend, Connection, ConnectionOptions, Error, Limiter, OnFailure, Policy, Source,
@@ -9,6 +10,8 @@ use ratelimit_client::{
 use ratelimit_harness::{
     catch_up, eventually, follow, is_primary, on_every_server, watch, Binary, Server, Setup,
 };
+
+use tokio::task::JoinSet;
 
 use crate::connection::{counted, decides_within_seconds, is_decided, Load, Names};
 use crate::{run, until, LONG, YEAR};
@@ -220,5 +223,101 @@ fn names_of_sentinels_are_looked_up_again() {
             decides_within_seconds("the master of the other sentinel", &limiter).await;
             assert!(counted(&new) >= 1);
         });
+    });
+}
+
+/// What a planned failover does to a limiter's calls.
+#[derive(Debug)]
+struct Planned {
+    answered: u64,
+    /// Answered as allowed, and not counted by the new master.
+    forgotten: u64,
+    unanswered: u64,
+    /// The longest time without an answer.
+    gap: Duration,
+}
+
+/// Four callers make about 400 calls a second in total, until three seconds after the failover.
+async fn planned(service: &Service, hand_over: impl AsyncFnOnce(&Service)) -> Planned {
+    let limiter = unprotected(service.connection(), Duration::from_millis(50));
+    decides_within_seconds("the master is found", &limiter).await;
+    let first = counted(&service.master) - 1;
+    let is_over = Arc::<AtomicBool>::default();
+    let callers: JoinSet<_> =
+        (0..4).map(|_| call_every_ten_ms(limiter.clone(), Arc::clone(&is_over))).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    hand_over(service).await;
+    until("the replica is master", || async { is_primary(&service.replica) }).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    is_over.store(true, Relaxed);
+    let callers = callers.join_all().await;
+    let answered = 1 + callers.iter().map(|caller| caller.answered).sum::<u64>();
+    Planned {
+        answered,
+        forgotten: (first + answered).saturating_sub(counted(&service.replica)),
+        unanswered: callers.iter().map(|caller| caller.unanswered).sum(),
+        gap: callers.iter().map(|caller| caller.gap).max().unwrap_or_default(),
+    }
+}
+
+async fn call_every_ten_ms(limiter: Limiter, is_over: Arc<AtomicBool>) -> Planned {
+    let mut calls = Planned { answered: 0, forgotten: 0, unanswered: 0, gap: Duration::ZERO };
+    let mut last = Instant::now();
+    while !is_over.load(Relaxed) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let is_answered = is_decided(&limiter).await;
+        calls.gap = calls.gap.max(last.elapsed());
+        if is_answered {
+            calls.answered += 1;
+            last = Instant::now();
+        } else {
+            calls.unanswered += 1;
+        }
+    }
+    calls
+}
+
+fn failover(service: &Service) {
+    service.sentinels[0].connect().must("SENTINEL FAILOVER mymaster");
+}
+
+#[test]
+fn a_failover_on_command_forgets_about_a_second_of_calls() {
+    on_every_server(|binary| {
+        let service = Service::start(binary);
+        let planned = run(planned(&service, async |service| failover(service)));
+        println!("SENTINEL FAILOVER: {planned:?}");
+        // About four seconds of calls, of which a busy machine may forget two and a half.
+        assert!(planned.forgotten * 8 < planned.answered * 5, "{planned:?}");
+    });
+}
+
+#[test]
+fn writes_paused_before_a_failover_on_command_lose_no_count() {
+    on_every_server(|binary| {
+        let service = Service::start(binary);
+        let planned = run(planned(&service, async |service| {
+            service.master.connect().must("CLIENT PAUSE 10000 WRITE");
+            catch_up(&mut service.replica.connect(), &service.master);
+            failover(service);
+        }));
+        println!("writes paused first: {planned:?}");
+        assert_eq!(planned.forgotten, 0, "{planned:?}");
+        assert!(planned.gap < Duration::from_secs(8), "{planned:?}");
+    });
+}
+
+#[test]
+fn a_master_that_needs_its_only_replica_forgets_few_calls_in_a_failover() {
+    on_every_server(|binary| {
+        let service = Service::start(binary);
+        for server in [&service.master, &service.replica] {
+            server.connect().must("CONFIG SET min-replicas-to-write 1");
+        }
+        let planned = run(planned(&service, async |service| failover(service)));
+        println!("min-replicas-to-write 1: {planned:?}");
+        // The new master has no replica either, until the old one follows after ten seconds.
+        assert!(planned.forgotten * 20 <= planned.answered, "{planned:?}");
+        assert!(planned.gap > Duration::from_millis(2_500), "{planned:?}");
     });
 }

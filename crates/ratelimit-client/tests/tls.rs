@@ -160,6 +160,7 @@ fn a_certificate_of_the_client_is_shown_to_the_server() {
 #[cfg(feature = "cluster")]
 fn a_connection_to_a_cluster_is_encrypted() {
     use ratelimit_client::redis::cluster::ClusterClient;
+    use ratelimit_client::{Connection, ConnectionOptions};
     let in_cluster = |setup: Setup| {
         setup
             .with("cluster-enabled yes")
@@ -175,5 +176,8 @@ fn a_connection_to_a_cluster_is_encrypted() {
         let client = ClusterClient::builder([encrypted.url()]).certs(encrypted.certificates());
         let connection = client.build().expect("addresses").get_async_connection().await;
         assert_decides(Limiter::redis(connection.expect("a cluster"), ON_FAILURE).build()).await;
+        let options = ConnectionOptions::new().certificates(encrypted.certificates());
+        let connection = Connection::cluster([encrypted.url()], options).expect("an address");
+        assert_decides(Limiter::redis(connection, ON_FAILURE).build()).await;
     });
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ratelimit_harness::{
-    catch_up, eventually, follow, not_applicable, servers, Cluster, Connection, Reply, Server,
-    Setup,
+    catch_up, eventually, follow, not_applicable, servers, Cluster, Connection, Forwarder, Reply,
+    Server, Setup,
 };
 use tempfile::TempDir;
 
@@ -177,4 +178,59 @@ fn leaves_a_hanging_master_for_the_next_one() {
     master.pause();
     eventually("the replica is the master", || is_master(&replica));
     decides_by_the_module(&service);
+}
+
+/// Waits until the module of a server decides the service's checks. Fails after eight seconds.
+#[track_caller]
+fn decides_within_seconds(service: &Service, server: &Server) {
+    let count = || format!("{:?}", server.connect().must("GET ratelimit:k:fixed"));
+    let (start, before) = (Instant::now(), count());
+    while service.check(CHECK)["source"] != "module" || count() == before {
+        assert!(start.elapsed() < Duration::from_secs(8), "nothing after {:?}", start.elapsed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn follows_roles_that_change_behind_one_name() {
+    let (first, second) =
+        (Setup::module(&servers()[0]).start(), Setup::module(&servers()[0]).start());
+    follow(&mut second.connect(), &first);
+    let forwarder = Forwarder::to(&first);
+    let service = Settings::at(&format!("redis://127.0.0.1:{}", forwarder.port())).start();
+    decides_within_seconds(&service, &first);
+    for (old, new) in [(&first, &second), (&second, &first)] {
+        catch_up(&mut new.connect(), old);
+        new.connect().must("REPLICAOF NO ONE");
+        forwarder.turn(new.port());
+        follow(&mut old.connect(), new);
+        decides_within_seconds(&service, new);
+        assert_eq!(service.get("/readyz").status, 200);
+    }
+}
+
+#[test]
+fn leaves_a_mute_connection_for_the_server_that_the_name_leads_to() {
+    let (old, new) = (Setup::module(&servers()[0]).start(), Setup::module(&servers()[0]).start());
+    let forwarder = Forwarder::to(&old);
+    let service = Settings::at(&format!("redis://127.0.0.1:{}", forwarder.port())).start();
+    decides_within_seconds(&service, &old);
+    old.pause();
+    forwarder.turn(new.port());
+    decides_within_seconds(&service, &new);
+    forwarder.mute();
+    decides_within_seconds(&service, &new);
+    old.resume();
+}
+
+#[test]
+fn loses_no_request_to_the_idle_time_of_redis() {
+    let server = Setup::module(&servers()[0]).with("timeout 1").start();
+    let service = Settings::on(&server).set("REDIS_DEADLINE", "2s").start();
+    for _ in 0..4 {
+        assert_eq!(service.check(CHECK)["source"], "module");
+        std::thread::sleep(Duration::from_millis(2_500));
+    }
+    assert_eq!(server.connect().must("GET ratelimit:k:fixed").text(), "4");
+    assert_eq!(service.metric("ratelimit_backend_up"), 1.0);
 }

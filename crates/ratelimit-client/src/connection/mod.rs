@@ -3,6 +3,8 @@
 
 mod address;
 mod backoff;
+#[cfg(feature = "cluster")]
+mod cluster;
 #[cfg(any(feature = "sentinel", feature = "cluster"))]
 mod gather;
 mod options;
@@ -18,12 +20,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::{Cmd, IntoConnectionInfo, Pipeline, RedisFuture, RedisResult, Value};
 
 use address::Address;
 pub use options::ConnectionOptions;
 use renewed::Renewed;
-use request::{Batch, Command, Request};
+use request::{Batch, Command};
 
 /// A connection that finds its server again, for [`Limiter::redis`](crate::Limiter::redis). Cheap to
 /// clone; all clones share one connection to each server.
@@ -63,6 +65,8 @@ pub struct Connection(Kind);
 #[derive(Clone)]
 enum Kind {
     Renewed(Renewed),
+    #[cfg(feature = "cluster")]
+    Cluster(cluster::Cluster),
 }
 
 impl Connection {
@@ -118,9 +122,50 @@ impl Connection {
         Ok(Self(Kind::Renewed(Renewed::new(sentinels))))
     }
 
-    async fn send<R: Request>(&self, request: R) -> RedisResult<R::Reply> {
+    /// A connection to each node of a cluster, over which a command goes to the node of its first key.
+    ///
+    /// The nodes given here are asked for all others. MOVED, ASK and TRYAGAIN are followed, since a
+    /// command that is answered so was not run; a call without an answer is not sent again. The slots
+    /// are asked for again after MOVED and CLUSTERDOWN, and when a node is lost.
+    ///
+    /// User, password and TLS of the first node are used for all.
+    ///
+    /// ```
+    /// use ratelimit_client::Connection;
+    ///
+    /// # fn main() -> ratelimit_client::redis::RedisResult<()> {
+    /// let nodes = ["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"];
+    /// let connection = Connection::cluster(nodes, Default::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be used. Nodes that are not up are no error.
+    #[cfg(feature = "cluster")]
+    pub fn cluster(
+        nodes: impl IntoIterator<Item = impl IntoConnectionInfo>,
+        options: ConnectionOptions,
+    ) -> RedisResult<Self> {
+        let nodes: RedisResult<Vec<_>> =
+            nodes.into_iter().map(IntoConnectionInfo::into_connection_info).collect();
+        Ok(Self(Kind::Cluster(cluster::Cluster::new(nodes?, options)?)))
+    }
+
+    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
         match &self.0 {
-            Kind::Renewed(renewed) => renewed.send(&request).await.map_err(RedisError::from),
+            Kind::Renewed(renewed) => Ok(renewed.send(&Command(command)).await?),
+            #[cfg(feature = "cluster")]
+            Kind::Cluster(cluster) => cluster.send(command).await,
+        }
+    }
+
+    async fn send_all(&self, batch: Batch<'_>) -> RedisResult<Vec<Value>> {
+        match &self.0 {
+            Kind::Renewed(renewed) => Ok(renewed.send(&batch).await?),
+            #[cfg(feature = "cluster")]
+            Kind::Cluster(cluster) => cluster.send_each(batch.pipeline).await,
         }
     }
 }
@@ -133,7 +178,7 @@ impl fmt::Debug for Connection {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.send(Command(command)))
+        Box::pin(self.send(command))
     }
 
     fn req_packed_commands<'a>(
@@ -142,7 +187,7 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.send(Batch { pipeline, offset, count }))
+        Box::pin(self.send_all(Batch { pipeline, offset, count }))
     }
 
     /// Always 0. The database is chosen by the address.

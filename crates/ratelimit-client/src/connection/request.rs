@@ -53,6 +53,26 @@ impl Request for Batch<'_> {
     }
 }
 
+/// A command that the node may run although its slot is only about to move there.
+#[cfg(feature = "cluster")]
+pub(super) struct Asking<'a>(pub(super) &'a Cmd);
+
+#[cfg(feature = "cluster")]
+impl Request for Asking<'_> {
+    type Reply = Value;
+
+    async fn send(&self, mut connection: MultiplexedConnection) -> RedisResult<Value> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        pipeline.cmd("ASKING").add_command(self.0.clone());
+        let mut replies = connection.req_packed_commands(&pipeline, 0, 2).await?;
+        Ok(replies.pop().unwrap_or(Value::Nil))
+    }
+
+    fn error(reply: &Value) -> Option<&ServerError> {
+        Command::error(reply)
+    }
+}
+
 /// Whether a server that answers so cannot decide, but the server that a new connection finds may.
 /// Such a call was not counted.
 pub(super) fn is_of_the_server(error: &RedisError) -> bool {

@@ -2,25 +2,18 @@
 
 mod coalesce;
 pub(crate) mod health;
-mod lazy;
 pub(crate) mod start;
 pub(crate) mod target;
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
 use ratelimit_client::redis::aio::ConnectionLike;
-use ratelimit_client::redis::cluster::ClusterClientBuilder;
-use ratelimit_client::redis::{self, ConnectionInfo, RedisError, RedisResult};
+use ratelimit_client::redis::{self, RedisError, RedisResult};
 use ratelimit_client::{Builder, Connection, ConnectionOptions, Limiter, OnFailure};
 
 use crate::settings::{OnRedisFailure, Settings};
 use coalesce::Coalesced;
-use lazy::LazyConnection;
 use target::{Sentinels, Target};
 
-/// Longer than the deadline of a check: a new connection takes more steps.
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// Denied keys to remember: about 200 bytes each.
 const MAX_DENIALS: usize = 100_000;
 
@@ -38,9 +31,23 @@ pub(crate) type Ping = Box<dyn Fn() -> BoxFuture<'static, RedisResult<()>>>;
 pub(crate) fn open(settings: &Settings) -> Result<Backend, String> {
     let (builder, ping) = match &settings.target {
         Target::Memory => (Limiter::memory(settings.memory_keys), None),
-        Target::Server(info) => limiter_over(server(info).map(Coalesced::over), settings)?,
-        Target::Cluster(nodes) => limiter_over(cluster(nodes), settings)?,
-        Target::Sentinel(named) => limiter_over(sentinel(named).map(Coalesced::over), settings)?,
+        Target::Server(info) => {
+            let connection = Connection::single((**info).clone(), ConnectionOptions::new());
+            limiter_over(connection.map(Coalesced::over), settings)?
+        }
+        Target::Cluster(nodes) => {
+            limiter_over(Connection::cluster(nodes.clone(), ConnectionOptions::new()), settings)?
+        }
+        Target::Sentinel(named) => {
+            let Sentinels { sentinels, master, server } = &**named;
+            let connection = Connection::sentinel(
+                sentinels.clone(),
+                master,
+                server.clone(),
+                ConnectionOptions::new(),
+            );
+            limiter_over(connection.map(Coalesced::over), settings)?
+        }
     };
     let builder = builder.prefix(&settings.key_prefix).suffix_by_algorithm();
     let limiter = match settings.remember_denials {
@@ -76,30 +83,4 @@ fn on_failure(settings: &Settings) -> OnFailure {
             OnFailure::local_after(deadline, settings.instances, settings.memory_keys)
         }
     }
-}
-
-fn server(info: &ConnectionInfo) -> RedisResult<Connection> {
-    Connection::single(info.clone(), options())
-}
-
-fn sentinel(named: &Sentinels) -> RedisResult<Connection> {
-    let Sentinels { sentinels, master, server } = named;
-    Connection::sentinel(sentinels.clone(), master, server.clone(), options())
-}
-
-fn options() -> ConnectionOptions {
-    ConnectionOptions::new().connect_within(CONNECT_WITHIN)
-}
-
-fn cluster(nodes: &[ConnectionInfo]) -> RedisResult<LazyConnection<impl ConnectionLike + Clone>> {
-    let client = ClusterClientBuilder::new(nodes.to_vec())
-        .tcp_settings(target::tcp_settings())
-        .connection_timeout(CONNECT_WITHIN)
-        .response_timeout(CONNECT_WITHIN)
-        .retries(1)
-        .build()?;
-    Ok(LazyConnection::connect_by(move || {
-        let client = client.clone();
-        async move { client.get_async_connection().await }
-    }))
 }

@@ -1,8 +1,5 @@
 //! Where the counts are kept, by `REDIS_URL`. No error repeats any of it: it may hold a password.
 
-use std::time::Duration;
-
-use ratelimit_client::redis::io::tcp::TcpSettings;
 use ratelimit_client::redis::{ConnectionInfo, IntoConnectionInfo};
 
 /// Where the counts are kept.
@@ -27,9 +24,6 @@ pub(crate) struct Sentinels {
 const MESSAGE: &str = "must be redis://[user:password@]host[:port][/db], rediss:// (TLS), \
 redis+unix:///path, redis-sentinel://[user:password@]host[:26379],host/master[/db] or \
 redis-cluster://[user:password@]host[:port],host (rediss-sentinel://, rediss-cluster:// with TLS)";
-
-/// A server that vanishes without closing the connection is noticed after this time.
-const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Target {
     pub(crate) fn host(host: &str, port: u16) -> Result<Self, &'static str> {
@@ -89,13 +83,6 @@ impl Target {
     }
 }
 
-pub(crate) fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(USER_TIMEOUT);
-    settings
-}
-
 /// `user:password@`, `host,host:port`, `path`.
 fn split_url(rest: &str) -> (&str, &str, &str) {
     let (credentials, rest) = rest.split_at(rest.rfind('@').map_or(0, |at| at + 1));
@@ -112,7 +99,7 @@ fn nodes(
     let node_of = |host: &str| {
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         let port = if has_port { String::new() } else { format!(":{port}") };
-        Ok(node(&format!("{scheme}://{credentials}{host}{port}"))?.set_tcp_settings(tcp_settings()))
+        node(&format!("{scheme}://{credentials}{host}{port}"))
     };
     hosts.split(',').map(node_of).collect()
 }
