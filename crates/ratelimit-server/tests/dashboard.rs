@@ -325,6 +325,39 @@ fn the_second_view_shows_policies_of_the_file_and_keys_as_the_log_does() {
 }
 
 #[test]
+fn axe_finds_nothing() {
+    let axe = std::env::var("RATELIMIT_AXE").expect("RATELIMIT_AXE: run `make test`");
+    let axe = std::fs::read_to_string(axe).expect("the rules");
+    let stage = Stage::start();
+    let browser = stage.open();
+    let check = |what: &str| {
+        let script = format!(
+            "{axe};
+             return axe.run().then(({{ violations }}) =>
+                violations.flatMap(({{ id, nodes }}) =>
+                    nodes.map(({{ html, failureSummary }}) => `${{id}}: ${{html}}: ${{failureSummary}}`)))"
+        );
+        assert_eq!(browser.run(&script), Value::Array(Vec::new()), "{what}");
+    };
+    for scheme in ["light", "dark"] {
+        browser.prefer("prefers-color-scheme", scheme);
+        browser.go("about:blank");
+        browser.go(&stage.page());
+        browser.shows("#instances", "api-2");
+        check(&format!("{scheme}, nothing runs"));
+        browser.run("document.querySelector('[data-preset=boundary]').click()");
+        browser.shows("#log tbody", "Sliding");
+        check(&format!("{scheme}, it runs"));
+        browser.resize(390, 800);
+        check(&format!("{scheme}, on a phone"));
+        browser.resize(1360, 1240);
+        browser.run("location.hash = '#now'");
+        browser.shows("#now-denied", "sliding");
+        check(&format!("{scheme}, what the service does now"));
+    }
+}
+
+#[test]
 fn reduced_motion_is_respected() {
     let stage = Stage::start();
     let browser = stage.open();
