@@ -59,8 +59,8 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let address = socket.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopping) = watch::channel(false);
     let Backend { limiter, ping } = backend::open(&settings)?;
-    let page = Page::new(&instances(&settings, address), stopping.clone());
     let app = Arc::new(App::new(settings, address.port(), limiter, stopping)?);
+    let page = Page::new(Arc::clone(&app), &instances(&app.settings, address));
     // From here on a signal no longer ends the process at once.
     let mut shutdown = Shutdown::listen();
     let hangup = match &app.settings.policies {

@@ -73,10 +73,10 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", metrics);
     }
 
-    /// Sets the preference for a dark colour scheme.
-    pub fn prefer_dark(&self) {
-        let dark = json!({ "name": "prefers-color-scheme", "value": "dark" });
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": [dark] }));
+    /// Sets a preference of the user, such as `prefers-color-scheme` to `dark`. It replaces the last.
+    pub fn prefer(&self, feature: &str, value: &str) {
+        let feature = json!({ "name": feature, "value": value });
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
     }
 
     pub fn go(&self, url: &str) {

@@ -154,11 +154,227 @@ fn the_page_shows_that_the_server_is_gone_and_is_back() {
     browser.shows("#instances", "api-2");
     assert_eq!(browser.text("#trouble"), "");
     stage.server.kill();
-    browser.shows("#trouble", "Redis does not answer");
+    browser.shows("#trouble", "Redis does not answer: every instance decides alone");
+    browser.shows("#moments", "Redis gone");
     let server = stage.server.restart();
-    browser.shows("#state", "Redis answers again");
+    browser.shows("#state", "All is well again");
+    browser.shows("#moments", "has Redis");
     assert_eq!(browser.text("#trouble"), "");
     drop(server);
+}
+
+#[test]
+fn the_page_names_an_instance_that_is_gone_and_marks_the_moment() {
+    let Stage { server, a, b } = Stage::start();
+    let again = Settings::at(&format!("redis+unix://{}", server.dir().join("socket").display()))
+        .set("INSTANCE", "api-2")
+        .set("PORT", b.port());
+    let browser = Browser::open(1360, 1240);
+    browser.go(&format!("http://127.0.0.1:{}/dashboard", a.port()));
+    browser.run("document.querySelector('[data-preset=bucket]').click()");
+    browser.shows("#instances", "api-2");
+    // The colour in which moments are drawn, and nothing else of the chart.
+    let marked = "const chart = document.querySelector('.rates');
+        const { data } = chart.getContext('2d').getImageData(0, 0, chart.width, chart.height);
+        const hex = getComputedStyle(chart).getPropertyValue('--denied-text').trim().slice(1);
+        const colour = [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16));
+        let pixels = 0;
+        for (let i = 0; i < data.length; i += 4)
+            if (colour.every((part, at) => data[i + at] === part)) pixels += 1;
+        return pixels";
+    assert_eq!(browser.run(marked), 0);
+    drop(b);
+    browser.shows("#trouble", "api-2 does not answer.");
+    let trouble = browser.text("#trouble");
+    assert!(!trouble.contains("Redis") && !trouble.contains("alone"), "{trouble}");
+    browser.shows("#instances [data-instance=api-2]", "does not answer");
+    browser.shows("#moments", "api-2 gone");
+    eventually("the chart marks it", || browser.run(marked).as_u64() > Some(20));
+    let again = again.start();
+    browser.shows("#moments", "api-2 back");
+    eventually("nothing is wrong", || browser.text("#trouble").is_empty());
+    drop(again);
+}
+
+#[test]
+fn one_instance_without_redis_is_not_every_instance() {
+    let [server, mut other] = [(); 2].map(|()| Setup::module(&servers()[0]).start());
+    let b = Settings::on(&other).set("REMEMBER_DENIALS", 0).set("INSTANCE", "api-2").start();
+    let port = free_port();
+    let peers = format!("http://127.0.0.1:{port},http://127.0.0.1:{}", b.port());
+    let a = Settings::on(&server).set("PORT", port).set("PEERS", peers);
+    let a = a.set("REMEMBER_DENIALS", 0).set("INSTANCE", "api-1").start();
+    let browser = Browser::open(1360, 1240);
+    browser.go(&format!("http://127.0.0.1:{}/dashboard", a.port()));
+    browser.run("document.querySelector('[data-preset=bucket]').click()");
+    browser.shows("#instances", "api-2");
+    other.kill();
+    browser.shows("#trouble", "api-2 gets no answer of Redis, and decides alone.");
+    assert!(!browser.text("#trouble").contains("every"));
+    browser.shows("#moments", "api-2 without Redis");
+}
+
+#[test]
+fn two_instances_hold_one_limit() {
+    let stage = Stage::start();
+    let browser = stage.open();
+    browser.run("document.querySelector('[data-preset=shared]').click()");
+    eventually("two cycles are seen", || browser.number(&figure("fixed", "denied")) > 79);
+    browser.shows(&figure("fixed", "verdict"), "Never more than the limit of 20 within 5 s.");
+    assert_eq!(browser.text(&figure("fixed", "most")), "20 of 20");
+    assert_eq!(browser.run("return document.querySelectorAll('.over').length"), 0);
+    for name in ["api-1", "api-2"] {
+        browser.shows(&format!("[data-instance={name}]"), " calls");
+    }
+}
+
+#[test]
+fn one_call_is_not_one_calls() {
+    let stage = Stage::start();
+    let browser = stage.open();
+    for field in ["clients", "rate", "seconds"] {
+        browser.run(&format!("document.querySelector('[name={field}]').value = 1"));
+    }
+    browser.run("document.querySelector('[name=traffic][value=steady]').click()");
+    browser.run("document.querySelector('[name=algorithms][value=sliding]').click()");
+    browser.run("document.querySelector('#start').click()");
+    browser.shows("#state", "Finished");
+    assert_eq!(browser.text("[data-instance=api-1] :last-child"), "1 call");
+}
+
+#[test]
+fn charts_side_by_side_have_one_scale() {
+    let stage = Stage::start();
+    let browser = stage.open();
+    browser.run("document.querySelector('[data-preset=boundary]').click()");
+    eventually("SLIDING denies", || browser.number(&figure("sliding", "denied")) > 20);
+    browser.run("document.querySelector('#start').click()");
+    browser.shows("#state", "Stopped");
+    // The lowest dark line is the axis of time. FIXED denies nothing, so alone it would be the bottom.
+    let axis = "return [...document.querySelectorAll('.rates')].map((chart) => {
+        const x = chart.width - 3;
+        const { data } = chart.getContext('2d').getImageData(x, 0, 1, chart.height);
+        return Array.from({ length: chart.height }, (_, y) => data[4 * y + 3]).findIndex(Boolean);
+    })";
+    let mut axes = Vec::new();
+    eventually("both are drawn", || {
+        axes = browser.run(axis).as_array().expect("a list").clone();
+        axes[0] == axes[1]
+    });
+    assert!(axes[0].as_u64().is_some_and(|y| (20..120).contains(&y)), "{axes:?}");
+}
+
+#[test]
+fn the_first_view_shows_what_a_simulation_would() {
+    let stage = Stage::start();
+    let browser = stage.open();
+    browser.shows("#instances", "api-2");
+    browser.shows("#welcome", "Nothing is running yet");
+    let panels = || browser.run("return document.querySelectorAll('#panels .panel canvas').length");
+    assert_eq!(panels(), 4);
+    browser.run("document.querySelector('[name=algorithms][value=bucket]').click()");
+    assert_eq!(panels(), 6);
+    assert_eq!(running(&stage.a), 0);
+}
+
+#[test]
+fn the_second_view_shows_what_the_service_does_now() {
+    let mut stage = Stage::start();
+    for path in ["/"; 7] {
+        stage.a.get(path);
+    }
+    stage.b.check(r#"{"key":"k","limit":1,"window":60}"#);
+    let browser = stage.open();
+    browser.run("document.querySelector('nav a[href=\"#now\"]').click()");
+    browser.shows("#now-instances", "api-2");
+    let rows = |id: &str| browser.text(&format!("{id} tbody")).replace('\t', " ");
+    eventually("the counts are shown", || {
+        rows("#now-policies") == "default * 5/1m 5 2 0\nv1 /v1/check of each call 1 0 0"
+    });
+    assert_eq!(rows("#now-denied"), "default:ip:127.0.0.1 2");
+    assert!(rows("#now-instances").contains("decides 5 2\n"), "{}", rows("#now-instances"));
+    assert_eq!(browser.text("#simulation"), "");
+    stage.server.kill();
+    browser.shows("#now-instances", "does not decide");
+    browser.shows("#now-instances", "each instance allows its share of each limit");
+    drop(stage.b);
+    browser.shows("#now-instances", "api-2\tdoes not answer");
+    drop(stage.a);
+    browser.shows("#now-lost", "The service does not answer");
+}
+
+#[test]
+fn the_second_view_shows_policies_of_the_file_and_keys_as_the_log_does() {
+    let file = "[[policy]]\nname = \"login\"\nroute = \"/login\"\nmethods = [\"POST\"]\n\
+                algorithm = \"sliding\"\nlimit = 1\nwindow = \"1m\"\n";
+    let settings = Settings::memory().file("policies.toml", file).set("POLICIES", "policies.toml");
+    let service = settings.set("HASH_KEYS", "true").set("HASH_SECRET", "s").start();
+    for _ in 0..3 {
+        let fields = [("x-original-uri", "/login"), ("x-original-method", "POST")];
+        service.get_with("/v1/auth", &fields);
+    }
+    let now = service.get("/dashboard/now").json()["instances"][0]["now"].clone();
+    let login = &now["policies"][0];
+    assert_eq!((&login["name"], &login["limit"]), (&"login".into(), &"1/1m sliding".into()));
+    assert_eq!(login["requests"], "POST /login");
+    assert_eq!((&login["allowed"], &login["denied"]), (&1.into(), &2.into()));
+    let denied = &now["denied_most"][0];
+    let key = denied["key"].as_str().expect("a key");
+    assert_eq!((key.as_bytes()[0], &denied["count"]), (b'#', &2.into()));
+    assert_eq!(service.log("denied")[0]["key"], key, "as in the log");
+}
+
+#[test]
+fn axe_finds_nothing() {
+    let axe = std::env::var("RATELIMIT_AXE").expect("RATELIMIT_AXE: run `make test`");
+    let axe = std::fs::read_to_string(axe).expect("the rules");
+    let stage = Stage::start();
+    let browser = stage.open();
+    let check = |what: &str| {
+        let script = format!(
+            "{axe};
+             return axe.run().then(({{ violations }}) =>
+                violations.flatMap(({{ id, nodes }}) =>
+                    nodes.map(({{ html, failureSummary }}) => `${{id}}: ${{html}}: ${{failureSummary}}`)))"
+        );
+        assert_eq!(browser.run(&script), Value::Array(Vec::new()), "{what}");
+    };
+    for scheme in ["light", "dark"] {
+        browser.prefer("prefers-color-scheme", scheme);
+        browser.go("about:blank");
+        browser.go(&stage.page());
+        browser.shows("#instances", "api-2");
+        check(&format!("{scheme}, nothing runs"));
+        browser.run("document.querySelector('[data-preset=boundary]').click()");
+        browser.shows("#log tbody", "Sliding");
+        check(&format!("{scheme}, it runs"));
+        browser.resize(390, 800);
+        check(&format!("{scheme}, on a phone"));
+        browser.resize(1360, 1240);
+        browser.run("location.hash = '#now'");
+        browser.shows("#now-denied", "sliding");
+        check(&format!("{scheme}, what the service does now"));
+    }
+}
+
+#[test]
+fn reduced_motion_is_respected() {
+    let stage = Stage::start();
+    let browser = stage.open();
+    let pictures = "const chart = document.querySelector('.rates'), seen = new Set();
+        return new Promise((resolve) => {
+            const look = setInterval(() => seen.add(chart.toDataURL()), 50);
+            setTimeout(() => { clearInterval(look); resolve(seen.size); }, 1500);
+        })";
+    let transition =
+        "return getComputedStyle(document.querySelector('#progress')).transitionDuration";
+    browser.run("document.querySelector('[data-preset=bucket]').click()");
+    browser.shows("#state", "Running");
+    assert!(browser.run(pictures).as_u64() > Some(4));
+    assert_ne!(browser.run(transition), "0s");
+    browser.prefer("prefers-reduced-motion", "reduce");
+    assert_eq!(browser.run(transition), "0s");
+    assert!(browser.run(pictures).as_u64() <= Some(3));
 }
 
 #[test]
@@ -373,7 +589,7 @@ fn the_page_fits_a_phone_turns_dark_and_labels_controls() {
     browser.go(&format!("http://127.0.0.1:{}/dashboard", service.port()));
     let ground = "return getComputedStyle(document.documentElement).backgroundColor";
     let light = browser.run(ground);
-    browser.prefer_dark();
+    browser.prefer("prefers-color-scheme", "dark");
     assert_ne!(browser.run(ground), light);
     browser.run("document.querySelector('[data-preset=bucket]').click()");
     browser.shows("#state", "Running");
@@ -390,7 +606,7 @@ fn the_page_fits_a_phone_turns_dark_and_labels_controls() {
 #[test]
 fn the_page_loads_nothing_from_elsewhere() {
     let service = Settings::memory().start();
-    let files = ["page.css", "page.js", "chart.js", "stream.js"];
+    let files = ["page.css", "page.js", "chart.js", "stream.js", "watch.js", "now.js"];
     let files = files.map(|name| format!("/dashboard/{name}"));
     for path in std::iter::once("/dashboard").chain(files.iter().map(String::as_str)) {
         let answer = service.get(path);

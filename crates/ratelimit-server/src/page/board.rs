@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::instances::InstanceReply;
+use super::instances::{InstanceReply, NoDecision};
 use crate::units::millis;
 
 /// A tick lists this many denials, and only the number of the others.
@@ -16,6 +16,8 @@ const MAX_DENIALS: usize = 20;
 pub(crate) struct Sent {
     pub(crate) series: usize,
     pub(crate) client: usize,
+    /// The number of the peer that it was sent to.
+    pub(crate) peer: usize,
     pub(crate) sent_at_ms: u64,
 }
 
@@ -28,10 +30,18 @@ pub(crate) struct Tick {
     pub(crate) series: Vec<Series>,
     /// Answers by the instance that gave them.
     pub(crate) instances: BTreeMap<String, u64>,
-    /// Answers by their source: the module, the script, an instance alone …
-    pub(crate) sources: BTreeMap<String, u64>,
-    /// Requests without an answer.
-    pub(crate) failed: u64,
+    /// In the order of the settings.
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// One of the instances that requests are sent to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Peer {
+    /// Its address, until it has told its name.
+    pub(crate) name: String,
+    /// What became of the requests to it: the source of the answer (the module, the script, the
+    /// instance alone …), or the reason why there is no decision.
+    pub(crate) outcomes: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -69,6 +79,8 @@ pub(crate) struct Client {
 
 pub(crate) struct Board {
     window_ms: u64,
+    /// The names of the peers.
+    names: Vec<String>,
     /// By algorithm, then by client.
     clients: Vec<Vec<History>>,
     tick: Tick,
@@ -86,16 +98,30 @@ struct History {
 }
 
 impl Board {
-    pub(crate) fn new(algorithms: usize, clients: usize, window: Duration) -> Self {
+    /// `names` are what the peers are called before they tell their names.
+    pub(crate) fn new(
+        algorithms: usize,
+        clients: usize,
+        window: Duration,
+        names: Vec<String>,
+    ) -> Self {
         let clients = vec![vec![History::default(); clients]; algorithms];
-        Self { window_ms: millis(window), tick: empty_tick(algorithms), clients }
+        let tick = empty_tick(algorithms, names.len());
+        Self { window_ms: millis(window), names, clients, tick }
     }
 
-    pub(crate) fn record(&mut self, at_ms: u64, sent: Sent, reply: Option<InstanceReply>) {
-        let Some(reply) = reply else {
-            self.tick.failed += 1;
-            return;
-        };
+    pub(crate) fn record(
+        &mut self,
+        at_ms: u64,
+        sent: Sent,
+        reply: Result<InstanceReply, NoDecision>,
+    ) {
+        let outcome = reply.as_ref().map_or_else(|why| why.name(), |reply| &reply.source);
+        *self.tick.peers[sent.peer].outcomes.entry(outcome.to_owned()).or_default() += 1;
+        let Ok(reply) = reply else { return };
+        if self.names[sent.peer] != reply.instance {
+            self.names[sent.peer].clone_from(&reply.instance);
+        }
         let series = &mut self.tick.series[sent.series];
         if reply.allowed {
             series.allowed += 1;
@@ -109,7 +135,6 @@ impl Board {
             });
         }
         *self.tick.instances.entry(reply.instance.clone()).or_default() += 1;
-        *self.tick.sources.entry(reply.source.clone()).or_default() += 1;
         self.clients[sent.series][sent.client].record(
             sent.sent_at_ms,
             at_ms,
@@ -120,9 +145,12 @@ impl Board {
 
     /// Returns what happened since the last tick, and begins the next one.
     pub(crate) fn take_tick(&mut self, at_ms: u64) -> Tick {
-        let empty = empty_tick(self.clients.len());
+        let empty = empty_tick(self.clients.len(), self.names.len());
         let mut tick = std::mem::replace(&mut self.tick, empty);
         tick.at_ms = at_ms;
+        for (peer, name) in tick.peers.iter_mut().zip(&self.names) {
+            peer.name.clone_from(name);
+        }
         for (series, histories) in tick.series.iter_mut().zip(&mut self.clients) {
             let now = |history: &mut History| history.at(at_ms, self.window_ms);
             series.clients = histories.iter_mut().map(now).collect();
@@ -131,9 +159,9 @@ impl Board {
     }
 }
 
-fn empty_tick(algorithms: usize) -> Tick {
+fn empty_tick(algorithms: usize, peers: usize) -> Tick {
     let series = (0..algorithms).map(|_| Series::default()).collect();
-    Tick { series, ..Tick::default() }
+    Tick { series, peers: vec![Peer::default(); peers], ..Tick::default() }
 }
 
 impl Series {
@@ -177,14 +205,14 @@ impl History {
 mod tests {
     use super::*;
 
-    const SENT: Sent = Sent { series: 0, client: 1, sent_at_ms: 0 };
+    const SENT: Sent = Sent { series: 0, client: 1, peer: 0, sent_at_ms: 0 };
 
     fn board() -> Board {
-        Board::new(2, 2, Duration::from_secs(1))
+        Board::new(2, 2, Duration::from_secs(1), vec!["h:1".into(), "h:2".into()])
     }
 
-    fn reply(allowed: bool) -> Option<InstanceReply> {
-        Some(InstanceReply {
+    fn reply(allowed: bool) -> Result<InstanceReply, NoDecision> {
+        Ok(InstanceReply {
             allowed,
             remaining: 4,
             retry_after_ms: if allowed { 0 } else { 300 },
@@ -199,15 +227,34 @@ mod tests {
         let mut board = board();
         board.record(10, SENT, reply(true));
         board.record(20, SENT, reply(false));
-        board.record(30, SENT, None);
         let tick = board.take_tick(100);
         let [first, second] = &tick.series[..] else { panic!("two algorithms") };
-        assert_eq!((first.allowed, first.denied, tick.failed), (1, 1, 1));
+        assert_eq!((first.allowed, first.denied), (1, 1));
         assert_eq!((second.allowed, second.denied), (0, 0));
-        assert_eq!((tick.instances["a"], tick.sources["module"]), (2, 2));
+        assert_eq!((tick.instances["a"], tick.peers[0].outcomes["module"]), (2, 2));
         assert_eq!((first.denials[0].at_ms, first.denials[0].retry_after_ms), (20, 300));
         let tick = board.take_tick(200);
-        assert_eq!((tick.series[0].allowed, tick.failed, tick.instances.len()), (0, 0, 0));
+        assert_eq!((tick.series[0].allowed, tick.instances.len()), (0, 0));
+        assert!(tick.peers.iter().all(|peer| peer.outcomes.is_empty()));
+    }
+
+    #[test]
+    fn a_peer_has_the_name_that_it_told_last_and_its_own_outcomes() {
+        let mut board = board();
+        let other = Sent { peer: 1, ..SENT };
+        board.record(10, SENT, reply(true));
+        board.record(20, other, Err(NoDecision::Unreachable));
+        board.record(30, other, Err(NoDecision::Undecided));
+        for _ in 0..2 {
+            let tick = board.take_tick(100);
+            assert_eq!(tick.peers.iter().map(|peer| &*peer.name).collect::<Vec<_>>(), ["a", "h:2"]);
+        }
+        board.record(110, SENT, Err(NoDecision::Unreachable));
+        let tick = board.take_tick(200);
+        assert_eq!((&*tick.peers[0].name, tick.peers[0].outcomes["unreachable"]), ("a", 1));
+        board.record(210, Sent { peer: 0, ..SENT }, reply(true));
+        board.record(220, other, reply(true));
+        assert_eq!(board.take_tick(300).peers[1].name, "a");
     }
 
     #[test]

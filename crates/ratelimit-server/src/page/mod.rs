@@ -1,8 +1,10 @@
-//! The live page under `/dashboard`: simulated clients send requests to the service itself, and
-//! server-sent events tell the page the results. The page loads nothing from another site.
+//! The live page under `/dashboard`. Its first view starts simulated clients that send requests to the
+//! service itself, and shows their results; its second view shows what the service does now. The page
+//! loads nothing from another site.
 
 mod board;
 mod instances;
+mod now;
 mod origin;
 mod parameters;
 mod simulation;
@@ -21,12 +23,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
 use serde_json::json;
-use tokio::sync::{mpsc, watch, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{mpsc, OwnedSemaphorePermit, Semaphore};
 
 use instances::Instances;
+use now::Now;
 use parameters::{ParameterWords, Parameters};
 use simulation::{Event, Position};
 
+use crate::app::App;
 use crate::http::body;
 use crate::http::problem::Problem;
 
@@ -40,17 +44,17 @@ const MAX_WAITING_EVENTS: usize = 4;
 /// What the endpoints of the page need; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Page {
+    app: Arc<App>,
     instances: Instances,
     free: Arc<Semaphore>,
-    stopping: watch::Receiver<bool>,
 }
 
 impl Page {
     /// Simulations send their requests to these instances in turn, by base URLs such as
-    /// `http://127.0.0.1:3000`, until `stopping` becomes true.
-    pub(crate) fn new(instances: &[Uri], stopping: watch::Receiver<bool>) -> Self {
+    /// `http://127.0.0.1:3000`, until the app stops.
+    pub(crate) fn new(app: Arc<App>, instances: &[Uri]) -> Self {
         let free = Arc::new(Semaphore::new(MAX_SIMULATIONS));
-        Self { instances: Instances::new(instances), free, stopping }
+        Self { app, instances: Instances::new(instances), free }
     }
 
     /// How many simulations are running.
@@ -66,8 +70,12 @@ impl Page {
             .route("/dashboard/page.js", get(|| file(JS, include_str!("static/page.js"))))
             .route("/dashboard/chart.js", get(|| file(JS, include_str!("static/chart.js"))))
             .route("/dashboard/stream.js", get(|| file(JS, include_str!("static/stream.js"))))
+            .route("/dashboard/watch.js", get(|| file(JS, include_str!("static/watch.js"))))
+            .route("/dashboard/now.js", get(|| file(JS, include_str!("static/now.js"))))
             .route("/dashboard/simulation", post(simulate))
             .route("/dashboard/simulations", get(count))
+            .route("/dashboard/now", get(now))
+            .route("/dashboard/now/instance", get(now_here))
             .with_state(self)
     }
 }
@@ -89,6 +97,19 @@ async fn file(content_type: &'static str, text: &'static str) -> impl IntoRespon
 
 async fn count(State(page): State<Page>) -> Json<serde_json::Value> {
     Json(json!({ "running": page.running(), "most": MAX_SIMULATIONS }))
+}
+
+/// What this instance does now.
+async fn now_here(State(page): State<Page>) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], Json(Now::of(&page.app)))
+}
+
+/// What each instance does now, this one and its peers. `now` is null for one that does not answer.
+async fn now(State(page): State<Page>) -> impl IntoResponse {
+    let instances = page.instances.now().await.into_iter();
+    let instances = instances.map(|(address, now)| json!({ "address": address, "now": now }));
+    let instances = instances.collect::<Vec<_>>();
+    ([(header::CACHE_CONTROL, "no-store")], Json(json!({ "instances": instances })))
 }
 
 /// Runs a simulation for as long as its stream of events is open.
@@ -120,14 +141,15 @@ async fn simulate(State(page): State<Page>, headers: HeaderMap, body: Body) -> R
 
 /// Holds the permit while it runs. A process that is to end does not wait for it.
 async fn run(
-    mut page: Page,
+    page: Page,
     parameters: Parameters,
     position: Position,
     events: mpsc::Sender<Event>,
     _permit: OwnedSemaphorePermit,
 ) {
+    let mut stopping = page.app.stopping.clone();
     tokio::select! {
-        _ = page.stopping.wait_for(|stopping| *stopping) => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
         () = simulation::run(parameters, position, page.instances, events) => {}
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{interval, sleep_until, timeout, Instant, MissedTickBehavior};
 
 use super::board::{Board, Sent, Tick};
-use super::instances::{InstanceReply, Instances};
+use super::instances::{InstanceReply, Instances, NoDecision};
 use super::parameters::{page_name, Parameters};
 use crate::random::random_hex;
 use crate::units::millis;
@@ -34,6 +34,8 @@ pub(crate) enum Event {
         /// The limit, if the parameters have none.
         burst: u64,
         window_ms: u64,
+        /// Of the whole simulation.
+        seconds: u64,
         run: String,
     },
     Tick(Tick),
@@ -91,6 +93,9 @@ pub(crate) async fn run(
     }
 }
 
+/// A request that was sent, and its outcome.
+type Answered = Result<(Sent, Result<InstanceReply, NoDecision>), JoinError>;
+
 struct Simulation {
     parameters: Parameters,
     instances: Instances,
@@ -99,7 +104,7 @@ struct Simulation {
     next: Vec<u64>,
     /// By algorithm, then by client.
     bodies: Vec<Vec<Bytes>>,
-    unanswered: JoinSet<(Sent, Option<InstanceReply>)>,
+    unanswered: JoinSet<(Sent, Result<InstanceReply, NoDecision>)>,
     board: Board,
     run: String,
 }
@@ -116,7 +121,12 @@ impl Simulation {
             next,
             bodies: parameters.algorithms.iter().map(|a| bodies(&parameters, *a, &run)).collect(),
             unanswered: JoinSet::new(),
-            board: Board::new(algorithms, traffic.clients as usize, parameters.window),
+            board: Board::new(
+                algorithms,
+                traffic.clients as usize,
+                parameters.window,
+                instances.addresses(),
+            ),
             parameters,
             instances,
             run,
@@ -170,6 +180,7 @@ impl Simulation {
             limit: self.parameters.limit,
             burst: self.parameters.burst.unwrap_or(self.parameters.limit),
             window_ms: millis(self.parameters.window),
+            seconds: self.parameters.length.as_secs(),
             run: self.run.clone(),
         }
     }
@@ -186,17 +197,17 @@ impl Simulation {
     fn send(&mut self, client: u32) {
         let next = &mut self.next[client as usize];
         // Each client meets each instance, even if their numbers have a common divisor.
-        let turn = *next + u64::from(client);
+        let peer = self.instances.at_turn(*next + u64::from(client));
         *next += 1;
         let client = client as usize;
         for (series, bodies) in self.bodies.iter().enumerate() {
             let (instances, body) = (self.instances.clone(), bodies[client].clone());
-            let sent = Sent { series, client, sent_at_ms: self.now_ms() };
-            self.unanswered.spawn(async move { (sent, instances.check(turn, body).await) });
+            let sent = Sent { series, client, peer, sent_at_ms: self.now_ms() };
+            self.unanswered.spawn(async move { (sent, instances.check(peer, body).await) });
         }
     }
 
-    fn record(&mut self, answer: Result<(Sent, Option<InstanceReply>), JoinError>) {
+    fn record(&mut self, answer: Answered) {
         let (sent, reply) = answer.expect("a request does not panic, and ends with its simulation");
         self.board.record(self.now_ms(), sent, reply);
     }

@@ -55,6 +55,14 @@ impl Route {
         }
     }
 
+    /// As the file has it.
+    fn text(&self) -> String {
+        match self {
+            Self::Exactly(route) => route.clone(),
+            Self::Below(route) => format!("{route}*"),
+        }
+    }
+
     fn covers(&self, path: &str) -> bool {
         match self {
             Self::Exactly(route) => path == route,
@@ -67,6 +75,12 @@ impl Rule {
     /// What a request counts against; its address if it has no value of the policy's kind.
     pub(crate) fn key_or_address(&self, caller: &Caller) -> String {
         key(self, &self.finder.find(caller).unwrap_or_else(|| caller.address()))
+    }
+
+    /// The requests that it applies to: `POST /login`, `/api/*`, `*`.
+    pub(crate) fn requests(&self) -> String {
+        let words = self.methods.iter().cloned().chain([self.route.text()]);
+        words.collect::<Vec<_>>().join(" ")
     }
 
     fn covers(&self, method: &str, path: &str) -> bool {
@@ -105,6 +119,11 @@ impl Policies {
             applied.push(self.fallback(&caller.address()));
         }
         applied
+    }
+
+    /// In their order.
+    pub(crate) fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
     }
 
     /// The policy of this name.

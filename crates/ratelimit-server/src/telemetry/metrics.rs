@@ -36,6 +36,13 @@ pub(crate) struct Decisions {
     failed: Counter,
 }
 
+impl Decisions {
+    /// Allowed, denied, failed.
+    pub(crate) fn counts(&self) -> [u64; 3] {
+        [&self.allowed, &self.denied, &self.failed].map(Counter::get)
+    }
+}
+
 /// One source of each name; the failures do not matter.
 const SOURCES: [Source; 6] = [
     Source::Module,

@@ -1,6 +1,8 @@
 // The form, the stream of events, and what they show. The service simulates; this page only watches.
-import { TICKS_SHOWN, drawRates, drawUsage } from "./chart.js";
+import { SHOWN_MS, drawRates, drawUsage } from "./chart.js";
+import * as now from "./now.js";
 import { open } from "./stream.js";
+import { Watch } from "./watch.js";
 
 const TRAFFIC = {
   steady: "Calls at equal intervals.",
@@ -10,13 +12,12 @@ const TRAFFIC = {
 const PRESETS = {
   boundary: { algorithms: ["fixed", "sliding"], limit: 10, window: "5s", burst: "", traffic: "boundary", clients: 3, rate: 3, seconds: 40 },
   bucket: { algorithms: ["fixed", "bucket"], limit: 10, window: "10s", burst: 20, traffic: "steady", clients: 2, rate: 4, seconds: 45 },
-  shared: { algorithms: ["sliding"], limit: 20, window: "10s", burst: "", traffic: "bursty", clients: 4, rate: 4, seconds: 45 },
+  shared: { algorithms: ["fixed"], limit: 20, window: "5s", burst: "", traffic: "bursty", clients: 4, rate: 5, seconds: 45 },
 };
-/** Sources that share one count among all instances, or repeat an earlier answer of such a source. */
-const SHARED_SOURCES = ["module", "script", "known_denial"];
-/** The trouble is over after this many ticks in a row without trouble. */
-const CALM_TICKS = 10;
 const LOG_ROWS = 100;
+
+/** Charts then move once a second, not at each tick. */
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const $ = (id) => document.getElementById(id);
 const form = $("form");
@@ -44,7 +45,10 @@ function adapt() {
   form.elements.burst.disabled = !data.getAll("algorithms").includes("bucket");
   // Read-only, so that it is still sent: the service asks for it in every case.
   form.elements.rate.readOnly = data.get("traffic") === "boundary";
+  form.elements.rate.closest("label").classList.toggle("unused", form.elements.rate.readOnly);
+  form.elements.burst.closest("label").classList.toggle("unused", form.elements.burst.disabled);
   $("traffic-hint").textContent = TRAFFIC[data.get("traffic")];
+  if (!run?.name) preview();
 }
 
 function fill(preset) {
@@ -99,25 +103,51 @@ function stop() {
 
 function finish(how) {
   stop();
+  if (run) drawSoon();
   const totals = run?.series.map(({ title, allowed, denied }) => `${title}: ${allowed} allowed, ${denied} denied`);
   showState("idle", [how, ...(totals ?? [])].join(". "));
 }
 
 /** A run that goes on after a lost connection keeps its results. */
-function begin({ algorithms, clients, limit, burst, window_ms, run: name }) {
-  if (run?.name === name) return showState("running", "Running again");
-  const seconds = Number(form.elements.seconds.value);
-  run = { name, limit, burst, window_ms, seconds, calm: 0, troubled: false, instances: new Map(), left_out: 0 };
+function begin(started) {
+  if (run?.name === started.run) return showState("running", "Running again");
+  prepare(started);
+  $("welcome").hidden = true;
+  $("instances").replaceChildren();
+  showState("running", "Running");
+}
+
+/** Panels without results, for a simulation that is about to run, or could. */
+function prepare({ algorithms, clients, limit, burst, window_ms, seconds, run: name }) {
+  run = { name, limit, burst, window_ms, seconds, now: 0, drawn_ms: 0, watch: new Watch(), marks: [], instances: new Map(), left_out: 0 };
   $("panels").replaceChildren();
   $("log").tBodies[0].replaceChildren();
   $("log-empty").hidden = false;
   $("log-more").textContent = "";
+  $("moments").replaceChildren();
   $("trouble").hidden = true;
+  $("progress").style.inlineSize = "0";
   run.series = algorithms.map((algorithm) => panel(algorithm, clients));
-  showState("running", "Running");
+  drawSoon();
+}
+
+/** Before the first simulation, the panels follow the form, as far as its values are numbers. */
+function preview() {
+  const { algorithms, limit, burst, clients, seconds } = parameters();
+  const most = typeof limit === "number" ? limit : 10;
+  const shown = Math.min(20, typeof clients === "number" ? clients : 1);
+  prepare({ algorithms, limit: most, burst: burst ?? most, clients: shown, window_ms: windowMs(), seconds });
+}
+
+/** The window of the form in milliseconds; any number where the form has none. */
+function windowMs() {
+  const [, count, unit] = /^(\d+)(ms|s|m|h|d)?$/.exec(form.elements.window.value.trim()) ?? [0, 10, "s"];
+  const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+  return Math.max(1, count * units[unit ?? "s"]);
 }
 
 function take(tick) {
+  run.now = tick.at_ms;
   run.series.forEach((series, i) => takeSeries(series, tick.series[i]));
   for (const [name, count] of Object.entries(tick.instances))
     run.instances.set(name, (run.instances.get(name) ?? 0) + count);
@@ -125,7 +155,7 @@ function take(tick) {
   watch(tick);
   logTick(tick);
   showInstances();
-  requestAnimationFrame(draw);
+  if (!calm.matches || tick.at_ms - run.drawn_ms >= 1000) drawSoon();
 }
 
 function takeSeries(series, { allowed, denied, clients }) {
@@ -133,32 +163,22 @@ function takeSeries(series, { allowed, denied, clients }) {
   series.denied += denied;
   const highest = (field) => Math.max(...clients.map((client) => client[field]));
   series.most = Math.max(series.most, highest("most_in_window"));
-  series.ticks.push({ allowed, denied, used: highest("in_window") });
-  if (series.ticks.length > TICKS_SHOWN) series.ticks.shift();
+  series.ticks.push({ at_ms: run.now, allowed, denied, used: highest("in_window") });
+  while (series.ticks[0].at_ms < run.now - SHOWN_MS) series.ticks.shift();
   series.clients = clients;
 }
 
-/** Shows when answers do not come from the shared count, and when they do again. */
-function watch({ sources, failed }) {
-  const alone = Object.keys(sources).filter((name) => !SHARED_SOURCES.includes(name));
-  const isTroubled = failed > 0 || alone.length > 0;
-  run.calm = isTroubled ? 0 : run.calm + Object.keys(sources).length;
-  if (isTroubled) {
-    run.troubled = true;
-    $("trouble").textContent = trouble(alone, failed);
-    $("trouble").hidden = false;
-  } else if (run.troubled && run.calm >= CALM_TICKS) {
-    run.troubled = false;
-    $("trouble").hidden = true;
-    showState("running", "Redis answers again: one count for all instances");
+/** Shows what is wrong, and marks the moments at which it began and ended. */
+function watch(tick) {
+  const wasTroubled = run.watch.text !== "";
+  for (const text of run.watch.take(tick)) {
+    run.marks.push({ at_ms: tick.at_ms, text });
+    $("moments").append(Object.assign(document.createElement("li"), { textContent: `${seconds(tick.at_ms, 1)}: ${text}` }));
   }
-}
-
-function trouble(alone, failed) {
-  if (alone.includes("memory")) return "No Redis (BACKEND=memory): every instance counts in its own memory.";
-  if (alone.includes("open")) return "Redis does not answer. Until it does, every request is allowed and not counted.";
-  if (alone.length > 0) return "Redis does not answer. Until it does, every instance decides alone, by its share of the limit.";
-  return `No decision for ${failed} requests: Redis or an instance does not answer.`;
+  const { text } = run.watch;
+  if ($("trouble").textContent !== text) $("trouble").textContent = text;
+  $("trouble").hidden = text === "";
+  if (wasTroubled && text === "") showState("running", "All is well again: one count for all instances");
 }
 
 function showState(kind, text) {
@@ -178,6 +198,7 @@ function panel(algorithm, clients) {
   element.querySelector("h2").textContent = title;
   element.querySelector(".about").textContent = box.dataset.about;
   element.querySelector("[data-figure=permitted]").textContent = `Rate, of ${number((run.limit * 1000) / run.window_ms)}/s`;
+  element.querySelector("[data-figure=bound]").textContent = boundText(algorithm);
   const rows = Array.from({ length: clients }, (_, i) => clientRow(i + 1));
   element.querySelector("tbody").append(...rows);
   $("panels").append(element);
@@ -186,7 +207,7 @@ function panel(algorithm, clients) {
 
 function clientRow(number) {
   const row = document.createElement("tr");
-  row.append(cell(`${number}`, "th"), cell(""), cell(""), cell(""), cell(""));
+  row.append(cell(`${number}`, "th"), ...["–", "–", "–", "–"].map((text) => cell(text)));
   row.cells[1].className = "remaining";
   return row;
 }
@@ -198,18 +219,37 @@ function cell(text, kind = "td") {
   return made;
 }
 
+function drawSoon() {
+  run.drawn_ms = run.now;
+  requestAnimationFrame(draw);
+}
+
+/** All panels have one scale, so that their charts can be compared. */
 function draw() {
+  const highest = (field) => Math.max(0, ...run.series.flatMap(({ ticks }) => ticks.map((tick) => tick[field])));
+  const rates = { up: highest("allowed"), down: highest("denied") };
+  const used = Math.max(highest("used"), ...run.series.map(bound));
+  const { now, marks } = run;
   for (const series of run.series) {
     const show = (name, text) => { series.element.querySelector(`[data-figure=${name}]`).textContent = text; };
     show("allowed", series.allowed);
     show("denied", series.denied);
-    show("most", `${series.most} of ${run.limit}`);
-    show("verdict", verdict(series));
-    series.element.classList.toggle("over", series.most > run.limit);
-    drawRates(series.element.querySelector(".rates"), series.ticks);
-    drawUsage(series.element.querySelector(".usage"), series.ticks, run.limit);
+    show("most", `${series.most} of ${bound(series)}`);
+    show("verdict", run.name ? verdict(series) : "");
+    series.element.classList.toggle("over", series.most > bound(series));
+    drawRates(series.element.querySelector(".rates"), series.ticks, { now, scale: rates, marks });
+    drawUsage(series.element.querySelector(".usage"), series.ticks, { now, scale: used, bound: bound(series), marks });
     series.clients.forEach((client, i) => showClient(series.rows[i], client, capacity(series)));
   }
+}
+
+/** The most that the algorithm means to allow within one window: a bucket also what refills in it. */
+function bound({ algorithm }) {
+  return algorithm === "bucket" ? run.burst + run.limit : run.limit;
+}
+
+function boundText(algorithm) {
+  return algorithm === "bucket" ? `the burst and one refill, ${run.burst} + ${run.limit}` : `the limit of ${run.limit}`;
 }
 
 /** The most that can be allowed at once. */
@@ -219,10 +259,14 @@ function capacity({ algorithm }) {
 
 function verdict({ algorithm, most }) {
   const within = `within ${duration(run.window_ms)}`;
-  if (algorithm === "bucket" && most > run.limit)
-    return `${most} allowed ${within}: the bucket’s ${run.burst}, and what has refilled since.`;
-  if (most <= run.limit) return `Never more than the limit of ${run.limit} ${within}.`;
-  return `${most} allowed ${within}: ${(most / run.limit).toFixed(1)} times the limit.`;
+  const limit = bound({ algorithm });
+  if (most > limit) return `${calls(most)} allowed ${within}: ${(most / limit).toFixed(1)} times the limit.`;
+  if (algorithm !== "bucket") return `Never more than the limit of ${limit} ${within}.`;
+  return `Never more ${within} than the burst of ${run.burst} and the ${run.limit} that refill.`;
+}
+
+function calls(count) {
+  return count === 1 ? "1 call" : `${count} calls`;
 }
 
 function showClient(row, { remaining, reset_after_ms, in_window, instance }, most) {
@@ -236,14 +280,28 @@ function showClient(row, { remaining, reset_after_ms, in_window, instance }, mos
 function showInstances() {
   if (run.instances.size === 0) return;
   const total = [...run.instances.values()].reduce((sum, count) => sum + count, 0);
-  const items = [...run.instances].sort().map(([name, count]) => {
-    const item = document.createElement("li");
-    item.dataset.instance = name;
-    item.append(...[name, `${count}`].map((text) => Object.assign(document.createElement("span"), { textContent: text })));
-    item.style.setProperty("--share", `${(count / total) * 100}%`);
-    return item;
-  });
+  const { troubles } = run.watch;
+  const items = [...run.instances].sort().map(([name, count]) =>
+    instanceItem(name, troubles.get(name) ?? "", calls(count), count / total));
   $("instances").replaceChildren(...items);
+}
+
+/** Before the first simulation: the instances, and whether Redis decides for them. */
+async function showIdleInstances() {
+  const all = await now.instances().catch(() => []);
+  if (run.name || all.length === 0) return;
+  const state = (told) => (!told ? "does not answer" : told.backend.is_up ? "ready" : "without Redis");
+  $("instances").replaceChildren(...all.map(({ address, now: told }) =>
+    instanceItem(told?.instance ?? address, "", state(told), 0)));
+}
+
+function instanceItem(name, trouble, text, share) {
+  const item = document.createElement("li");
+  item.dataset.instance = name;
+  item.append(...[name, trouble, text].map((part) => Object.assign(document.createElement("span"), { textContent: part })));
+  item.children[1].className = "trouble";
+  item.style.setProperty("--share", `${share * 100}%`);
+  return item;
 }
 
 function logTick(tick) {
@@ -252,18 +310,22 @@ function logTick(tick) {
   for (const { at_ms, title, client, retry_after_ms, instance } of denials.sort((a, b) => a.at_ms - b.at_ms)) {
     const row = document.createElement("tr");
     const wait = retry_after_ms < 0 ? "for ever" : duration(retry_after_ms);
-    row.append(...[`${(at_ms / 1000).toFixed(2)} s`, title, client + 1, wait, instance].map((text) => cell(text)));
+    row.append(...[seconds(at_ms, 2), title, client + 1, wait, instance].map((text) => cell(text)));
     body.prepend(row);
   }
   while (body.rows.length > LOG_ROWS) body.lastElementChild.remove();
   run.left_out += tick.series.reduce((sum, series) => sum + series.denials_left_out, 0);
   if (body.rows.length > 0) $("log-empty").hidden = true;
-  if (run.left_out > 0) $("log-more").textContent = `${run.left_out} more are not listed.`;
+  if (run.left_out > 0) $("log-more").textContent = run.left_out === 1 ? "1 more is not listed." : `${run.left_out} more are not listed.`;
 }
 
 /** Two or three significant digits. */
 function number(value) {
   return `${+value.toPrecision(value < 10 ? 2 : 3)}`;
+}
+
+function seconds(ms, digits) {
+  return `${(ms / 1000).toFixed(digits)} s`;
 }
 
 function duration(ms) {
@@ -289,6 +351,23 @@ for (const button of document.querySelectorAll("[data-preset]")) {
   });
 }
 window.addEventListener("pagehide", stop);
-window.addEventListener("resize", () => run && requestAnimationFrame(draw));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => run && requestAnimationFrame(draw));
+window.addEventListener("resize", () => drawSoon());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawSoon());
+
+/** The view that the address names: #now, or the simulation. */
+function showView() {
+  const isNow = location.hash === "#now";
+  $("simulation").hidden = isNow;
+  $("now").hidden = !isNow;
+  for (const link of document.querySelectorAll("nav a")) {
+    if ((link.hash === "#now") === isNow) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (isNow) return now.start();
+  now.stop();
+  if (run) drawSoon();
+}
+window.addEventListener("hashchange", showView);
 adapt();
+showView();
+showIdleInstances();
