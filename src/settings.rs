@@ -11,7 +11,7 @@ pub(crate) fn allow_unload() -> bool {
     ALLOW_UNLOAD.load(Relaxed)
 }
 
-/// Redis 6.2 has no settings for modules, so the module can never be unloaded there.
+/// Redis 6.2 has no settings for modules, so it never unloads the module while it runs.
 pub(crate) fn register(ctx: &Context) -> Result<(), &'static str> {
     ctx.register_switch(c"allow-unload", &ALLOW_UNLOAD)
 }
