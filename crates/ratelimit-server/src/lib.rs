@@ -13,13 +13,15 @@
 //! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 //!
 //! Each of these imports only what stands after it: `page`, `http`, `app`, `backend`, `settings`,
-//! `policies`, `telemetry`; then `signals`, `sync`, `random`, `units`. One exception: `settings` holds
+//! `policies`, `telemetry`; then `signals`, `budget`, `sync`, `random`,
+//! `units`. One exception: `settings` holds
 //! the `Target` of `backend`.
 
 #![forbid(unsafe_code)]
 
 mod app;
 mod backend;
+mod budget;
 mod http;
 mod page;
 mod policies;

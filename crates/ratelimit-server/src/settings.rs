@@ -54,8 +54,9 @@ struct Arguments {
     /// How many instances share each limit; this sets the share of each while Redis fails
     #[arg(long, env, default_value = "1", value_name = "N")]
     instances: String,
-    /// The maximum number of keys in the memory of this process
-    #[arg(long, env, default_value = "1000000", value_name = "N")]
+    /// The maximum number of keys in the memory of this process, of about 270 bytes and the key each;
+    /// when it is full, a new key is 503 until another one has expired
+    #[arg(long, env, default_value = "250000", value_name = "N")]
     memory_keys: String,
     /// How long at most a denied key is denied again without asking Redis; 0: always ask Redis
     #[arg(long, env, default_value = "1s", value_name = "TIME")]

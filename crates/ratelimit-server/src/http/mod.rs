@@ -3,9 +3,11 @@
 mod auth;
 pub(crate) mod body;
 mod check;
+pub(crate) mod descriptors;
 mod fields;
 pub(crate) mod healthcheck;
 mod host;
+mod host_field;
 mod openapi;
 mod probes;
 pub(crate) mod problem;

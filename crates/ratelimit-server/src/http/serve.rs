@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Method, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
@@ -22,11 +22,14 @@ use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use crate::app::App;
-use crate::http::{host, welcome};
+use crate::http::problem::Problem;
+use crate::http::{descriptors, host, host_field, welcome};
 use crate::policies::key_by::Peer;
 
 /// For the first line and the fields of a request together; above it the answer is 431.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// What a connection keeps of a body that is not read yet.
+const MAX_BUFFER_BYTES: usize = 4 * MAX_HEADER_BYTES;
 /// For this long after the signal, connections are still accepted, and every answer says
 /// `Connection: close`: a client that is just sending gets its answer. For the same time again, open
 /// connections may still begin a request.
@@ -74,7 +77,7 @@ struct Connections {
 /// Serves until the app stops, then finishes the requests that have begun. Returns whether all were
 /// finished within the deadline.
 pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, router: Router) -> bool {
-    let max = app.settings.max_connections;
+    let max = descriptors::max_connections(app.settings.max_connections);
     let deadline = app.settings.shutdown_deadline;
     let permits = Arc::new(Semaphore::new(max));
     let (close, closing) = watch::channel(false);
@@ -179,6 +182,9 @@ async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(deadline)
         .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        // A client that has ended its side after the request still gets its answer.
+        .half_close(true)
         // Answers are small: one buffer is faster than a list of buffers.
         .writev(false)
         .serve_connection(TokioIo::new(stream), answer);
@@ -211,6 +217,9 @@ async fn answer(
     app: &Arc<App>,
     mut router: Router,
 ) -> Response<Body> {
+    if !host_field::is_valid(&request) {
+        return Problem::new(StatusCode::BAD_REQUEST, "one valid field Host is needed").response();
+    }
     let is_welcome =
         request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if is_welcome {
