@@ -63,10 +63,34 @@ impl Resilient {
         match (self.on_failure.fallback, &self.local) {
             (Fallback::Open, _) => Ok(unused(question.policy, failure)),
             (Fallback::Local { instances, .. }, Some(memory)) => {
-                decide_locally(memory, instances, question, failure)
+                self.decide_locally(memory, instances, question, failure)
             }
             _ => Err(Error::Unavailable(failure)),
         }
+    }
+
+    /// Decides by this instance's share of the policy. A cost above the share but within the limit
+    /// could pass on the server, so it is unavailable rather than denied forever.
+    fn decide_locally(
+        &self,
+        memory: &Memory,
+        instances: u32,
+        question: &Question,
+        failure: Failure,
+    ) -> Result<Answer, Error> {
+        let share = question.policy.share(instances);
+        let answer = match memory.decide(&question.under(&share)) {
+            Err(full @ Error::MemoryFull(_)) => {
+                *lock(&self.last_failure) = Some(full.to_string());
+                return Err(Error::Unavailable(failure));
+            }
+            answer => answer?,
+        };
+        let is_never = question.policy.pairs().iter().any(|pair| question.cost > pair.burst);
+        if answer.retry() == Retry::Never && !is_never {
+            return Err(Error::Unavailable(failure));
+        }
+        Ok(Answer { source: Source::Local(failure), ..answer })
     }
 
     pub(crate) async fn reset(&self, key: &[u8]) -> Result<(), Error> {
@@ -107,14 +131,10 @@ impl Resilient {
 
     /// An open circuit says nothing new: the failure that opened it stays the last one.
     fn note_text(&self, failure: Failure, text: &str, key: &[u8]) {
-        if failure == Failure::CircuitOpen {
-            return;
+        if failure != Failure::CircuitOpen {
+            let text = if text.is_empty() { failure.to_string() } else { shown(text, key) };
+            *lock(&self.last_failure) = Some(text);
         }
-        let text = match text {
-            "" => failure.to_string(),
-            text => shown(text, key),
-        };
-        *lock(&self.last_failure) = Some(text);
     }
 
     pub(crate) fn last_failure(&self) -> Option<String> {
@@ -150,24 +170,4 @@ fn unused(policy: &Policy, failure: Failure) -> Answer {
         _ => bursts.map(unused).collect(),
     };
     Answer::new(binding, standings, Source::FailedOpen(failure))
-}
-
-/// Decides by this instance's share of the policy. A cost above the share but within the limit
-/// could pass on the server, so it is unavailable rather than denied forever.
-fn decide_locally(
-    memory: &Memory,
-    instances: u32,
-    question: &Question,
-    failure: Failure,
-) -> Result<Answer, Error> {
-    let share = question.policy.share(instances);
-    let answer = match memory.decide(&question.under(&share)) {
-        Err(Error::MemoryFull(_)) => return Err(Error::Unavailable(failure)),
-        answer => answer?,
-    };
-    let is_never = question.policy.pairs().iter().any(|pair| question.cost > pair.burst);
-    if answer.retry() == Retry::Never && !is_never {
-        return Err(Error::Unavailable(failure));
-    }
-    Ok(Answer { source: Source::Local(failure), ..answer })
 }

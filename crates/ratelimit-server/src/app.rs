@@ -7,12 +7,16 @@ use ratelimit_client::{Answer, Call, Error, Limiter};
 use tokio::sync::watch;
 
 use crate::backend::health::Health;
+use crate::budget::Budget;
 use crate::policies::{self, Applied, Defaults, PolicyFile, Rule};
 use crate::settings::Settings;
 use crate::telemetry::denied::Denied;
 use crate::telemetry::fallbacks::Fallbacks;
 use crate::telemetry::metrics::{Decisions, Metrics};
 use crate::telemetry::sampler::Sampler;
+
+/// What the larger bodies of requests hold together.
+const MAX_BODIES_BYTES: usize = 32 * 1024 * 1024;
 
 /// What every request needs, made once.
 pub(crate) struct App {
@@ -25,6 +29,8 @@ pub(crate) struct App {
     pub(crate) denied: Arc<Denied>,
     pub(crate) health: Health,
     pub(crate) fallbacks: Fallbacks,
+    /// The room for all larger bodies of requests together.
+    pub(crate) bodies: Budget,
     /// Which errors are logged.
     errors: Sampler,
     /// The counters of `/v1/check`.
@@ -64,6 +70,7 @@ impl App {
             denied,
             health,
             fallbacks: Fallbacks::default(),
+            bodies: Budget::of_bytes(MAX_BODIES_BYTES),
             stopping,
         })
     }

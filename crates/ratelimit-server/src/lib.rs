@@ -13,13 +13,15 @@
 //! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 //!
 //! Each of these imports only what stands after it: `page`, `http`, `app`, `backend`, `settings`,
-//! `policies`, `telemetry`; then `signals`, `sync`, `random`, `units`. One exception: `settings` holds
+//! `policies`, `telemetry`; then `signals`, `budget`, `sync`, `random`,
+//! `units`. One exception: `settings` holds
 //! the `Target` of `backend`.
 
 #![forbid(unsafe_code)]
 
 mod app;
 mod backend;
+mod budget;
 mod http;
 mod page;
 mod policies;
@@ -41,7 +43,7 @@ use tokio::sync::watch;
 use app::App;
 use backend::{start, Backend};
 pub use http::healthcheck::check_health;
-use http::serve;
+use http::serve::{self, Audience};
 use page::Page;
 use settings::from_here;
 pub use settings::{Settings, Task};
@@ -55,8 +57,10 @@ pub use telemetry::log::{start as start_log, Log};
 pub async fn run(settings: Settings) -> Result<(), String> {
     // Fails only if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let socket = serve::take_port(settings.listen)?;
+    let socket = serve::take_port("BIND, PORT", settings.listen)?;
     let address = socket.local_addr().map_err(|error| error.to_string())?;
+    let admin_socket =
+        settings.admin.map(|address| serve::take_port("ADMIN_BIND", address)).transpose()?;
     let (stop, stopping) = watch::channel(false);
     let Backend { limiter, ping } = backend::open(&settings)?;
     let app = Arc::new(App::new(settings, address.port(), limiter, stopping)?);
@@ -73,8 +77,11 @@ pub async fn run(settings: Settings) -> Result<(), String> {
         () = shutdown.next() => return Ok(()),
     }
     let listener = serve::listen(socket)?;
+    let admin_listener = admin_socket.map(serve::listen).transpose()?;
+    let admin = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
     tracing::info!(
         address = %address,
+        admin = admin.map(tracing::field::display),
         instance = app.instance,
         backend = app.settings.target.name(),
         "listening"
@@ -82,7 +89,13 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     tokio::spawn(run_background(Arc::clone(&app), hangup));
     tokio::spawn(stop_at(shutdown, stop));
     let router = http::router(&app).merge(page.router());
-    if !serve::serve(listener, Arc::clone(&app), router).await {
+    let operators = async {
+        let Some(listener) = admin_listener else { return true };
+        let router = http::admin_router(&app);
+        serve::serve(listener, Arc::clone(&app), router, Audience::Operators).await
+    };
+    let clients = serve::serve(listener, Arc::clone(&app), router, Audience::Clients);
+    if tokio::join!(clients, operators) != (true, true) {
         return Err("ended by SHUTDOWN_DEADLINE, with requests unanswered".to_owned());
     }
     tracing::info!("ended");

@@ -54,8 +54,9 @@ struct Arguments {
     /// How many instances share each limit; this sets the share of each while Redis fails
     #[arg(long, env, default_value = "1", value_name = "N")]
     instances: String,
-    /// The maximum number of keys in the memory of this process
-    #[arg(long, env, default_value = "1000000", value_name = "N")]
+    /// The maximum number of keys in the memory of this process, of about 270 bytes and the key each;
+    /// when it is full, a new key is 503 until another one has expired
+    #[arg(long, env, default_value = "250000", value_name = "N")]
     memory_keys: String,
     /// How long at most a denied key is denied again without asking Redis; 0: always ask Redis
     #[arg(long, env, default_value = "1s", value_name = "TIME")]
@@ -70,6 +71,10 @@ struct Arguments {
     /// The port to listen on; 0 takes a free one
     #[arg(long, env, default_value = "3000", value_name = "PORT")]
     port: String,
+    /// Address and port of their own for /metrics, /healthz and /readyz, as 127.0.0.1:9100; if not
+    /// set, BIND and PORT have them
+    #[arg(long, env, value_name = "ADDRESS:PORT")]
+    admin_bind: Option<String>,
     /// The limit of GET /, and of every request that no policy matches
     #[arg(long, env, default_value = "5", value_name = "N")]
     rate_limit: String,
@@ -151,6 +156,8 @@ pub struct Settings {
     pub(crate) remember_denials: Option<Duration>,
     pub(crate) key_prefix: String,
     pub(crate) listen: SocketAddr,
+    /// `None`: metrics and probes are at `listen`.
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) policy: Policy,
     pub(crate) key_by: KeyBy,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -260,6 +267,7 @@ impl Arguments {
                     .map_err(|_| message("BIND", "must be an IP address", &self.bind))?,
                 port,
             ),
+            admin: self.admin_bind.as_deref().map(admin).transpose()?,
             policy: self.policy()?,
             key_by: KeyBy::parse(&self.key_by)
                 .ok_or_else(|| message("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
@@ -388,6 +396,11 @@ fn allowed_hosts(text: &str) -> Result<Vec<String>, String> {
         false => Err(message("ALLOWED_HOSTS", rule, item)),
     };
     list(text).map(name).collect()
+}
+
+fn admin(text: &str) -> Result<SocketAddr, String> {
+    let rule = "must be an IP address and a port such as 127.0.0.1:9100";
+    text.parse().map_err(|_| message("ADMIN_BIND", rule, text))
 }
 
 fn peers(text: &str) -> Result<Vec<Uri>, String> {

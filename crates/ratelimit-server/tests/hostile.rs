@@ -32,7 +32,7 @@ fn malformed_requests_are_400() {
         b"hello\r\n\r\n",
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: h\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nname with space: x\r\n\r\n",
         b"GET /\0 HTTP/1.1\r\n\r\n",
         b"POST /v1/check HTTP/1.1\r\ncontent-length: x\r\n\r\n",
@@ -48,6 +48,54 @@ fn malformed_requests_are_400() {
     }
     assert_eq!(send(&service, b"GET http://h/ HTTP/1.1\r\nhost: h\r\n\r\n"), 200);
     is_well(&service);
+}
+
+#[test]
+fn http_1_1_needs_one_valid_host() {
+    let service = service();
+    for (lines, status) in [
+        ("", 400),
+        ("host: a\r\nhost: b\r\n", 400),
+        ("host: h\r\nHost: h\r\n", 400),
+        ("host: a b\r\n", 400),
+        ("host: u@h\r\n", 400),
+        ("host: h/x\r\n", 400),
+        ("host: h:x\r\n", 400),
+        ("host:\r\n", 200),
+        ("host: h\r\n", 200),
+        ("host: [::1]:3000\r\n", 200),
+    ] {
+        for path in ["/", "/healthz"] {
+            let request = format!("GET {path} HTTP/1.1\r\n{lines}\r\n");
+            assert_eq!(send(&service, request.as_bytes()), status, "{path} {lines:?}");
+        }
+    }
+    let old = |lines: &str| {
+        let mut stream = service.connect();
+        write!(stream, "GET / HTTP/1.0\r\n{lines}\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it is answered and closed");
+        answer["HTTP/1.0 ".len()..][..3].to_owned()
+    };
+    assert_eq!(old(""), "200", "HTTP/1.0 knows no Host");
+    assert_eq!(old("host: a\r\nhost: b\r\n"), "400");
+}
+
+/// As `nc -N` does.
+#[test]
+fn a_client_that_ends_its_side_gets_every_answer() {
+    let server = crate::service::server();
+    let service = Settings::on(&server).set("RATE_LIMIT", 1000).set("TIME_WINDOW", "1h").start();
+    for _ in 0..40 {
+        let mut stream = service.connect();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").expect("it reads");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it is answered and closed");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("API!"), "{answer}");
+    }
+    let allowed = r#"ratelimit_decisions_total{policy="default",outcome="allowed"}"#;
+    assert_eq!(service.metric(allowed), 40.0);
 }
 
 #[test]

@@ -20,6 +20,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_ratelimit-server");
 pub struct Settings {
     variables: Vec<(String, String)>,
     flags: Vec<String>,
+    max_files: Option<u32>,
     dir: TempDir,
 }
 
@@ -46,7 +47,7 @@ impl Settings {
 
     pub fn bare() -> Self {
         let dir = tempfile::Builder::new().prefix("ratelimit-").tempdir().expect("a directory");
-        Self { variables: Vec::new(), flags: Vec::new(), dir }
+        Self { variables: Vec::new(), flags: Vec::new(), max_files: None, dir }
     }
 
     /// The last value of a variable counts.
@@ -60,6 +61,12 @@ impl Settings {
         self
     }
 
+    /// With this limit of open files, which the process cannot raise.
+    pub fn max_files(mut self, max: u32) -> Self {
+        self.max_files = Some(max);
+        self
+    }
+
     /// A file in the working directory.
     pub fn file(self, name: &str, text: &str) -> Self {
         fs::write(self.dir.path().join(name), text).expect("a file");
@@ -67,7 +74,15 @@ impl Settings {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = match self.max_files {
+            None => Command::new(PROGRAM),
+            Some(max) => {
+                let mut shell = Command::new("/bin/sh");
+                let limited = format!("ulimit -n {max} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &limited, PROGRAM]);
+                shell
+            }
+        };
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(&self.flags).current_dir(self.dir.path()).stdin(Stdio::null());
         command
@@ -223,6 +238,14 @@ impl Service {
         let value = lines.find(|(name, _)| *name == series);
         let (_, value) = value.unwrap_or_else(|| panic!("no {series} in:\n{text}"));
         value.parse().expect("a number")
+    }
+
+    /// The most memory that the process has had so far.
+    pub fn peak_bytes(&self) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.process.id())));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
     }
 
     pub fn signal(&self, name: &str) {

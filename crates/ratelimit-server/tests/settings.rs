@@ -25,8 +25,13 @@ fn the_server_can_be_named_by_host_and_port() {
     let settings = settings.set("PORT", 0).set("LOG_FORMAT", "json").set("REDIS_DEADLINE", "20s");
     let service = settings.set("KEY_PREFIX", "app:").start();
     assert_eq!(service.get("/").status, 200);
-    let keys =
-        server.connect().must("KEYS *").array().iter().map(|key| key.text()).collect::<Vec<_>>();
+    let keys = server
+        .connect()
+        .must("KEYS *default:*")
+        .array()
+        .iter()
+        .map(|key| key.text())
+        .collect::<Vec<_>>();
     assert_eq!(keys, ["app:default:ip:127.0.0.1:fixed"]);
 }
 

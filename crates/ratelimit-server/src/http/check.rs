@@ -7,14 +7,15 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use futures_util::future::join_all;
-use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry, MAX_LIMIT};
+use ratelimit_client::{Answer, Call, Error, Failure, Policy, Quota, Retry, MAX_LIMIT, MAX_PAIRS};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::body;
+use super::body::{self, few};
 use super::problem::Problem;
 use crate::app::App;
-use crate::policies::words::{present, Object, PairWords, PolicyWords, Word, Wrong};
+use crate::budget::Room;
+use crate::policies::words::{Object, PairWords, PolicyWords, Word, Wrong};
 use crate::policies::V1;
 use crate::units::millis;
 
@@ -25,7 +26,7 @@ const MAX_KEY_BYTES: usize = 1024;
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct BatchWords {
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "few::<_, _, { MAX_CHECKS + 1 }>")]
     checks: Option<Vec<Object<CheckWords>>>,
 }
 
@@ -36,7 +37,7 @@ struct CheckWords {
     key: Word,
     limit: Word,
     window: Word,
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "few::<_, _, { MAX_PAIRS + 1 }>")]
     windows: Option<Vec<Object<PairWords>>>,
     algorithm: Word,
     burst: Word,
@@ -67,7 +68,7 @@ pub(crate) async fn check(
     body: Body,
 ) -> Response<Body> {
     let decided = async {
-        let words: CheckWords = read(&app, &headers, body).await?;
+        let (words, _room) = read::<CheckWords>(&app, &headers, body).await?;
         Ok(words.validate()?.check(&app).await?)
     };
     respond(decided.await.map(|answer| Decided::new(&answer, &app.instance)))
@@ -79,7 +80,7 @@ pub(crate) async fn peek(
     body: Body,
 ) -> Response<Body> {
     let decided = async {
-        let words: CheckWords = read(&app, &headers, body).await?;
+        let (words, _room) = read::<CheckWords>(&app, &headers, body).await?;
         let answer = app.limiter.peek_call(words.validate()?.call()).await;
         app.fallbacks.note(&answer, V1, &app.limiter);
         Ok(answer.inspect_err(|error| app.note_error(error, V1))?)
@@ -94,7 +95,7 @@ pub(crate) async fn batch(
     body: Body,
 ) -> Response<Body> {
     let decided = async {
-        let words: BatchWords = read(&app, &headers, body).await?;
+        let (words, _room) = read::<BatchWords>(&app, &headers, body).await?;
         let checks = words.validate()?;
         let answers = join_all(checks.iter().map(|request| request.check(&app))).await;
         let result = |answer: Result<Answer, Error>| match answer {
@@ -106,11 +107,15 @@ pub(crate) async fn batch(
     respond(decided.await)
 }
 
-async fn read<T>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, Problem>
+async fn read<'a, T>(
+    app: &'a App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(T, Room<'a>), Problem>
 where
     T: DeserializeOwned,
 {
-    body::read(headers, body, app.settings.request_deadline).await
+    body::read(headers, body, app.settings.request_deadline, &app.bodies).await
 }
 
 fn respond(decided: Result<impl Serialize, Problem>) -> Response<Body> {

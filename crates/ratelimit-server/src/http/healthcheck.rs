@@ -15,7 +15,7 @@ const HEALTHY: &[u8] = b"HTTP/1.1 200 ";
 /// # Errors
 /// Why it is not healthy.
 pub fn check_health(settings: &Settings) -> Result<(), String> {
-    let address = from_here(settings.listen);
+    let address = from_here(settings.admin.unwrap_or(settings.listen));
     if address.port() == 0 {
         return Err("PORT must be the port of the instance, not 0".to_owned());
     }

@@ -3,9 +3,11 @@
 mod auth;
 pub(crate) mod body;
 mod check;
+pub(crate) mod descriptors;
 mod fields;
 pub(crate) mod healthcheck;
 mod host;
+mod host_field;
 mod openapi;
 mod probes;
 pub(crate) mod problem;
@@ -16,37 +18,58 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Response, StatusCode};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use axum::Router;
 
 use crate::app::{App, Ruling};
+use crate::telemetry::exposition;
 use problem::Problem;
 
 /// Every endpoint but those of the page. `serve` answers `GET /` without it, by the same function.
 pub(crate) fn router(app: &Arc<App>) -> Router {
-    Router::new()
+    let public = Router::new()
         .route("/", get(welcome::welcome))
         .route("/v1/check", post(check::check))
         .route("/v1/peek", post(check::peek))
         .route("/v1/check/batch", post(check::batch))
         .route("/v1/auth", any(auth::auth))
+        .route("/openapi.json", get(openapi::document));
+    let public = match app.settings.admin {
+        None => public.merge(operations()),
+        Some(_) => public,
+    };
+    complete(public, app)
+}
+
+/// The endpoints of `ADMIN_BIND`.
+pub(crate) fn admin_router(app: &Arc<App>) -> Router {
+    complete(operations(), app)
+}
+
+fn operations() -> Router<Arc<App>> {
+    Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(probes::live))
         .route("/readyz", get(probes::ready))
-        .route("/openapi.json", get(openapi::document))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(no_such_path)
-        .with_state(Arc::clone(app))
 }
 
-async fn metrics_text(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, METRICS_TYPE)], app.metrics.text())
+fn complete(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
+    let router = router.method_not_allowed_fallback(wrong_method).fallback(no_such_path);
+    router.with_state(Arc::clone(app))
 }
 
-const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+async fn metrics_text(State(app): State<Arc<App>>, headers: HeaderMap) -> impl IntoResponse {
+    let text = app.metrics.text();
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if accept.is_some_and(exposition::wants_openmetrics) {
+        ([(CONTENT_TYPE, exposition::OPENMETRICS)], text)
+    } else {
+        ([(CONTENT_TYPE, exposition::PLAIN)], exposition::to_plain(&text))
+    }
+}
 
 async fn wrong_method() -> Response<Body> {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed; see the Allow header")

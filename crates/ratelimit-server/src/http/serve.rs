@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Method, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
@@ -22,11 +22,15 @@ use tokio::sync::{watch, OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use crate::app::App;
-use crate::http::{host, welcome};
+use crate::http::problem::Problem;
+use crate::http::{descriptors, host, host_field, welcome};
 use crate::policies::key_by::Peer;
+use crate::telemetry::requests::{Endpoint, OpenConnection};
 
 /// For the first line and the fields of a request together; above it the answer is 431.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// What a connection keeps of a body that is not read yet.
+const MAX_BUFFER_BYTES: usize = 4 * MAX_HEADER_BYTES;
 /// For this long after the signal, connections are still accepted, and every answer says
 /// `Connection: close`: a client that is just sending gets its answer. For the same time again, open
 /// connections may still begin a request.
@@ -37,9 +41,23 @@ const TIMEOUT_RESPONSE: &[u8] =
 /// How many connections the system keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 
+/// Connections to `ADMIN_BIND`. They are among the descriptors that are reserved.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
+
+/// For whom an address is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// `BIND` and `PORT`, with `GET /`.
+    Clients,
+    /// `ADMIN_BIND`.
+    Operators,
+}
+
 /// Binds without listening: a second process fails at once, and no client connects before the service
 /// is ready.
-pub(crate) fn take_port(address: SocketAddr) -> Result<TcpSocket, String> {
+///
+/// `Err` names the settings that gave the address.
+pub(crate) fn take_port(settings: &str, address: SocketAddr) -> Result<TcpSocket, String> {
     let take = || {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -50,22 +68,19 @@ pub(crate) fn take_port(address: SocketAddr) -> Result<TcpSocket, String> {
         socket.bind(address)?;
         Ok(socket)
     };
-    take().map_err(|error| cannot_listen(address, &error))
+    take().map_err(|error: io::Error| format!("{settings} {address}: {error}"))
 }
 
 pub(crate) fn listen(socket: TcpSocket) -> Result<TcpListener, String> {
     let address = socket.local_addr().map_err(|error| error.to_string())?;
-    socket.listen(BACKLOG).map_err(|error| cannot_listen(address, &error))
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    format!("BIND, PORT {address}: {error}")
+    socket.listen(BACKLOG).map_err(|error| format!("{address}: {error}"))
 }
 
 /// What every connection needs.
 struct Connections {
     app: Arc<App>,
     router: Router,
+    audience: Audience,
     permits: Arc<Semaphore>,
     /// Becomes true when idle connections are to close.
     closing: watch::Receiver<bool>,
@@ -73,13 +88,21 @@ struct Connections {
 
 /// Serves until the app stops, then finishes the requests that have begun. Returns whether all were
 /// finished within the deadline.
-pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, router: Router) -> bool {
-    let max = app.settings.max_connections;
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    router: Router,
+    audience: Audience,
+) -> bool {
+    let max = match audience {
+        Audience::Clients => descriptors::max_connections(app.settings.max_connections),
+        Audience::Operators => MAX_ADMIN_CONNECTIONS,
+    };
     let deadline = app.settings.shutdown_deadline;
     let permits = Arc::new(Semaphore::new(max));
     let (close, closing) = watch::channel(false);
     let mut stopping = app.stopping.clone();
-    let connections = Connections { app, router, permits: Arc::clone(&permits), closing };
+    let connections = Connections { app, router, audience, permits: Arc::clone(&permits), closing };
 
     tokio::select! {
         () = until_true(&mut stopping) => {}
@@ -138,10 +161,11 @@ impl Connections {
 
     fn start(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let (app, router) = (Arc::clone(&self.app), self.router.clone());
-        let closing = self.closing.clone();
+        let (audience, closing) = (self.audience, self.closing.clone());
         tokio::spawn(async move {
-            serve_connection(stream, peer, app, router, closing).await;
-            drop(permit);
+            let open = OpenConnection::new(Arc::clone(&app.metrics.requests));
+            serve_connection(stream, peer, app, router, audience, closing).await;
+            drop((open, permit));
         });
     }
 }
@@ -162,6 +186,7 @@ async fn serve_connection(
     peer: SocketAddr,
     app: Arc<App>,
     router: Router,
+    audience: Audience,
     mut closing: watch::Receiver<bool>,
 ) {
     // A small answer must not wait for the acknowledgement of the answer before it.
@@ -173,12 +198,15 @@ async fn serve_connection(
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(deadline));
     let answer = service_fn(move |request| {
         let (app, router, peer) = (Arc::clone(&app), router.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(answer(request, &peer, &app, router).await) }
+        async move { Ok::<_, Infallible>(answer(request, &peer, &app, router, audience).await) }
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline)
         .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        // A client that has ended its side after the request still gets its answer.
+        .half_close(true)
         // Answers are small: one buffer is faster than a list of buffers.
         .writev(false)
         .serve_connection(TokioIo::new(stream), answer);
@@ -204,16 +232,38 @@ async fn answer_too_slow<S>(parts: Parts<TokioIo<TcpStream>, S>) {
     }
 }
 
-/// `GET /` skips the router, which is a measurable part of the cost of a check.
+/// Answers one request, and counts it.
 async fn answer(
     request: Request<Incoming>,
     peer: &Peer,
     app: &Arc<App>,
-    mut router: Router,
+    router: Router,
+    audience: Audience,
 ) -> Response<Body> {
-    let is_welcome =
-        request.uri().path() == "/" && matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = if is_welcome {
+    let endpoint = Endpoint::of_path(request.uri().path());
+    let mut response = route(request, peer, app, router, audience).await;
+    app.metrics.requests.count(endpoint, response.status().as_u16());
+    if *app.stopping.borrow() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// `GET /` skips the router, which is a measurable part of the cost of a check.
+async fn route(
+    request: Request<Incoming>,
+    peer: &Peer,
+    app: &Arc<App>,
+    mut router: Router,
+    audience: Audience,
+) -> Response<Body> {
+    if !host_field::is_valid(&request) {
+        return Problem::new(StatusCode::BAD_REQUEST, "one valid field Host is needed").response();
+    }
+    let is_welcome = request.uri().path() == "/"
+        && matches!(*request.method(), Method::GET | Method::HEAD)
+        && audience == Audience::Clients;
+    if is_welcome {
         let (parts, _) = request.into_parts();
         welcome::answer(app, &parts, peer).await
     } else if let Some(refusal) = host::refusal(&request, peer, &app.settings) {
@@ -223,9 +273,5 @@ async fn answer(
         request.extensions_mut().insert(peer.clone());
         let Ok(response) = router.call(request).await;
         response
-    };
-    if *app.stopping.borrow() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
 }

@@ -120,8 +120,8 @@ async fn simulate(State(page): State<Page>, headers: HeaderMap, body: Body) -> R
     if origin::is_foreign(&headers) {
         return refuse(StatusCode::FORBIDDEN, origin::MESSAGE);
     }
-    let words = body::read::<ParameterWords>(&headers, body, BODY_DEADLINE).await;
-    let parameters = match words.and_then(|words| Ok(words.validate()?)) {
+    let words = body::read::<ParameterWords>(&headers, body, BODY_DEADLINE, &page.app.bodies).await;
+    let parameters = match words.and_then(|(words, _)| Ok(words.validate()?)) {
         Ok(parameters) => parameters,
         Err(problem) => return problem.response(),
     };

@@ -141,6 +141,7 @@ impl PolicyFile {
                 .map_err(|why| format!("POLICIES {}: {why}", path.display()))?,
             None => parse("", &defaults, metrics)?,
         };
+        metrics.note_reload(true);
         Ok(Self { path, defaults, stamp, current: RwLock::new(Arc::new(policies)) })
     }
 
@@ -166,7 +167,9 @@ impl PolicyFile {
     }
 
     fn reload(&self, path: &Path, metrics: &Metrics) {
-        match read(path, &self.defaults, metrics) {
+        let policies = read(path, &self.defaults, metrics);
+        metrics.note_reload(policies.is_ok());
+        match policies {
             Ok(policies) => {
                 let number = policies.rules.len() - 1;
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policies);

@@ -3,19 +3,21 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use ratelimit_client::{Answer, Counts, Error, Failure, Limiter, Source};
 
 use super::denied::Denied;
+use super::process::ProcessCollector;
+use super::requests::{RequestCollector, Requests};
 use crate::units::signed;
 
 type Labels = Vec<(&'static str, String)>;
@@ -23,6 +25,10 @@ type Labels = Vec<(&'static str, String)>;
 /// All metrics of the service.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// Without the prefix.
+    process: Registry,
+    pub(crate) requests: Arc<Requests>,
+    reload: Arc<Reload>,
     decisions: Family<Labels, Counter>,
     sources: [Counter; SOURCES.len()],
     duration: Arc<Histogram>,
@@ -67,7 +73,13 @@ impl Metrics {
         let duration = Arc::new(Histogram::default());
         registry.register_collector(Box::new(Durations(Arc::clone(&duration))));
         registry.register_collector(Box::new(BackendCollector { limiter, denied, is_up }));
-        Self { registry, decisions, sources, duration }
+        let (requests, reload) = (Arc::<Requests>::default(), Arc::<Reload>::default());
+        registry.register_collector(Box::new(RequestCollector(Arc::clone(&requests))));
+        registry.register_collector(Box::new(ReloadCollector(Arc::clone(&reload))));
+        registry.register("build_info", "The version of the service", build_info());
+        let mut process = Registry::default();
+        process.register_collector(Box::new(ProcessCollector));
+        Self { registry, process, requests, reload, decisions, sources, duration }
     }
 
     pub(crate) fn of_policy(&self, policy: &str) -> Decisions {
@@ -104,10 +116,53 @@ impl Metrics {
         }
     }
 
+    /// To be called when the policies were read, at the start too.
+    pub(crate) fn note_reload(&self, is_ok: bool) {
+        self.reload.is_ok.store(is_ok, Relaxed);
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.reload.at_s.store(since_1970.as_secs(), Relaxed);
+    }
+
+    /// In the format of OpenMetrics.
     pub(crate) fn text(&self) -> String {
         let mut out = String::new();
-        text::encode(&mut out, &self.registry).expect("writing to a string does not fail");
+        let written = text::encode_registry(&mut out, &self.registry)
+            .and_then(|()| text::encode(&mut out, &self.process));
+        written.expect("writing to a string does not fail");
         out
+    }
+}
+
+fn build_info() -> Family<Labels, Gauge> {
+    let family = Family::<Labels, Gauge>::default();
+    let labels = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    family.get_or_create(&labels).set(1);
+    family
+}
+
+/// The last time that the policies were read.
+#[derive(Debug, Default)]
+struct Reload {
+    is_ok: AtomicBool,
+    /// Seconds since 1970.
+    at_s: AtomicU64,
+}
+
+#[derive(Debug)]
+struct ReloadCollector(Arc<Reload>);
+
+impl Collector for ReloadCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let is_ok = i64::from(self.0.is_ok.load(Relaxed));
+        let at_s = signed(self.0.at_s.load(Relaxed));
+        for (name, help, value) in [
+            ("policies_last_reload_successful", "1 if the last reading was used", is_ok),
+            ("policies_last_reload_timestamp_seconds", "When the policies were last read", at_s),
+        ] {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(gauge)?;
+        }
+        Ok(())
     }
 }
 
