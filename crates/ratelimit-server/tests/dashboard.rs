@@ -393,7 +393,7 @@ fn the_page_goes_on_after_a_restart_of_its_instance() {
     drop(a);
     browser.shows("#state", "does not answer");
     let again = again.start();
-    browser.shows("#state", "Running again");
+    browser.shows("#moments", "Running again");
     browser.shows("#instances", "api-3");
     assert!(browser.text("#instances").contains("api-1"), "what was counted before is kept");
     assert_eq!(running(&again), 1);
