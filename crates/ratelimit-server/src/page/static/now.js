@@ -22,7 +22,9 @@ export function stop() {
 export async function instances() {
   const answer = await fetch("/dashboard/now");
   if (!answer.ok) throw new Error(`status ${answer.status}`);
-  return (await answer.json()).instances;
+  const { instances: all } = await answer.json();
+  for (const { address, now } of all) if (now) names.set(address, now.instance);
+  return all;
 }
 
 async function refresh() {
@@ -52,7 +54,6 @@ function sum(items, keyOf, counts) {
 function showInstances(all) {
   const rows = all.map(({ address, now }) => {
     if (!now) return [names.get(address) ?? address, "does not answer", "–", "–"];
-    names.set(address, now.instance);
     const total = (outcome) => now.policies.reduce((sum, policy) => sum + policy[outcome], 0);
     return [now.instance, backend(now.backend), total("allowed"), total("denied")];
   });

@@ -110,7 +110,10 @@ function finish(how) {
 
 /** A run that goes on after a lost connection keeps its results. */
 function begin(started) {
-  if (run?.name === started.run) return showState("running", "Running again");
+  if (run?.name === started.run) {
+    mark(run.now, "Running again");
+    return showState("running", "Running again");
+  }
   prepare(started);
   $("welcome").hidden = true;
   $("instances").replaceChildren();
@@ -171,14 +174,17 @@ function takeSeries(series, { allowed, denied, clients }) {
 /** Shows what is wrong, and marks the moments at which it began and ended. */
 function watch(tick) {
   const wasTroubled = run.watch.text !== "";
-  for (const text of run.watch.take(tick)) {
-    run.marks.push({ at_ms: tick.at_ms, text });
-    $("moments").append(Object.assign(document.createElement("li"), { textContent: `${seconds(tick.at_ms, 1)}: ${text}` }));
-  }
+  for (const text of run.watch.take(tick)) mark(tick.at_ms, text);
   const { text } = run.watch;
   if ($("trouble").textContent !== text) $("trouble").textContent = text;
   $("trouble").hidden = text === "";
   if (wasTroubled && text === "") showState("running", "All is well again: one count for all instances");
+}
+
+/** Marks a moment on the charts, and lists it. */
+function mark(at_ms, text) {
+  run.marks.push({ at_ms, text });
+  $("moments").append(Object.assign(document.createElement("li"), { textContent: `${seconds(at_ms, 1)}: ${text}` }));
 }
 
 function showState(kind, text) {
