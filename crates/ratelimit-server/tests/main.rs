@@ -32,3 +32,4 @@ mod settings;
 mod shutdown;
 mod start;
 mod targets;
+mod upstream;
