@@ -104,6 +104,16 @@ fn a_policy_and_a_key_can_be_chosen_by_the_query() {
 }
 
 #[test]
+fn headers_as_large_as_proxies_hand_on_are_taken() {
+    let service = Settings::memory().start();
+    let long = "x".repeat(8_000);
+    let names = ["Authorization", "X-API-Key", "Cookie", "A", "B", "C", "D"];
+    let headers: Vec<_> = names.iter().map(|name| (*name, &*long)).collect();
+    let headers = [&headers[..], &[("X-Original-URI", "/")]].concat();
+    assert_eq!(service.get_with("/v1/auth", &headers).status, 204, "56 KiB");
+}
+
+#[test]
 fn several_policies_share_one_line_of_each_field() {
     let policies = r#"
         [[policy]]
