@@ -114,6 +114,25 @@ fn headers_as_large_as_proxies_hand_on_are_taken() {
 }
 
 #[test]
+fn a_key_header_without_a_value_counts_by_address() {
+    let policies = r#"
+        [[policy]]
+        name = "user"
+        by = "header:X-Ratelimit-Key"
+        limit = 1
+        window = "1h"
+    "#;
+    let service = Settings::memory().file("p.toml", policies).set("POLICIES", "p.toml").start();
+    let ask = |headers: &[(&str, &str)]| service.get_with("/v1/auth?policy=user", headers).status;
+    assert_eq!([ask(&[]), ask(&[("X-Ratelimit-Key", "")])], [204, 403], "one limit for both");
+    assert_eq!(
+        [ask(&[("X-Ratelimit-Key", "a b&c#d")]), ask(&[("X-Ratelimit-Key", "a")])],
+        [204; 2]
+    );
+    assert_eq!(ask(&[("X-Ratelimit-Key", "a b&c#d")]), 403);
+}
+
+#[test]
 fn several_policies_share_one_line_of_each_field() {
     let policies = r#"
         [[policy]]
