@@ -27,6 +27,7 @@ mod monitoring;
 mod nginx;
 mod openapi;
 mod policies;
+mod proxies;
 mod service;
 mod settings;
 mod shutdown;
