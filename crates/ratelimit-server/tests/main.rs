@@ -17,6 +17,7 @@ mod decisions;
 mod documents;
 mod exporter;
 mod failure;
+mod guard;
 mod healthy;
 mod hostile;
 mod hosts;

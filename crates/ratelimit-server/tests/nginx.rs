@@ -152,7 +152,7 @@ fn auth_request_allows_the_limit_and_then_answers_429() {
     assert_eq!(upstream.requests(), 5);
     let other = nginx.get("/", &[("X-Forwarded-For", "203.0.113.9")]);
     assert_eq!(other.status, 429, "a client cannot choose its address");
-    assert_eq!(nginx.get("/_ratelimit", &[]).status, 404, "from outside it is not there");
+    assert_eq!(nginx.get("/_ratelimit", &[]).status, 403, "from outside it is closed");
 }
 
 #[test]
@@ -165,21 +165,6 @@ fn auth_request_limits_by_route_and_keeps_other_answers() {
     assert_eq!((first.status, &*first.body), (403, "hello"), "the API's own denial");
     assert_eq!(nginx.get("/secret", &[]).status, 429);
     assert_eq!(nginx.statuses(6), [200, 200, 200, 200, 200, 429]);
-}
-
-#[test]
-fn without_the_service_auth_request_is_500_or_allows_all() {
-    let upstream = Upstream::start();
-    let gone = vec![
-        ("server ratelimit:3000", format!("server 127.0.0.1:{}", free_port())),
-        ("server api:8080", format!("server 127.0.0.1:{}", upstream.port)),
-    ];
-    let strict = Nginx::start(AUTH_REQUEST, &gone);
-    assert_eq!(strict.statuses(2), [500, 500]);
-    let mut lenient = gone;
-    lenient.push(("# error_page 500 = @unlimited;", "error_page 500 = @unlimited;".to_owned()));
-    let lenient = Nginx::start(AUTH_REQUEST, &lenient);
-    assert_eq!(lenient.statuses(2), [200, 200]);
 }
 
 /// Three instances of the service that share a limit, behind the file that balances.
