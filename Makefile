@@ -19,8 +19,8 @@ build: ## build the module: target/release/libratelimit.so
 	@scripts/setup.sh build
 	cargo build --release --locked
 
-# Installs Redis, nginx, Prometheus and Chromium by apt, and Python packages, where they are
-# missing.
+# Installs Redis, nginx, Prometheus and Chromium by apt, and Python packages (three proxies among
+# them), where they are missing.
 test: ## run every test on the servers of this machine (SERVER=path)
 	@scripts/test.sh
 

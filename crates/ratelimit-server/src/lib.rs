@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `GET /` | `http/welcome.rs`: the rate-limited API |
 //! | `POST /v1/check`, `/v1/peek`, `/v1/check/batch` | `http/check.rs` |
-//! | `/v1/auth` | `http/auth.rs`, for nginx |
+//! | `/v1/auth`, `/v1/auth/…` | `http/auth.rs`, for proxies |
 //! | `GET /metrics` | `telemetry/metrics.rs` |
 //! | `GET /healthz`, `/readyz` | `http/probes.rs` |
 //! | `GET /openapi.json` | `http/openapi.rs` |

@@ -1,39 +1,43 @@
 //! The service behind a real nginx, with the files that the documents link.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::Arc;
 
 use ratelimit_harness::{eventually, Server};
 use tempfile::TempDir;
 
 use crate::service::{agent, free_port, get, read, repository, server, Answer, Service, Settings};
+use crate::upstream::Upstream;
 
 /// The address of nginx itself, which differs from those of its clients.
-const ADDRESS: &str = "127.0.0.5";
-const AUTH_REQUEST: &str = "docker/nginx-auth-request.conf";
+pub const ADDRESS: &str = "127.0.0.5";
+pub const AUTH_REQUEST: &str = "docker/nginx-auth-request.conf";
 const BALANCE: &str = "docker/nginx.conf";
 
 /// Dropping the handle ends it.
-struct Nginx {
+pub struct Nginx {
     process: Child,
-    port: u16,
+    pub port: u16,
     dir: TempDir,
 }
 
 impl Nginx {
     /// Starts it with the file as it ships, except for the addresses.
     #[track_caller]
-    fn start(file: &str, addresses: &[(&str, String)]) -> Self {
-        let mut config = repository(file);
-        for (from, to) in addresses {
-            assert!(config.contains(from), "{file} lacks {from}");
+    pub fn start(file: &str, addresses: &[(&str, String)]) -> Self {
+        Self::with(&repository(file), addresses)
+    }
+
+    /// Starts it with a text for `http { }`, in which some lines are replaced.
+    #[track_caller]
+    pub fn with(config: &str, lines: &[(&str, String)]) -> Self {
+        let mut config = config.to_owned();
+        for (from, to) in lines {
+            assert!(config.contains(from), "the file lacks {from}");
             config = config.replace(from, to);
         }
         let port = free_port();
-        assert!(config.contains("listen 80;"), "{file} lacks listen 80;");
+        assert!(config.contains("listen 80;"), "the file lacks listen 80;");
         let config = config.replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
         let dir = tempfile::Builder::new().prefix("nginx-").tempdir().expect("a directory");
         let main = main_config(dir.path().to_str().expect("UTF-8"), &config);
@@ -59,7 +63,7 @@ impl Nginx {
     }
 
     #[track_caller]
-    fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         get(&agent(), &format!("http://127.0.0.1:{}{path}", self.port), headers)
     }
 
@@ -88,7 +92,7 @@ impl Nginx {
     }
 
     #[track_caller]
-    fn statuses(&self, times: usize) -> Vec<u16> {
+    pub fn statuses(&self, times: usize) -> Vec<u16> {
         (0..times).map(|_| self.get("/", &[]).status).collect()
     }
 }
@@ -118,50 +122,7 @@ fn main_config(dir: &str, http: &str) -> String {
     )
 }
 
-/// An API without limits: counts its requests and answers 200 `hello`, or 403 to `/secret`.
-struct Upstream {
-    port: u16,
-    requests: Arc<AtomicUsize>,
-}
-
-impl Upstream {
-    fn start() -> Self {
-        Self::answering(|request| {
-            let status =
-                if request.starts_with(b"GET /secret") { "403 Forbidden" } else { "200 OK" };
-            format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello")
-        })
-    }
-
-    /// Closes the connection without an answer.
-    fn dying() -> Self {
-        Self::answering(|_| String::new())
-    }
-
-    fn answering(answer: fn(&[u8]) -> String) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("it has an address").port();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut request = Vec::new();
-                let mut chunk = [0; 4096];
-                while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-                    match stream.read(&mut chunk) {
-                        Ok(0) | Err(_) => break,
-                        Ok(length) => request.extend_from_slice(&chunk[..length]),
-                    }
-                }
-                counter.fetch_add(1, Relaxed);
-                let _ = stream.write_all(answer(&request).as_bytes());
-            }
-        });
-        Self { port, requests }
-    }
-}
-
-fn guarded(service: &Service, upstream: &Upstream) -> Vec<(&'static str, String)> {
+pub fn guarded(service: &Service, upstream: &Upstream) -> Vec<(&'static str, String)> {
     vec![
         ("server ratelimit:3000", format!("server 127.0.0.1:{}", service.port())),
         ("server api:8080", format!("server 127.0.0.1:{}", upstream.port)),
@@ -188,10 +149,10 @@ fn auth_request_allows_the_limit_and_then_answers_429() {
         assert!((1..=60).contains(&answer.field("retry-after").parse().expect("whole seconds")));
         assert!(answer.field("ratelimit").starts_with("\"default\";r=0;t="));
     }
-    assert_eq!(upstream.requests.load(Relaxed), 5);
+    assert_eq!(upstream.requests(), 5);
     let other = nginx.get("/", &[("X-Forwarded-For", "203.0.113.9")]);
     assert_eq!(other.status, 429, "a client cannot choose its address");
-    assert_eq!(nginx.get("/_ratelimit", &[]).status, 404, "from outside it is not there");
+    assert_eq!(nginx.get("/_ratelimit", &[]).status, 403, "from outside it is closed");
 }
 
 #[test]
@@ -204,21 +165,6 @@ fn auth_request_limits_by_route_and_keeps_other_answers() {
     assert_eq!((first.status, &*first.body), (403, "hello"), "the API's own denial");
     assert_eq!(nginx.get("/secret", &[]).status, 429);
     assert_eq!(nginx.statuses(6), [200, 200, 200, 200, 200, 429]);
-}
-
-#[test]
-fn without_the_service_auth_request_is_500_or_allows_all() {
-    let upstream = Upstream::start();
-    let gone = vec![
-        ("server ratelimit:3000", format!("server 127.0.0.1:{}", free_port())),
-        ("server api:8080", format!("server 127.0.0.1:{}", upstream.port)),
-    ];
-    let strict = Nginx::start(AUTH_REQUEST, &gone);
-    assert_eq!(strict.statuses(2), [500, 500]);
-    let mut lenient = gone;
-    lenient.push(("# error_page 500 = @unlimited;", "error_page 500 = @unlimited;".to_owned()));
-    let lenient = Nginx::start(AUTH_REQUEST, &lenient);
-    assert_eq!(lenient.statuses(2), [200, 200]);
 }
 
 /// Three instances of the service that share a limit, behind the file that balances.
@@ -282,7 +228,7 @@ fn the_limit_stays_exact_when_an_instance_is_killed() {
 fn a_post_that_was_received_is_not_sent_again() {
     let instances = [Upstream::dying(), Upstream::dying(), Upstream::dying()];
     let nginx = balance(instances.each_ref().map(|instance| instance.port));
-    let received = || instances.iter().map(|one| one.requests.load(Relaxed)).sum::<usize>();
+    let received = || instances.iter().map(|one| one.requests()).sum::<usize>();
     assert_eq!((nginx.post("/any"), received()), (502, 1), "it may have been counted");
     assert_eq!(nginx.statuses(1), [502]);
     assert!(received() >= 3, "a GET goes to those that are left");

@@ -12,27 +12,45 @@ const CHECK: &str = r#"{"key":"k","limit":1,"window":60}"#;
 const BATCH: &str =
     r#"{"checks":[{"key":"a","limit":1,"window":60},{"key":"foreign","limit":1,"window":1}]}"#;
 
+/// What the proxies say of the request that they ask for.
+const VISITOR: &[(&str, &str)] =
+    &[("X-Original-URI", "/a"), ("X-Original-URL", "http://h/a"), ("X-Forwarded-Uri", "/a")];
+
 #[test]
 fn the_description_matches_every_answer_of_the_service() {
     let server = server();
     let mut redis = server.connect();
     redis.must("SET ratelimit:foreign:fixed hello");
     redis.must("ACL SETUSER weak on nopass ~nothing +ping");
-    let service = Settings::on(&server).set("REQUEST_DEADLINE", "500ms").start();
+    let service = Settings::on(&server).set("REQUEST_DEADLINE", "500ms");
+    let service = service.set("REMEMBER_DENIALS", 0).start();
     let weak = format!("redis://weak:x@127.0.0.1:{}", server.port());
     let weak = Settings::at(&weak).start();
     let closed = Settings::nowhere().set("ON_REDIS_FAILURE", "closed").start();
     let document = service.get("/openapi.json").json();
     let mut seen = Seen::new(&document);
 
-    let auth = |from: &Service| from.get_with("/v1/auth", &[("X-Original-URI", "/a")]);
-    for from in [&service, &service, &service, &weak, &closed] {
-        seen.check("/v1/auth", "get", &auth(from));
+    for path in ["/v1/auth", "/v1/auth/ingress", "/v1/auth/forwarded", "/v1/auth/envoy/{path}"] {
+        let auth = |from: &Service| from.get_with(path, VISITOR);
+        redis.must("DEL ratelimit:default:ip:127.0.0.1:fixed");
+        for from in [&service, &weak, &closed] {
+            seen.check(path, "get", &auth(from));
+        }
+        (0..5).for_each(|_| drop(service.get("/")));
+        seen.check(path, "get", &auth(&service));
+        redis.must("SET ratelimit:default:ip:127.0.0.1:fixed hello");
+        let fresh = Settings::on(&server).start();
+        let refused = auth(&fresh);
+        match path {
+            "/v1/auth/ingress" => assert_eq!(refused.status, 403),
+            _ => seen.check(path, "get", &refused),
+        }
+        redis.must("DEL ratelimit:default:ip:127.0.0.1:fixed");
     }
-    for _ in 0..3 {
+    seen.check("/v1/auth/forwarded", "get", &service.get("/v1/auth/forwarded"));
+    for _ in 0..6 {
         seen.check("/", "get", &service.get("/"));
     }
-    seen.check("/v1/auth", "get", &auth(&service));
     seen.check("/", "get", &closed.get("/"));
     for path in ["/v1/check", "/v1/peek"] {
         for body in

@@ -21,7 +21,7 @@ use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use axum::Router;
 
 use crate::app::{App, Ruling};
@@ -35,7 +35,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .route("/v1/check", post(check::check))
         .route("/v1/peek", post(check::peek))
         .route("/v1/check/batch", post(check::batch))
-        .route("/v1/auth", any(auth::auth))
+        .merge(auth::routes())
         .route("/openapi.json", get(openapi::document));
     let public = match app.settings.admin {
         None => public.merge(operations()),

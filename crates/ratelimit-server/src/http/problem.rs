@@ -24,10 +24,19 @@ impl Problem {
         Self { title, status: status.as_u16(), detail: detail.into(), field: None }
     }
 
+    /// The same reason under another status.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { field: self.field, ..Self::new(status, self.detail) }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).expect("`new` took a status")
+    }
+
     pub(crate) fn response(&self) -> Response<Body> {
         let text = serde_json::to_string(self).expect("numbers and texts are JSON");
         let mut response = Response::new(Body::from(text));
-        *response.status_mut() = StatusCode::from_u16(self.status).expect("`new` took a status");
+        *response.status_mut() = self.status();
         let content_type = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         response

@@ -27,10 +27,11 @@ use crate::http::{descriptors, host, host_field, welcome};
 use crate::policies::key_by::Peer;
 use crate::telemetry::requests::{Endpoint, OpenConnection};
 
-/// For the first line and the fields of a request together; above it the answer is 431.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// What a connection keeps of a body that is not read yet.
-const MAX_BUFFER_BYTES: usize = 4 * MAX_HEADER_BYTES;
+/// For the first line and the fields of a request together; above it the answer is 431. More than a
+/// proxy hands on by default: nginx 33 KiB (`large_client_header_buffers`), Envoy 60 KiB.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// What a connection keeps of a head that is not complete, or of a body that is not read yet.
+const MAX_BUFFER_BYTES: usize = MAX_HEADER_BYTES;
 /// For this long after the signal, connections are still accepted, and every answer says
 /// `Connection: close`: a client that is just sending gets its answer. For the same time again, open
 /// connections may still begin a request.

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::policies::key_by::{Caller, Peer};
 
 const WELCOME: &str = "Welcome to the Rate Limited API!";
-const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;
+pub(super) const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;
 const FAILED: &str =
     r#"{"message":"The rate limit cannot be checked now. Please try again later."}"#;
 
