@@ -77,7 +77,7 @@ impl Health {
             before = outcomes;
             let why = state.as_ref().err().cloned();
             if self.set(state) {
-                report(settings, why, limiter.last_failure());
+                report(settings, why, limiter.last_failure().as_deref());
             }
             tokio::time::sleep(PROBE_EVERY).await;
         }
@@ -120,11 +120,11 @@ impl Outcomes {
 }
 
 /// `text` is that of Redis itself.
-fn report(settings: &Settings, why: Option<String>, text: Option<String>) {
+fn report(settings: &Settings, why: Option<String>, text: Option<&str>) {
     let backend = settings.target.name();
     match why {
         None => tracing::info!(backend, "the backend decides"),
-        Some(_) if text.as_deref().is_some_and(|text| text.ends_with(TOO_OLD)) => {
+        Some(_) if text.is_some_and(|text| text.ends_with(TOO_OLD)) => {
             let mend = "load the module, or use Redis 7.0 or later, or Valkey";
             tracing::error!(backend, mend, "the server can never decide: it is too old");
         }

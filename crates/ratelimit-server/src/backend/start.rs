@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use ratelimit_client::redis::RedisError;
-
 use crate::backend::Ping;
 use crate::settings::Settings;
 
@@ -36,12 +34,13 @@ pub(crate) async fn wait_for_redis(settings: &Settings, ping: Option<Ping>) -> R
 }
 
 /// Until it answers. `Err`: it rejects user and password.
-async fn answers(ping: &Ping, why: &RefCell<String>) -> Result<(), RedisError> {
+async fn answers(ping: &Ping, why: &RefCell<String>) -> Result<(), String> {
     loop {
         let Err(error) = ping().await else { return Ok(()) };
-        let message = error.to_string();
+        // Whatever answers at this address may send any bytes.
+        let message = error.to_string().replace(char::is_control, "?");
         if LOGIN_FAILURES.iter().any(|word| message.contains(word)) {
-            return Err(error);
+            return Err(message);
         }
         if error.code() == Some(NO_PERMISSION) {
             return Ok(());
