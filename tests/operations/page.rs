@@ -147,7 +147,7 @@ fn lacks(binary: &'static Binary) -> Vec<&'static str> {
 /// The files of tests: their paths, and their texts.
 fn sources() -> BTreeMap<String, String> {
     let mut sources = BTreeMap::new();
-    for folder in ["tests", "tests/operations"] {
+    for folder in ["tests", "tests/operations", "crates/ratelimit-client/tests"] {
         for file in fs::read_dir(repository().join(folder)).expect("a folder of tests").flatten() {
             let path = format!("{folder}/{}", file.file_name().to_string_lossy());
             if path.ends_with(".rs") {

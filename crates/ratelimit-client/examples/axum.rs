@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use axum::{extract::ConnectInfo, routing::get, Router};
 use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
-use ratelimit_client::{redis, Limiter, OnFailure, Policy};
+use ratelimit_client::{Connection, ConnectionOptions, Limiter, OnFailure, Policy};
 
 const API: Policy = Policy::fixed(5, Duration::from_secs(60));
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
-    let connection = redis::Client::open(url)?.get_connection_manager().await?;
+    let connection = Connection::single(url, ConnectionOptions::new())?;
     // Without an answer within 50 ms the request is allowed, so a broken Redis stops no request.
     let on_failure = OnFailure::open_after(Duration::from_millis(50));
     let limiter = Limiter::redis(connection, on_failure).build();

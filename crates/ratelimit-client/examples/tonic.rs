@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ratelimit_client::http::{KeyExtractor, RateLimitLayer, Rule, TrustedProxies};
-use ratelimit_client::{redis, Limiter, OnFailure, Policy};
+use ratelimit_client::{Connection, ConnectionOptions, Limiter, OnFailure, Policy};
 use tonic::transport::server::{Server, TcpConnectInfo};
 
 const CALLS: Policy = Policy::bucket(10, Duration::from_secs(1)).burst(20);
@@ -13,7 +13,7 @@ const CALLS: Policy = Policy::bucket(10, Duration::from_secs(1)).burst(20);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
-    let connection = redis::Client::open(url)?.get_connection_manager().await?;
+    let connection = Connection::single(url, ConnectionOptions::new())?;
     let on_failure = OnFailure::open_after(Duration::from_millis(50));
     let limiter = Limiter::redis(connection, on_failure).build();
     let address = KeyExtractor::address(TrustedProxies::direct(), |request| {

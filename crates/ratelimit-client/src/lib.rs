@@ -37,35 +37,40 @@
 //!
 //! # A server
 //!
-//! A limiter takes any async connection of the crate [`redis`] on tokio. Pools, retries and
-//! reconnecting are left to the connection.
+//! A limiter takes any async connection of the crate [`redis`] on tokio. The client has one of its
+//! own, which is made from addresses:
 //!
-//! | connection | feature | after the server was gone |
+//! | connection | feature | whose calls go to |
 //! | --- | --- | --- |
-//! | `redis::aio::ConnectionManager` | `reconnect` | connects again |
-//! | `SentinelConnection` | `sentinel` | asks the sentinels for the master again |
-//! | `redis::cluster_async::ClusterConnection` | `cluster` | follows it, and tries a call again |
-//! | `redis::aio::MultiplexedConnection` | | stays broken |
+//! | `Connection::single` | `reconnect` | the server that the name leads to now |
+//! | `Connection::sentinel` | `sentinel` | the master that the sentinels name now |
+//! | `Connection::cluster` | `cluster` | the node of the key |
 //!
 //! ```no_run
-//! use ratelimit_client::{redis, Limiter, OnFailure};
-//! use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-//! use redis::{io::tcp::TcpSettings, Client, IntoConnectionInfo};
+//! # #[cfg(feature = "reconnect")]
+//! # fn main() -> ratelimit_client::redis::RedisResult<()> {
+//! use ratelimit_client::{Connection, ConnectionOptions, Limiter, OnFailure};
 //! use std::time::Duration;
 //!
-//! # fn main() -> redis::RedisResult<()> {
-//! // On Linux: give up a host that vanished after 5 s, instead of a quarter of an hour.
-//! let tcp = TcpSettings::default().set_user_timeout(Duration::from_secs(5));
-//! let server = "redis://127.0.0.1".into_connection_info()?.set_tcp_settings(tcp);
-//! // Connects at the first call, so that the service also starts without a server.
-//! let config = ConnectionManagerConfig::new().set_max_delay(Duration::from_millis(500));
-//! let connection = ConnectionManager::new_lazy_with_config(Client::open(server)?, config)?;
-//!
+//! // Connects at the first call, so that the program also starts without a server.
+//! let connection = Connection::single("redis://127.0.0.1", ConnectionOptions::new())?;
 //! let on_failure = OnFailure::open_after(Duration::from_millis(50));
 //! let limiter = Limiter::redis(connection, on_failure).prefix("app:").build();
 //! # Ok(())
 //! # }
+//! # #[cfg(not(feature = "reconnect"))]
+//! # fn main() {}
 //! ```
+//!
+//! What it promises, and a connection of the crate `redis` that you hand in does not:
+//!
+//! | promise | `Connection` | `ConnectionManager` | `ClusterConnection` | `MultiplexedConnection` |
+//! | --- | --- | --- | --- | --- |
+//! | connects again after its end | yes | yes | yes | no |
+//! | leaves a server that became a replica, is loading, or wants another login | yes | no | READONLY alone | no |
+//! | leaves a server that does not answer | yes | no | no | no |
+//! | sends no call twice that may have been counted | yes | yes | only without retries, and then it does not follow MOVED | yes |
+//! | the first call after an idle close is decided | yes | no | by a retry | no |
 //!
 //! The limiter calls the module. If the server does not know the module's command, the limiter runs
 //! the Lua script instead (Redis 7 or Valkey), and tries the module again every five seconds: see
@@ -86,9 +91,9 @@
 //! After five calls in a row without an answer, a circuit breaker opens: the server is tried with
 //! one call a second, and no other call waits for the deadline ([`Builder::circuit_breaker`]).
 //! [`Answer::source`] tells where a decision comes from, and [`Limiter::counts`] how often each
-//! source decided. A call that was given up may still be counted by the server. The connections
-//! have timeouts of their own: a `redis::aio::MultiplexedConnection` and a `ConnectionManager` wait
-//! half a second for an answer.
+//! source decided. A call that was given up may still be counted by the server. Connections of the
+//! crate `redis` have timeouts of their own: a `redis::aio::MultiplexedConnection` and a
+//! `ConnectionManager` wait half a second for an answer.
 //!
 //! An error about one call (a key that holds something else) is no failure of the server but
 //! [`Error::Refused`], and is never taken for allowed. Every other error is a failure, to which the

@@ -453,3 +453,28 @@ fn a_name_that_leads_to_another_cluster_is_followed() {
         });
     });
 }
+
+#[test]
+fn the_rights_that_the_documents_name_are_enough() {
+    on_every_server(|binary| {
+        let cluster = Cluster::start(&Setup::module(binary));
+        for node in &cluster.nodes {
+            node.connect().must(
+                "ACL SETUSER app on >secret resetchannels -@all ~* +ratelimit.check \
+                 +ratelimit.peek +ping +cluster|slots +cluster|info +asking",
+            );
+        }
+        run(async {
+            let port = cluster.nodes[0].port();
+            let url = format!("redis://app:secret@127.0.0.1:{port}");
+            let connection = Connection::cluster([url], ConnectionOptions::new());
+            let limiter = one_call_each(connection.unwrap(), LONG);
+            assert_eq!(decided(&limiter).await, KEYS.len());
+            for node in &cluster.nodes {
+                // CLIENT SETINFO is refused, which does no harm.
+                let refused = format!("{:?}", node.connect().must("ACL LOG"));
+                assert!(!refused.contains("cluster") && !refused.contains("asking"), "{refused}");
+            }
+        });
+    });
+}
