@@ -37,13 +37,15 @@
 //!
 //! # A server
 //!
-//! A limiter takes any async connection of the crate [`redis`] on tokio. Pools, retries and
-//! reconnecting are left to the connection.
+//! A limiter takes a `Connection` of this crate, or any async connection of the crate [`redis`] on
+//! tokio. Pools, retries and reconnecting are left to the connection.
 //!
 //! | connection | feature | after the server was gone |
 //! | --- | --- | --- |
+//! | `Connection::single` | `reconnect` | connects again, with the name looked up again |
+//! | `Connection::sentinel` | `sentinel` | asks the sentinels for the master again |
+//! | `Connection::cluster` | `cluster` | asks the nodes again for the map of the cluster |
 //! | `redis::aio::ConnectionManager` | `reconnect` | connects again |
-//! | `SentinelConnection` | `sentinel` | asks the sentinels for the master again |
 //! | `redis::cluster_async::ClusterConnection` | `cluster` | follows it, and tries a call again |
 //! | `redis::aio::MultiplexedConnection` | | stays broken |
 //!
