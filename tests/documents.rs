@@ -1,10 +1,12 @@
-//! The documents against the code: the synopsis, the error texts, and every example.
+//! The documents against the code: the synopsis, the error texts, every example, and the paths.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use ratelimit_core::command::SYNTAX;
 use ratelimit_harness::{
-    error_names, error_text, page, servers, Connection, Frozen, Reply, T0_MICROS,
+    error_names, error_text, page, repository, servers, Connection, Frozen, Reply, T0_MICROS,
 };
 
 const README: &str = "README.md";
@@ -174,5 +176,64 @@ fn a_page_shows_its_files_as_they_are() {
     assert!(!shown.is_empty(), "{CLIENTS} shows no file");
     for (file, text) in shown {
         assert_eq!(text, page(&file), "{CLIENTS} shows another {file}");
+    }
+}
+
+/// A path from the root of the repository, or the end of one: `src/reply.rs`, `http/`, `wire.rs`.
+#[test]
+fn every_path_that_the_guides_name_exists() {
+    let mut files = Vec::new();
+    add_files(repository(), &mut files);
+    for guide in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let page = page(guide);
+        let named: Vec<_> = code_spans(&page).filter_map(|span| named_path(&span)).collect();
+        assert!(named.len() > 20, "{guide} names only {named:?}");
+        for path in named {
+            let exists = files.iter().any(|file| is_named(file, &path));
+            assert!(exists, "{guide} names {path}, which does not exist");
+        }
+    }
+}
+
+/// The files below `dir`, as paths from the root of the repository.
+fn add_files(dir: &Path, files: &mut Vec<PathBuf>) {
+    const NOT_OURS: [&str; 4] = [".git", ".servers", "node_modules", "target"];
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let is_dir = entry.file_type().expect("a type").is_dir();
+        if !is_dir {
+            let path = entry.path();
+            files.push(path.strip_prefix(repository()).expect("inside").to_owned());
+        } else if NOT_OURS.iter().all(|name| *name != entry.file_name()) {
+            add_files(&entry.path(), files);
+        }
+    }
+}
+
+/// The path that a code span begins with. `NAME` stands for a name to choose, so such a path is
+/// none; nor are the paths of HTTP, which begin with `/`, and `100/1m`.
+fn named_path(span: &str) -> Option<String> {
+    const ENDINGS: [&str; 9] =
+        [".rs", ".lua", ".md", ".sh", ".txt", ".toml", ".json", ".yml", ".yaml"];
+    let word = span.split(' ').next()?;
+    let is_path = word.contains('/') || ENDINGS.iter().any(|end| word.ends_with(end));
+    let of_path = |c: char| c.is_ascii_alphanumeric() || "/.-_*".contains(c);
+    let begins = !word.starts_with(|c: char| c == '/' || c.is_ascii_digit());
+    let is_ours = is_path && begins && word.chars().all(of_path) && !word.contains("NAME");
+    is_ours.then(|| word.to_owned())
+}
+
+/// Whether `path` names `file` or a folder around it. A path that begins with a folder of the root
+/// is read from the root; any other may begin anywhere.
+fn is_named(file: &Path, path: &str) -> bool {
+    let wanted: Vec<_> = path.trim_end_matches('/').split('/').collect();
+    let from_root = wanted.len() > 1 && repository().join(wanted[0]).exists();
+    let parts: Vec<_> = file.iter().filter_map(|part| part.to_str()).collect();
+    let is_wanted = |parts: &[&str]| parts.iter().zip(&wanted).all(|(a, b)| *b == "*" || a == b);
+    let mut places = parts.windows(wanted.len());
+    if from_root {
+        places.next().is_some_and(is_wanted)
+    } else {
+        places.any(is_wanted)
     }
 }

@@ -7,7 +7,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A server of the matrix: its name, such as `valkey-8.1`, and its program.
+/// A server of the matrix: its name, such as `valkey-8.1.8`, and its program.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Binary {
     pub name: String,

@@ -1,5 +1,5 @@
 //! The texts of the errors, by the names of the errors. Most of them are in the core, the others in
-//! the module's `src/error.rs`. No test repeats a text.
+//! the module's `src/error.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -97,8 +97,7 @@ impl Reply {
         self.numbers()[0] == 1
     }
 
-    /// The five numbers at the start of a limiter's reply. Only `tests/reply.rs` and the vectors
-    /// look at the whole reply.
+    /// The five numbers at the start of a limiter's reply.
     #[track_caller]
     pub fn numbers(&self) -> [i64; 5] {
         std::array::from_fn(|i| self.array()[i].integer())
