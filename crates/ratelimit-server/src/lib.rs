@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
+use ratelimit_client::Limiter;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
@@ -50,11 +51,36 @@ pub use settings::{Settings, Task};
 use signals::{Shutdown, Signals};
 pub use telemetry::log::{start as start_log, Log};
 
+/// Why the service could not start, or not end in time.
+#[derive(Debug)]
+pub enum Failure {
+    /// A setting or the file of policies is wrong.
+    Settings(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+/// Ends at once if the settings and the file of policies can be used.
+///
+/// # Errors
+/// Why not.
+pub fn check_settings(settings: Settings) -> Result<(), Failure> {
+    let limiter = Limiter::memory(1).build();
+    let (_, stopping) = watch::channel(false);
+    App::new(settings, 0, limiter, stopping).map(drop).map_err(Failure::Settings)
+}
+
 /// Serves until a signal ends the process.
 ///
 /// # Errors
 /// Why it could not start, or not end in time.
-pub async fn run(settings: Settings) -> Result<(), String> {
+pub async fn run(settings: Settings) -> Result<(), Failure> {
     // Fails only if a provider is installed already, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let socket = serve::take_port("BIND, PORT", settings.listen)?;
@@ -62,16 +88,14 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let admin_socket =
         settings.admin.map(|address| serve::take_port("ADMIN_BIND", address)).transpose()?;
     let (stop, stopping) = watch::channel(false);
-    let Backend { limiter, ping } = backend::open(&settings)?;
-    let app = Arc::new(App::new(settings, address.port(), limiter, stopping)?);
+    let Backend { limiter, ping } = backend::open(&settings).map_err(Failure::Settings)?;
+    let app = App::new(settings, address.port(), limiter, stopping).map_err(Failure::Settings)?;
+    let app = Arc::new(app);
     let page = Page::new(Arc::clone(&app), &instances(&app.settings, address));
     // From here on a signal no longer ends the process at once.
     let mut shutdown = Shutdown::listen();
-    let hangup = match &app.settings.policies {
-        Some(_) => Signals::on(SignalKind::hangup()),
-        // SIGHUP then ends the process, as it does by default.
-        None => Signals::never(),
-    };
+    // Without POLICIES too, because the end of a terminal or a habit must not end the service.
+    let hangup = Signals::on(SignalKind::hangup());
     tokio::select! {
         arrived = start::wait_for_redis(&app.settings, ping) => arrived?,
         () = shutdown.next() => return Ok(()),
@@ -96,7 +120,8 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     };
     let clients = serve::serve(listener, Arc::clone(&app), router, Audience::Clients);
     if tokio::join!(clients, operators) != (true, true) {
-        return Err("ended by SHUTDOWN_DEADLINE, with requests unanswered".to_owned());
+        let why = "ended by SHUTDOWN_DEADLINE, with requests unanswered";
+        return Err(Failure::Other(why.to_owned()));
     }
     tracing::info!("ended");
     Ok(())

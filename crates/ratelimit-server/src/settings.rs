@@ -25,6 +25,9 @@ use crate::telemetry::log::Log;
 struct Arguments {
     #[command(subcommand)]
     task: Option<Task>,
+    /// Check the settings and the file of policies; end with 0 if they can be used, else with 2
+    #[arg(long)]
+    check: bool,
 
     /// Where decisions are made: redis (or Valkey), or memory (in this process, for one instance)
     #[arg(long, env, default_value = "redis", value_name = "redis|memory")]
@@ -98,6 +101,19 @@ struct Arguments {
     /// must be an address, localhost or one of these; if set, from everywhere. Not for /v1/auth and /
     #[arg(long, env, value_name = "LIST")]
     allowed_hosts: Option<String>,
+    /// How many leading bits of an IPv4 address make a client
+    #[arg(long, env, default_value = "32", value_name = "BITS")]
+    ipv4_prefix: String,
+    /// How many leading bits of an IPv6 address make a client
+    #[arg(long, env, default_value = "64", value_name = "BITS")]
+    ipv6_prefix: String,
+    /// Whether OPTIONS requests count, which browsers send before others (preflights)
+    #[arg(long, env, default_value = "true", value_name = "true|false")]
+    count_options: String,
+    /// Whether answers let scripts of other origins read the RateLimit fields
+    /// (Access-Control-Expose-Headers)
+    #[arg(long, env, default_value = "false", value_name = "true|false")]
+    expose_fields: String,
     /// A file of policies by route and kind of key; read again when it changes, and at SIGHUP
     #[arg(long, env, value_name = "FILE")]
     policies: Option<String>,
@@ -146,6 +162,8 @@ pub enum Task {
 pub struct Settings {
     /// What to do instead of serving.
     pub task: Option<Task>,
+    /// Only check the settings and the policies.
+    pub check: bool,
     pub(crate) target: Target,
     pub(crate) redis_deadline: Duration,
     /// `None`: start without waiting for Redis.
@@ -162,6 +180,8 @@ pub struct Settings {
     pub(crate) key_by: KeyBy,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) count_options: bool,
+    pub(crate) expose_fields: bool,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
     pub(crate) peers: Vec<Uri>,
@@ -254,6 +274,7 @@ impl Arguments {
         let on_failure = one_of("ON_REDIS_FAILURE", &self.on_redis_failure, &ON_FAILURE)?;
         Ok(Settings {
             task: self.task,
+            check: self.check,
             target: self.target()?,
             redis_deadline: time("REDIS_DEADLINE", &self.redis_deadline)?,
             start_deadline: time_or_none("START_DEADLINE", &self.start_deadline)?,
@@ -271,7 +292,11 @@ impl Arguments {
             policy: self.policy()?,
             key_by: KeyBy::parse(&self.key_by)
                 .ok_or_else(|| message("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
-            trusted_proxies: trusted_proxies(self.trusted_proxies.as_deref().unwrap_or(""))?,
+            trusted_proxies: trusted_proxies(self.trusted_proxies.as_deref().unwrap_or(""))?
+                .ipv4_prefix(number("IPV4_PREFIX", &self.ipv4_prefix, 1..=32)?)
+                .ipv6_prefix(number("IPV6_PREFIX", &self.ipv6_prefix, 1..=128)?),
+            count_options: yes_or_no("COUNT_OPTIONS", &self.count_options)?,
+            expose_fields: yes_or_no("EXPOSE_FIELDS", &self.expose_fields)?,
             allowed_hosts: allowed_hosts(self.allowed_hosts.as_deref().unwrap_or(""))?,
             policies: self.policies.map(PathBuf::from),
             instance: self.instance.map(|name| instance("INSTANCE", name)).transpose()?,
@@ -280,7 +305,7 @@ impl Arguments {
                 json: one_of("LOG_FORMAT", &self.log_format, &[("text", false), ("json", true)])?,
                 level: one_of("LOG_LEVEL", &self.log_level, &LEVELS)?,
             },
-            hash_keys: one_of("HASH_KEYS", &self.hash_keys, &[("true", true), ("false", false)])?,
+            hash_keys: yes_or_no("HASH_KEYS", &self.hash_keys)?,
             hash_secret: self.hash_secret,
             max_connections: number("MAX_CONNECTIONS", &self.max_connections, 1..=1_000_000)?,
             request_deadline: time("REQUEST_DEADLINE", &self.request_deadline)?,
@@ -371,6 +396,10 @@ fn one_of<T: Copy>(variable: &str, text: &str, known: &[(&str, T)]) -> Result<T,
     let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
     let rule = || format!("must be {}", names.join(" or "));
     found.map(|(_, value)| *value).ok_or_else(|| message(variable, &rule(), text))
+}
+
+fn yes_or_no(variable: &str, text: &str) -> Result<bool, String> {
+    one_of(variable, text, &[("true", true), ("false", false)])
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {

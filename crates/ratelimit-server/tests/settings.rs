@@ -130,3 +130,21 @@ fn an_unknown_flag_and_a_taken_port_are_reported() {
         "{message}"
     );
 }
+
+#[test]
+fn check_judges_settings_and_policies_and_ends() {
+    let server = server();
+    let policies = "[[policy]]\nname = \"a\"\nlimit = 1\nwindow = 60\n";
+    let good = || Settings::on(&server).set("POLICIES", "p.toml").flag("--check");
+    let output = good().file("p.toml", policies).output();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout, b"the settings and the policies can be used\n");
+    // A taken port and a Redis that is gone are no matter of the settings.
+    let running = Settings::memory().start();
+    let elsewhere = Settings::at("redis://127.0.0.1:1").set("PORT", running.port());
+    assert_eq!(elsewhere.flag("--check").output().status.code(), Some(0));
+    let (code, message) = good().file("p.toml", &policies.replace("1", "-1")).refusal();
+    assert!(code == 2 && message.starts_with("error: POLICIES p.toml: policy[0]"), "{message}");
+    let (code, message) = Settings::bare().set("PORT", "x").flag("--check").refusal();
+    assert!(code == 2 && message.starts_with("error: PORT must"), "{message}");
+}

@@ -11,11 +11,11 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
 use super::check::valid_key;
+use super::fields;
 use super::problem::Problem;
-use super::{fields, is_allowed};
 use crate::app::App;
 use crate::policies::key_by::{Caller, Peer};
-use crate::policies::{self, Applied};
+use crate::policies::Matched;
 
 /// nginx passes the target and the method of the original request in these fields.
 const URI: &str = "x-original-uri";
@@ -39,13 +39,13 @@ pub(super) async fn auth(
     let Ok(Query(chosen)) = query else {
         return bad_request("the query may have policy and key");
     };
-    let applied = match applied(&app, chosen, &parts, &peer) {
-        Ok(applied) => applied,
+    let matched = match matched(&app, chosen, &parts, &peer) {
+        Ok(matched) => matched,
         Err(message) => return bad_request(message),
     };
-    match app.decide(applied).await {
+    match app.decide(matched).await {
         Ok(rulings) => {
-            let is_allowed = is_allowed(&rulings);
+            let is_allowed = rulings.is_allowed();
             let status = if is_allowed { StatusCode::NO_CONTENT } else { StatusCode::FORBIDDEN };
             empty(status, fields::joined(&rulings))
         }
@@ -53,27 +53,23 @@ pub(super) async fn auth(
     }
 }
 
-fn applied(app: &App, chosen: Chosen, parts: &Parts, peer: &Peer) -> Result<Vec<Applied>, String> {
+fn matched(app: &App, chosen: Chosen, parts: &Parts, peer: &Peer) -> Result<Matched, String> {
     let caller = Caller::of_request(parts, peer, &app.settings.trusted_proxies);
+    let method = text(&parts.headers, METHOD).unwrap_or("GET".into());
     let policies = app.policies.current();
     let Some(name) = &chosen.policy else {
         if chosen.key.is_some() {
             return Err("key needs a policy".to_owned());
         }
-        let method = text(&parts.headers, METHOD).unwrap_or("GET".into());
         let uri = text(&parts.headers, URI).ok_or("X-Original-URI or a policy is needed")?;
         let path = uri.split(['?', '#']).next().unwrap_or(&uri);
         return Ok(policies.applied(&caller.asking_for(&method, path)));
     };
-    let rule = policies.named(name).ok_or("there is no policy of that name")?;
-    let key = match chosen.key {
-        Some(key) => {
-            let key = valid_key(key).map_err(|wrong| wrong.message)?;
-            policies::key(rule, &format!("key:{key}"))
-        }
-        None => rule.key_or_address(&caller),
-    };
-    Ok(vec![Applied { rule: Arc::clone(rule), key }])
+    let key = chosen.key.map(valid_key).transpose().map_err(|wrong| wrong.message)?;
+    let value = key.map(|key| format!("key:{key}"));
+    let caller = caller.asking_for(&method, "/");
+    let matched = policies.chosen(name, value.as_deref(), &caller);
+    matched.ok_or_else(|| "there is no policy of that name".to_owned())
 }
 
 /// Bytes that are not UTF-8 are replaced: they match no route and no method, and the request still
