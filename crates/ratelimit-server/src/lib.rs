@@ -13,19 +13,20 @@
 //! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 //!
 //! Each of these imports only what stands after it: `page`, `http`, `app`, `backend`, `settings`,
-//! `policies`, `telemetry`; then `signals`, `budget`, `sync`, `random`,
-//! `units`. One exception: `settings` holds
-//! the `Target` of `backend`.
+//! `policies`, `telemetry`; then `dotenv`, `secrets`, `signals`, `budget`, `sync`, `random`, `units`.
+//! One exception: `settings` holds the `Target` of `backend`.
 
 #![forbid(unsafe_code)]
 
 mod app;
 mod backend;
 mod budget;
+mod dotenv;
 mod http;
 mod page;
 mod policies;
 mod random;
+mod secrets;
 mod settings;
 mod signals;
 mod sync;
@@ -37,7 +38,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
-use ratelimit_client::Limiter;
 use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 
@@ -66,12 +66,13 @@ impl From<String> for Failure {
     }
 }
 
-/// Ends at once if the settings and the file of policies can be used.
+/// Whether the settings and the file of policies can be used. Needs a runtime, and sends nothing.
 ///
 /// # Errors
 /// Why not.
-pub fn check_settings(settings: Settings) -> Result<(), Failure> {
-    let limiter = Limiter::memory(1).build();
+pub async fn check_settings(settings: Settings) -> Result<(), Failure> {
+    choose_cryptography();
+    let limiter = backend::open(&settings).map_err(Failure::Settings)?.limiter;
     let (_, stopping) = watch::channel(false);
     App::new(settings, 0, limiter, stopping).map(drop).map_err(Failure::Settings)
 }
@@ -81,8 +82,7 @@ pub fn check_settings(settings: Settings) -> Result<(), Failure> {
 /// # Errors
 /// Why it could not start, or not end in time.
 pub async fn run(settings: Settings) -> Result<(), Failure> {
-    // Fails only if a provider is installed already, which is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    choose_cryptography();
     let socket = serve::take_port("BIND, PORT", settings.listen)?;
     let address = socket.local_addr().map_err(|error| error.to_string())?;
     let admin_socket =
@@ -125,6 +125,11 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+fn choose_cryptography() {
+    // Fails only if a provider is installed already, which is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// The first signal stops the service, the second ends the process at once.

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use tokio::runtime::{Builder, Runtime};
+
 use ratelimit_server::{check_health, check_settings, run, start_log, Failure, Settings, Task};
 
 fn main() {
@@ -25,13 +27,18 @@ fn end(message: &str, code: i32) -> ! {
 }
 
 fn check(settings: Settings) -> Result<(), Failure> {
-    check_settings(settings)?;
+    // No task runs beside this one, so none connects.
+    runtime(&mut Builder::new_current_thread())?.block_on(check_settings(settings))?;
     println!("the settings and the policies can be used");
     Ok(())
 }
 
 fn serve(settings: Settings) -> Result<(), Failure> {
     start_log(settings.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| format!("cannot start the runtime: {error}"))?.block_on(run(settings))
+    runtime(&mut Builder::new_multi_thread())?.block_on(run(settings))
+}
+
+fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    let built = builder.enable_all().build();
+    built.map_err(|error| Failure::Other(format!("cannot start the runtime: {error}")))
 }

@@ -165,7 +165,7 @@ impl Policies {
             return Some(Ok(Vec::new()));
         }
         if let Some(value) = value {
-            return Some(alone(rule, &value, false, caller));
+            return Some(alone(rule, value, false, caller));
         }
         Some(match rule.finder.find(caller) {
             Ok(Some(value)) => alone(rule, &value, rule.by == KeyBy::Address, caller),
