@@ -100,8 +100,8 @@ impl Limiter {
         join_all(calls.iter().map(|&call| self.peek_call(call))).await
     }
 
-    /// The remembered denial that [`Limiter::check_call`] would answer with. The server is not asked.
-    /// `None` if no denial of this call is known ([`Builder::remember_denials`]).
+    /// The remembered denial that [`Limiter::check_call`] would answer with. The server is not
+    /// asked. `None` if no denial of this call is known ([`Builder::remember_denials`]).
     pub fn known_denial(&self, call: Call<'_>) -> Option<Answer> {
         let Decider::Server(resilient) = &self.0.decider else { return None };
         let question = Question::new(Verb::Check, call, &self.0.keys).ok()?;

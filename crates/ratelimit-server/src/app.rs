@@ -109,7 +109,8 @@ impl App {
             Err(refusal) => return Ok(self.refuse(refusal)),
         };
         if applied.len() > 1 {
-            return self.decide_together(applied).await;
+            // In a box, so that a request under one policy does not carry the room for several.
+            return Box::pin(self.decide_together(applied)).await;
         }
         let Some(Applied { rule, key }) = applied.pop() else { return Ok(Rulings::default()) };
         let call = Call::new(&key, &rule.policy);
@@ -118,8 +119,8 @@ impl App {
     }
 
     /// Known denials first, then peeks, then checks: a request that one policy denies takes nothing
-    /// from the others. Between peek and check another request may take the last of a limit; then this
-    /// one is denied, and the other policies have counted it.
+    /// from the others. Between peek and check another request may take the last of a limit; then
+    /// this one is denied, and the other policies have counted it.
     async fn decide_together(&self, applied: Vec<Applied>) -> Result<Rulings, Error> {
         let start = Instant::now();
         let calls = applied.iter().map(|Applied { rule, key }| Call::new(key, &rule.policy));

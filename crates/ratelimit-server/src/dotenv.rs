@@ -1,5 +1,5 @@
-//! The file `.env`: lines `NAME=value`. A value is taken as it is written: nothing in it is expanded,
-//! so a password may have a `$`.
+//! The file `.env`: lines `NAME=value`. A value is taken as it is written: nothing in it is
+//! expanded, so a password may have a `$`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -51,7 +51,8 @@ fn value_of(text: &str) -> Option<String> {
     }
 }
 
-/// `\"` is a quote, `\\` a backslash, `\n` a line end and `\$` a dollar; any other backslash is itself.
+/// `\"` is a quote, `\\` a backslash, `\n` a line end and `\$` a dollar; any other backslash is
+/// itself.
 fn double_quoted(text: &str) -> Option<String> {
     let (mut value, mut chars) = (String::new(), text.chars());
     loop {

@@ -13,8 +13,8 @@
 //! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 //!
 //! Each of these imports only what stands after it: `page`, `http`, `app`, `backend`, `settings`,
-//! `policies`, `telemetry`; then `dotenv`, `secrets`, `signals`, `budget`, `sync`, `random`, `units`.
-//! One exception: `settings` holds the `Target` of `backend`.
+//! `policies`, `telemetry`; then `dotenv`, `secrets`, `signals`, `budget`, `sync`, `random`,
+//! `units`. One exception: `settings` holds the `Target` of `backend`.
 
 #![forbid(unsafe_code)]
 

@@ -8,8 +8,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-/// The value of a variable, or the first line of the file that its `_FILE` variable names. A line end
-/// at the end of the file does not belong to it.
+/// The value of a variable, or the first line of the file that its `_FILE` variable names. A line
+/// end at the end of the file does not belong to it.
 pub(crate) fn value_or_file(
     variable: &str,
     value: Option<String>,
@@ -29,8 +29,8 @@ pub(crate) fn value_or_file(
     Ok(Some(secret.to_owned()))
 }
 
-/// The certificates of REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE. `None`: the authorities of
-/// the system, and no certificate of this client.
+/// The certificates of REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE. `None`: the authorities
+/// of the system, and no certificate of this client.
 pub(crate) fn certificates(
     ca: Option<&str>,
     certificate: Option<&str>,

@@ -117,7 +117,7 @@ fn two_policies_cost_two_round_trips_and_a_known_denial_none() {
 }
 
 #[test]
-fn of_several_denials_the_longest_wait_is_told() {
+fn of_several_denials_the_longest_wait_is_reported() {
     let policies = TWO.replace("limit = 3", "limit = 1").replace("limit = 6", "limit = 1");
     let service = service(&policies);
     let ask = || service.get_with("/", &[("Authorization", "Bearer a")]);
@@ -278,7 +278,7 @@ fn scripts_of_other_origins_may_read_the_fields_if_set() {
 }
 
 #[test]
-fn a_limit_of_zero_tells_no_time() {
+fn a_limit_of_zero_reports_no_time() {
     let service = Settings::memory().set("RATE_LIMIT", 0).start();
     let denied = service.get("/");
     assert_eq!((denied.status, denied.field("retry-after")), (429, ""));

@@ -216,7 +216,7 @@ fn an_unknown_flag_and_a_taken_port_are_reported() {
 }
 
 #[test]
-fn check_judges_settings_and_policies_and_ends() {
+fn check_validates_settings_and_policies_and_ends() {
     let server = server();
     let policies = "[[policy]]\nname = \"a\"\nlimit = 1\nwindow = 60\n";
     let good = || Settings::on(&server).set("POLICIES", "p.toml").flag("--check");

@@ -44,9 +44,9 @@ impl TrustedProxies {
         Self::behind([])
     }
 
-    /// Clients connect through these proxies, which add to `X-Forwarded-For`. Every member of a trusted
-    /// network is believed: it can name any address as the client's. An IPv4 network inside IPv6
-    /// (`::ffff:10.0.0.0/104`) is the IPv4 network.
+    /// Clients connect through these proxies, which add to `X-Forwarded-For`. Every member of a
+    /// trusted network is believed: it can name any address as the client's. An IPv4 network inside
+    /// IPv6 (`::ffff:10.0.0.0/104`) is the IPv4 network.
     pub fn behind(proxies: impl IntoIterator<Item = IpNet>) -> Self {
         let trusted = proxies.into_iter().map(canonical).collect();
         Self { trusted, header: X_FORWARDED_FOR, ipv4_prefix: 32, ipv6_prefix: 64 }
@@ -117,7 +117,8 @@ impl TrustedProxies {
     }
 }
 
-/// Peers and elements of the header are canonical too, so a mapped network would match none of them.
+/// Peers and elements of the header are canonical too, so a mapped network would match none of
+/// them.
 fn canonical(network: IpNet) -> IpNet {
     let inside = |v6: Ipv6Net| {
         let address = v6.addr().to_ipv4_mapped()?;

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_is_judged_at_once() {
+    fn a_fragment_is_refused_at_once() {
         for url in [
             "rediss://h/#insecure",
             "redis://h#x",

@@ -275,7 +275,7 @@ const LOST_END: &str =
     "the file has lost its end: it is cut in the middle of a line, or it is the \
 beginning of the file before, cut inside a policy; if that is meant, add a line with a comment";
 
-/// A cut between two policies cannot be told from a change.
+/// A cut between two policies looks like a change.
 fn has_lost_its_end(text: &str, before: &str) -> bool {
     let is_whole = |text: &str| text.trim_end_matches([' ', '\t']).ends_with('\n');
     if text.trim().is_empty() {

@@ -49,8 +49,8 @@ pub(crate) enum Finder {
     Value(KeyExtractor),
 }
 
-/// The request has two lines of the header that holds its key. The server behind may take another of
-/// them than the first, so the sender would choose the key that counts.
+/// The request has two lines of the header that holds its key. The server behind may take another
+/// of them than the first, so the sender would choose the key that counts.
 #[derive(Clone, Debug)]
 pub(crate) struct TwoLines(pub(crate) HeaderName);
 

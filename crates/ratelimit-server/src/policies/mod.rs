@@ -152,8 +152,8 @@ impl Policies {
         Ok(applied)
     }
 
-    /// The policy of this name alone, by its own kind of key or by a given value. `None`: there is no
-    /// such policy.
+    /// The policy of this name alone, by its own kind of key or by a given value. `None`: there is
+    /// no such policy.
     pub(crate) fn chosen(
         &self,
         name: &str,

@@ -1,12 +1,14 @@
-//! The path of a request as servers read it, so that no other spelling of a route escapes its policy.
+//! The path of a request as servers read it, so that no other spelling of a route escapes its
+//! policy.
 
 use std::borrow::Cow;
 
 /// The ways in which servers may read one path. A plain path is not copied.
 #[derive(Debug)]
 pub(super) struct RequestPath<'a> {
-    /// `/a/..//%6cogin` is `/login`: escapes are decoded once, then empty segments and `.` are removed,
-    /// and `..` removes the segment before it. nginx does the same before it looks for a location.
+    /// `/a/..//%6cogin` is `/login`: escapes are decoded once, then empty segments and `.` are
+    /// removed, and `..` removes the segment before it. nginx does the same before it looks for a
+    /// location.
     pub(super) normal: Cow<'a, str>,
     /// The same in lower case, where that needs more than ASCII.
     lower: Option<String>,
@@ -72,7 +74,8 @@ fn resolved<'a>(all: impl Iterator<Item = &'a str>) -> String {
     format!("/{}{end}", segments.join("/"))
 }
 
-/// Text that is not an escape stays as it is. Bytes that are not UTF-8 are replaced: they match no route.
+/// Text that is not an escape stays as it is. Bytes that are not UTF-8 are replaced: they match no
+/// route.
 fn decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
