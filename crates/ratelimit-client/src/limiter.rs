@@ -95,6 +95,22 @@ impl Limiter {
         join_all(calls.iter().map(|&call| self.check_call(call))).await
     }
 
+    /// [`Limiter::peek_call`] for many calls at once, sent as [`Limiter::check_each`] sends them.
+    pub async fn peek_each(&self, calls: &[Call<'_>]) -> Vec<Result<Answer, Error>> {
+        join_all(calls.iter().map(|&call| self.peek_call(call))).await
+    }
+
+    /// The remembered denial that [`Limiter::check_call`] would answer with. The server is not
+    /// asked. `None` if no denial of this call is known ([`Builder::remember_denials`]).
+    pub fn known_denial(&self, call: Call<'_>) -> Option<Answer> {
+        let Decider::Server(resilient) = &self.0.decider else { return None };
+        let question = Question::new(Verb::Check, call, &self.0.keys).ok()?;
+        let answer = resilient.known_denial(&question)?;
+        let result = Ok(answer);
+        self.0.tally.note(&Event::Result(&result));
+        result.ok()
+    }
+
     /// Makes the key as if unused. The policy matters only with
     /// [`Builder::suffix_by_algorithm`], where it gives the suffix.
     ///

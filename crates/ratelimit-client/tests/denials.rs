@@ -97,3 +97,20 @@ fn another_clients_reset_is_seen_late_and_its_own_at_once() {
         until("the reset is seen", || async { source(&limiter, call).await.0 }).await;
     });
 }
+
+#[test]
+fn a_known_denial_is_looked_up_without_asking_the_server() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let limiter = limiter(&server).await.remember_denials(9, LONG).build();
+        let policy = Policy::fixed(1, YEAR);
+        let call = Call::new("k", &policy);
+        limiter.check_call(call).await.unwrap();
+        assert_eq!(limiter.known_denial(call), None, "nothing is denied yet");
+        limiter.peek_call(call).await.unwrap();
+        let known = limiter.known_denial(call).expect("a denied peek is remembered too");
+        assert_eq!((known.is_allowed(), known.source), (false, Source::KnownDenial));
+        assert_eq!(limiter.counts().known_denials, 1);
+        assert_eq!(limiter.known_denial(Call::new("other", &policy)), None);
+    });
+}

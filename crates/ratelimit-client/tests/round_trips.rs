@@ -107,3 +107,18 @@ fn one_wrong_call_of_many_fails_alone() {
         assert!(Limiter::memory(1).build().check_each(&[]).await.is_empty());
     });
 }
+
+#[test]
+fn many_peeks_are_sent_before_the_first_answer_and_count_nothing() {
+    on_each(async |binary| {
+        let server = Setup::module(binary).start();
+        let gate = Gate::before(&server, "ratelimit.peek", CALLS);
+        let limiter = Limiter::redis(connection(gate.port).await, OnFailure::closed_after(LONG));
+        let limiter = limiter.backend(Backend::Module).build();
+        let policy = Policy::fixed(1, YEAR);
+        let answers = limiter.peek_each(&vec![Call::new("k", &policy); CALLS]).await;
+        assert_eq!(answers.len(), CALLS);
+        assert!(answers.iter().all(|answer| answer.as_ref().unwrap().is_allowed()));
+        assert_eq!(server.connect().must("DBSIZE").integer(), 0);
+    });
+}

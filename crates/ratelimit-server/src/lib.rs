@@ -13,19 +13,20 @@
 //! | `GET /dashboard` | `page/`: the live page, and the simulations it shows |
 //!
 //! Each of these imports only what stands after it: `page`, `http`, `app`, `backend`, `settings`,
-//! `policies`, `telemetry`; then `signals`, `budget`, `sync`, `random`,
-//! `units`. One exception: `settings` holds
-//! the `Target` of `backend`.
+//! `policies`, `telemetry`; then `dotenv`, `secrets`, `signals`, `budget`, `sync`, `random`,
+//! `units`. One exception: `settings` holds the `Target` of `backend`.
 
 #![forbid(unsafe_code)]
 
 mod app;
 mod backend;
 mod budget;
+mod dotenv;
 mod http;
 mod page;
 mod policies;
 mod random;
+mod secrets;
 mod settings;
 mod signals;
 mod sync;
@@ -50,28 +51,51 @@ pub use settings::{Settings, Task};
 use signals::{Shutdown, Signals};
 pub use telemetry::log::{start as start_log, Log};
 
+/// Why the service could not start, or not end in time.
+#[derive(Debug)]
+pub enum Failure {
+    /// A setting or the file of policies is wrong.
+    Settings(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+/// Whether the settings and the file of policies can be used. Needs a runtime, and sends nothing.
+///
+/// # Errors
+/// Why not.
+pub async fn check_settings(settings: Settings) -> Result<(), Failure> {
+    choose_cryptography();
+    let limiter = backend::open(&settings).map_err(Failure::Settings)?.limiter;
+    let (_, stopping) = watch::channel(false);
+    App::new(settings, 0, limiter, stopping).map(drop).map_err(Failure::Settings)
+}
+
 /// Serves until a signal ends the process.
 ///
 /// # Errors
 /// Why it could not start, or not end in time.
-pub async fn run(settings: Settings) -> Result<(), String> {
-    // Fails only if a provider is installed already, which is fine.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+pub async fn run(settings: Settings) -> Result<(), Failure> {
+    choose_cryptography();
     let socket = serve::take_port("BIND, PORT", settings.listen)?;
     let address = socket.local_addr().map_err(|error| error.to_string())?;
     let admin_socket =
         settings.admin.map(|address| serve::take_port("ADMIN_BIND", address)).transpose()?;
     let (stop, stopping) = watch::channel(false);
-    let Backend { limiter, ping } = backend::open(&settings)?;
-    let app = Arc::new(App::new(settings, address.port(), limiter, stopping)?);
+    let Backend { limiter, ping } = backend::open(&settings).map_err(Failure::Settings)?;
+    let app = App::new(settings, address.port(), limiter, stopping).map_err(Failure::Settings)?;
+    let app = Arc::new(app);
     let page = Page::new(Arc::clone(&app), &instances(&app.settings, address));
     // From here on a signal no longer ends the process at once.
     let mut shutdown = Shutdown::listen();
-    let hangup = match &app.settings.policies {
-        Some(_) => Signals::on(SignalKind::hangup()),
-        // SIGHUP then ends the process, as it does by default.
-        None => Signals::never(),
-    };
+    // Without POLICIES too, because the end of a terminal or a habit must not end the service.
+    let hangup = Signals::on(SignalKind::hangup());
     tokio::select! {
         arrived = start::wait_for_redis(&app.settings, ping) => arrived?,
         () = shutdown.next() => return Ok(()),
@@ -96,10 +120,16 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     };
     let clients = serve::serve(listener, Arc::clone(&app), router, Audience::Clients);
     if tokio::join!(clients, operators) != (true, true) {
-        return Err("ended by SHUTDOWN_DEADLINE, with requests unanswered".to_owned());
+        let why = "ended by SHUTDOWN_DEADLINE, with requests unanswered";
+        return Err(Failure::Other(why.to_owned()));
     }
     tracing::info!("ended");
     Ok(())
+}
+
+fn choose_cryptography() {
+    // Fails only if a provider is installed already, which is fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// The first signal stops the service, the second ends the process at once.

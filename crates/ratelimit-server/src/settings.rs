@@ -2,18 +2,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::Uri;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ratelimit_client::http::TrustedProxies;
+use ratelimit_client::redis::TlsCertificates;
 use ratelimit_client::Policy;
 
-use crate::backend::target::Target;
+use crate::backend::target::{Login, Target};
 use crate::policies::key_by::KeyBy;
 use crate::policies::words::{digits, in_range, parse_time, PolicyWords, Word};
 use crate::telemetry::log::Log;
+use crate::{dotenv, secrets};
 
 /// A rate-limited API, rate limit decisions for any program, and metrics.
 ///
@@ -25,6 +27,9 @@ use crate::telemetry::log::Log;
 struct Arguments {
     #[command(subcommand)]
     task: Option<Task>,
+    /// Check the settings and the file of policies; end with 0 if they can be used, else with 2
+    #[arg(long)]
+    check: bool,
 
     /// Where decisions are made: redis (or Valkey), or memory (in this process, for one instance)
     #[arg(long, env, default_value = "redis", value_name = "redis|memory")]
@@ -40,6 +45,36 @@ struct Arguments {
     /// (rediss-sentinel://, rediss-cluster:// with TLS)
     #[arg(long, env, value_name = "URL")]
     redis_url: Option<String>,
+    /// A file that holds REDIS_URL
+    #[arg(long, env, value_name = "FILE")]
+    redis_url_file: Option<String>,
+    /// The user at Redis; the default user if not set
+    #[arg(long, env, value_name = "NAME")]
+    redis_user: Option<String>,
+    /// The password of the user at Redis
+    #[arg(long, env, value_name = "TEXT")]
+    redis_password: Option<String>,
+    /// A file that holds REDIS_PASSWORD
+    #[arg(long, env, value_name = "FILE")]
+    redis_password_file: Option<String>,
+    /// The user at the sentinels; the default user if not set
+    #[arg(long, env, value_name = "NAME")]
+    redis_sentinel_user: Option<String>,
+    /// The password of the user at the sentinels
+    #[arg(long, env, value_name = "TEXT")]
+    redis_sentinel_password: Option<String>,
+    /// A file that holds REDIS_SENTINEL_PASSWORD
+    #[arg(long, env, value_name = "FILE")]
+    redis_sentinel_password_file: Option<String>,
+    /// The certificate authorities for TLS to Redis, as PEM; those of the system if not set
+    #[arg(long, env, value_name = "FILE")]
+    redis_ca_file: Option<String>,
+    /// The certificate that this service shows to Redis, as PEM
+    #[arg(long, env, value_name = "FILE")]
+    redis_cert_file: Option<String>,
+    /// The key of REDIS_CERT_FILE, as PEM
+    #[arg(long, env, value_name = "FILE")]
+    redis_key_file: Option<String>,
     /// How long to wait for an answer of Redis; after that ON_REDIS_FAILURE decides
     #[arg(long, env, default_value = "200ms", value_name = "TIME")]
     redis_deadline: String,
@@ -98,6 +133,19 @@ struct Arguments {
     /// must be an address, localhost or one of these; if set, from everywhere. Not for /v1/auth and /
     #[arg(long, env, value_name = "LIST")]
     allowed_hosts: Option<String>,
+    /// How many leading bits of an IPv4 address make a client
+    #[arg(long, env, default_value = "32", value_name = "BITS")]
+    ipv4_prefix: String,
+    /// How many leading bits of an IPv6 address make a client
+    #[arg(long, env, default_value = "64", value_name = "BITS")]
+    ipv6_prefix: String,
+    /// Whether OPTIONS requests count, which browsers send before others (preflights)
+    #[arg(long, env, default_value = "true", value_name = "true|false")]
+    count_options: String,
+    /// Whether answers let scripts of other origins read the RateLimit fields
+    /// (Access-Control-Expose-Headers)
+    #[arg(long, env, default_value = "false", value_name = "true|false")]
+    expose_fields: String,
     /// A file of policies by route and kind of key; read again when it changes, and at SIGHUP
     #[arg(long, env, value_name = "FILE")]
     policies: Option<String>,
@@ -121,6 +169,9 @@ struct Arguments {
     /// not set
     #[arg(long, env, value_name = "TEXT")]
     hash_secret: Option<String>,
+    /// A file that holds HASH_SECRET
+    #[arg(long, env, value_name = "FILE")]
+    hash_secret_file: Option<String>,
 
     /// The maximum number of connections at a time; more wait
     #[arg(long, env, default_value = "10000", value_name = "N")]
@@ -146,7 +197,11 @@ pub enum Task {
 pub struct Settings {
     /// What to do instead of serving.
     pub task: Option<Task>,
+    /// Only check the settings and the policies.
+    pub check: bool,
     pub(crate) target: Target,
+    /// For TLS to Redis; `None`: those of the system.
+    pub(crate) certificates: Option<TlsCertificates>,
     pub(crate) redis_deadline: Duration,
     /// `None`: start without waiting for Redis.
     pub(crate) start_deadline: Option<Duration>,
@@ -162,6 +217,8 @@ pub struct Settings {
     pub(crate) key_by: KeyBy,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) count_options: bool,
+    pub(crate) expose_fields: bool,
     pub(crate) policies: Option<PathBuf>,
     pub(crate) instance: Option<String>,
     pub(crate) peers: Vec<Uri>,
@@ -196,9 +253,11 @@ impl Settings {
     /// # Errors
     /// The message to print.
     pub fn of_process() -> Result<Self, String> {
-        match dotenvy::from_path(".env") {
-            Err(error) if !error.not_found() => return Err(dotenv_error(&error)),
-            _ => {}
+        let file = dotenv::read(Path::new(".env")).map_err(|why| format!("error: {why}"))?;
+        for (name, value) in file {
+            if std::env::var_os(&name).is_none() {
+                std::env::set_var(name, value);
+            }
         }
         for name in variables() {
             if std::env::var_os(&name).is_some_and(|value| value.is_empty()) {
@@ -239,22 +298,17 @@ fn variables() -> Vec<String> {
     command().get_arguments().filter_map(name).collect()
 }
 
-/// The error of the library repeats the line, which may hold a password.
-fn dotenv_error(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::Io(error) => format!("error: .env cannot be read: {error}"),
-        _ => "error: .env must have lines NAME=value; a value with spaces stands in quotes"
-            .to_owned(),
-    }
-}
-
 impl Arguments {
-    fn validate(self) -> Result<Settings, String> {
+    fn validate(mut self) -> Result<Settings, String> {
+        self.read_secrets()?;
+        let (target, certificates) = self.target()?;
         let port = number("PORT", &self.port, 0..=u16::MAX.into())?;
         let on_failure = one_of("ON_REDIS_FAILURE", &self.on_redis_failure, &ON_FAILURE)?;
         Ok(Settings {
             task: self.task,
-            target: self.target()?,
+            check: self.check,
+            target,
+            certificates,
             redis_deadline: time("REDIS_DEADLINE", &self.redis_deadline)?,
             start_deadline: time_or_none("START_DEADLINE", &self.start_deadline)?,
             on_failure,
@@ -271,7 +325,11 @@ impl Arguments {
             policy: self.policy()?,
             key_by: KeyBy::parse(&self.key_by)
                 .ok_or_else(|| message("KEY_BY", KeyBy::MESSAGE, &self.key_by))?,
-            trusted_proxies: trusted_proxies(self.trusted_proxies.as_deref().unwrap_or(""))?,
+            trusted_proxies: trusted_proxies(self.trusted_proxies.as_deref().unwrap_or(""))?
+                .ipv4_prefix(number("IPV4_PREFIX", &self.ipv4_prefix, 1..=32)?)
+                .ipv6_prefix(number("IPV6_PREFIX", &self.ipv6_prefix, 1..=128)?),
+            count_options: yes_or_no("COUNT_OPTIONS", &self.count_options)?,
+            expose_fields: yes_or_no("EXPOSE_FIELDS", &self.expose_fields)?,
             allowed_hosts: allowed_hosts(self.allowed_hosts.as_deref().unwrap_or(""))?,
             policies: self.policies.map(PathBuf::from),
             instance: self.instance.map(|name| instance("INSTANCE", name)).transpose()?,
@@ -280,7 +338,7 @@ impl Arguments {
                 json: one_of("LOG_FORMAT", &self.log_format, &[("text", false), ("json", true)])?,
                 level: one_of("LOG_LEVEL", &self.log_level, &LEVELS)?,
             },
-            hash_keys: one_of("HASH_KEYS", &self.hash_keys, &[("true", true), ("false", false)])?,
+            hash_keys: yes_or_no("HASH_KEYS", &self.hash_keys)?,
             hash_secret: self.hash_secret,
             max_connections: number("MAX_CONNECTIONS", &self.max_connections, 1..=1_000_000)?,
             request_deadline: time("REQUEST_DEADLINE", &self.request_deadline)?,
@@ -289,20 +347,57 @@ impl Arguments {
         })
     }
 
-    fn target(&self) -> Result<Target, String> {
-        if one_of("BACKEND", &self.backend, &[("redis", false), ("memory", true)])? {
-            return Ok(Target::Memory);
+    fn read_secrets(&mut self) -> Result<(), String> {
+        for (variable, value, file) in [
+            ("REDIS_URL", &mut self.redis_url, &mut self.redis_url_file),
+            ("REDIS_PASSWORD", &mut self.redis_password, &mut self.redis_password_file),
+            (
+                "REDIS_SENTINEL_PASSWORD",
+                &mut self.redis_sentinel_password,
+                &mut self.redis_sentinel_password_file,
+            ),
+            ("HASH_SECRET", &mut self.hash_secret, &mut self.hash_secret_file),
+        ] {
+            *value = secrets::value_or_file(variable, value.take(), file.take())?;
         }
+        Ok(())
+    }
+
+    fn target(&self) -> Result<(Target, Option<TlsCertificates>), String> {
+        if one_of("BACKEND", &self.backend, &[("redis", false), ("memory", true)])? {
+            return Ok((Target::Memory, None));
+        }
+        let target = self.address()?;
+        let login = Login::new(&self.redis_user, &self.redis_password);
+        let target = target
+            .with_login(login)
+            .map_err(|rule| format!("error: REDIS_USER, REDIS_PASSWORD {rule}"))?;
+        let login = Login::new(&self.redis_sentinel_user, &self.redis_sentinel_password);
+        let target = target.with_sentinel_login(login).map_err(|rule| {
+            format!("error: REDIS_SENTINEL_USER, REDIS_SENTINEL_PASSWORD {rule}")
+        })?;
+        let [ca, certificate, key] =
+            [&self.redis_ca_file, &self.redis_cert_file, &self.redis_key_file]
+                .map(Option::as_deref);
+        let certificates = secrets::certificates(ca, certificate, key)?;
+        if certificates.is_some() && !target.has_tls() {
+            let rule = "need a REDIS_URL with TLS (rediss://)";
+            return Err(format!("error: REDIS_CA_FILE, REDIS_CERT_FILE {rule}"));
+        }
+        Ok((target, certificates))
+    }
+
+    fn address(&self) -> Result<Target, String> {
         if let Some(url) = &self.redis_url {
             return Target::parse(url).map_err(|rule| format!("error: REDIS_URL {rule}"));
         }
         let port = number("REDIS_PORT", &self.redis_port, 1..=u16::MAX.into())?;
-        if self.redis_host.is_empty() || self.redis_host.contains(['/', '@', ' ']) {
-            let rule = "must be a host name or an IP address (REDIS_URL takes a URL)";
-            return Err(format!("error: REDIS_HOST {rule}"));
-        }
-        Target::host(&self.redis_host, port)
-            .map_err(|rule| format!("error: REDIS_HOST, REDIS_PORT {rule}"))
+        // The value may be a URL with a password, so it is not repeated.
+        let host = host(&self.redis_host).ok_or(
+            "error: REDIS_HOST must be a host name or an IP address, without a port (REDIS_URL \
+             takes a URL)",
+        )?;
+        Target::host(host, port).map_err(|rule| format!("error: REDIS_HOST, REDIS_PORT {rule}"))
     }
 
     fn policy(&self) -> Result<Policy, String> {
@@ -371,6 +466,21 @@ fn one_of<T: Copy>(variable: &str, text: &str, known: &[(&str, T)]) -> Result<T,
     let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
     let rule = || format!("must be {}", names.join(" or "));
     found.map(|(_, value)| *value).ok_or_else(|| message(variable, &rule(), text))
+}
+
+/// An IPv6 address may stand in brackets.
+fn host(text: &str) -> Option<&str> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(address) = bracketed {
+        return address.parse::<Ipv6Addr>().is_ok().then_some(address);
+    }
+    let is_name = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let is_host = text.parse::<IpAddr>().is_ok() || !text.is_empty() && text.chars().all(is_name);
+    is_host.then_some(text)
+}
+
+fn yes_or_no(variable: &str, text: &str) -> Result<bool, String> {
+    one_of(variable, text, &[("true", true), ("false", false)])
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {

@@ -10,10 +10,6 @@ impl Signals {
         Self(tokio::signal::unix::signal(kind).ok())
     }
 
-    pub(crate) fn never() -> Self {
-        Self(None)
-    }
-
     pub(crate) async fn next(&mut self) {
         match &mut self.0 {
             Some(signal) => drop(signal.recv().await),

@@ -52,6 +52,9 @@ fn the_description_matches_every_answer_of_the_service() {
         seen.check("/", "get", &service.get("/"));
     }
     seen.check("/", "get", &closed.get("/"));
+    let by_key = Settings::memory().set("KEY_BY", "api-key").start();
+    let two_keys = by_key.get_with("/", &[("X-API-Key", "a"), ("X-API-Key", "b")]);
+    seen.check("/", "get", &two_keys);
     for path in ["/v1/check", "/v1/peek"] {
         for body in
             [CHECK, CHECK, "{}", r#"{"key":"foreign","limit":1,"window":1}"#, WINDOWS, NEVER]

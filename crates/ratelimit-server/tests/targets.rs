@@ -51,6 +51,65 @@ fn connects_by_tls_if_the_certificate_is_trusted() {
     assert_eq!(strict.get("/readyz").status, 503);
 }
 
+#[test]
+fn trusts_an_authority_of_its_own_and_shows_a_certificate() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("cert.pem"));
+    make_certificate(&key, &certificate);
+    let (other_key, other) = (dir.path().join("other-key.pem"), dir.path().join("other.pem"));
+    make_certificate(&other_key, &other);
+    let port = free_port();
+    let binary = &servers()[0];
+    let setup = Setup::module(binary)
+        .with(&format!("tls-port {port}"))
+        .with(&format!("tls-key-file {}", key.display()))
+        .with(&format!("tls-cert-file {}", certificate.display()))
+        .with(&format!("tls-ca-cert-file {}", certificate.display()))
+        .with("tls-auth-clients yes");
+    let _server = match setup.try_start() {
+        Ok(server) => server,
+        Err(log) if log.contains("Failed finding TLS support") => {
+            return not_applicable(binary, "rediss://", "it is built without TLS");
+        }
+        Err(log) => panic!("the server did not start:\n{log}"),
+    };
+    let trusting = |url: &str| Settings::at(url).set("REDIS_CA_FILE", certificate.display());
+    let shown = |url: &str| {
+        let settings = trusting(url).set("REDIS_CERT_FILE", certificate.display());
+        settings.set("REDIS_KEY_FILE", key.display())
+    };
+    let url = format!("rediss://localhost:{port}");
+    decides_by_the_module(&shown(&url).start());
+    let unknown = trusting(&url).set("START_DEADLINE", 0).start();
+    assert_eq!(unknown.check(CHECK)["source"], "local", "the server wants a certificate");
+    let strict = shown(&url).set("REDIS_CA_FILE", other.display()).set("START_DEADLINE", 0).start();
+    assert_eq!(strict.check(CHECK)["source"], "local", "another authority");
+
+    let at = |url: &str, variable: &str, file: &Path| {
+        let (code, message) = shown(url).set(variable, file.display()).refusal();
+        assert_eq!(code, 2, "{message}");
+        message
+    };
+    let message = at(&url, "REDIS_KEY_FILE", &other_key);
+    assert!(message.contains("is not the key of REDIS_CERT_FILE"), "{message}");
+    let message = at(&url, "REDIS_CA_FILE", &key);
+    assert!(message.contains("must hold what its name says, as PEM"), "{message}");
+    let message = at(&format!("redis://localhost:{port}"), "REDIS_CA_FILE", &certificate);
+    assert!(message.contains("need a REDIS_URL with TLS"), "{message}");
+}
+
+#[test]
+fn sentinels_can_have_a_password_of_their_own() {
+    let server = Setup::module(&servers()[0]).start();
+    let sentinel = Sentinel::watch(&server);
+    sentinel.connect().must("ACL SETUSER default resetpass >sentinel-hush");
+    let url = format!("redis-sentinel://127.0.0.1:{}/mymaster", sentinel.port);
+    let service = Settings::at(&url).set("REDIS_SENTINEL_PASSWORD", "sentinel-hush").start();
+    decides_by_the_module(&service);
+    let file = Settings::at(&url).file("password", "sentinel-hush\n");
+    decides_by_the_module(&file.set("REDIS_SENTINEL_PASSWORD_FILE", "password").start());
+}
+
 /// A self-signed certificate for localhost.
 fn make_certificate(key: &Path, certificate: &Path) {
     let made = Command::new("openssl")
@@ -77,6 +136,7 @@ fn a_cluster_decides_at_the_node_of_each_key() {
         assert_eq!(service.check(&check)["allowed"], true, "{i}");
         assert_eq!(service.check(&check)["allowed"], false, "{i}");
     }
+    // Without the keys of the probe.
     let keys = |node: &Server| node.connect().must("KEYS ratelimit:k*").array().len();
     assert!(cluster.nodes.iter().all(|node| keys(node) > 5), "each node has its part");
     assert_eq!(cluster.nodes.iter().map(keys).sum::<usize>(), 51);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{HeaderMap, HeaderName, FORWARDED};
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -34,6 +34,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub struct TrustedProxies {
     trusted: Vec<IpNet>,
     header: HeaderName,
+    ipv4_prefix: u8,
     ipv6_prefix: u8,
 }
 
@@ -43,10 +44,12 @@ impl TrustedProxies {
         Self::behind([])
     }
 
-    /// Clients connect through these proxies, which add to `X-Forwarded-For`.
+    /// Clients connect through these proxies, which add to `X-Forwarded-For`. Every member of a
+    /// trusted network is believed: it can name any address as the client's. An IPv4 network inside
+    /// IPv6 (`::ffff:10.0.0.0/104`) is the IPv4 network.
     pub fn behind(proxies: impl IntoIterator<Item = IpNet>) -> Self {
-        let trusted = proxies.into_iter().collect();
-        Self { trusted, header: X_FORWARDED_FOR, ipv6_prefix: 64 }
+        let trusted = proxies.into_iter().map(canonical).collect();
+        Self { trusted, header: X_FORWARDED_FOR, ipv4_prefix: 32, ipv6_prefix: 64 }
     }
 
     /// The proxies add to `Forwarded` (RFC 7239). Only one of the two headers is ever read: a proxy
@@ -54,6 +57,13 @@ impl TrustedProxies {
     #[must_use]
     pub fn forwarded(self) -> Self {
         Self { header: FORWARDED, ..self }
+    }
+
+    /// Sets how many leading bits of an IPv4 address make a client. The default is 32, the whole
+    /// address. More than 32 count as 32.
+    #[must_use]
+    pub fn ipv4_prefix(self, bits: u8) -> Self {
+        Self { ipv4_prefix: bits.min(32), ..self }
     }
 
     /// Sets how many leading bits of an IPv6 address make a client. The default is 64, which is
@@ -81,7 +91,11 @@ impl TrustedProxies {
     /// The part of an address that makes the key: `203.0.113.7`, `2001:db8:1:2::/64`.
     pub fn network(&self, client: IpAddr) -> String {
         match client.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V4(address) if self.ipv4_prefix == 32 => address.to_string(),
+            IpAddr::V4(address) => {
+                let network = Ipv4Net::new(address, self.ipv4_prefix).expect("at most 32 bits");
+                network.trunc().to_string()
+            }
             IpAddr::V6(address) => {
                 let network = Ipv6Net::new(address, self.ipv6_prefix).expect("at most 128 bits");
                 network.trunc().to_string()
@@ -100,6 +114,19 @@ impl TrustedProxies {
             return forwarded_hops(&line);
         }
         line.rsplit(',').map(|element| address(element.trim())).collect()
+    }
+}
+
+/// Peers and elements of the header are canonical too, so a mapped network would match none of
+/// them.
+fn canonical(network: IpNet) -> IpNet {
+    let inside = |v6: Ipv6Net| {
+        let address = v6.addr().to_ipv4_mapped()?;
+        Ipv4Net::new(address, v6.prefix_len().checked_sub(96)?).ok()
+    };
+    match network {
+        IpNet::V6(v6) => inside(v6).map_or(network, IpNet::V4),
+        IpNet::V4(_) => network,
     }
 }
 
@@ -285,6 +312,32 @@ mod tests {
         for (bits, address, expected) in cases {
             let addresses = TrustedProxies::direct().ipv6_prefix(bits);
             assert_eq!(addresses.network(address.parse().unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn ipv4_addresses_share_a_key_by_prefix() {
+        for (bits, expected) in
+            [(32, "192.0.2.9"), (24, "192.0.2.0/24"), (200, "192.0.2.9"), (0, "0.0.0.0/0")]
+        {
+            let addresses = TrustedProxies::direct().ipv4_prefix(bits);
+            for address in ["192.0.2.9", "::ffff:192.0.2.9"] {
+                assert_eq!(addresses.network(address.parse().unwrap()), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mapped_network_is_the_ipv4_network() {
+        for (network, expected) in [
+            ("::ffff:10.0.0.1/128", "9.9.9.9"),
+            ("::ffff:10.0.0.0/104", "9.9.9.9"),
+            ("::ffff:10.0.0.2/128", "10.0.0.1"),
+            ("::/0", "10.0.0.1"),
+        ] {
+            let addresses = TrustedProxies::behind([network.parse().unwrap()]);
+            let found = client(&addresses, "10.0.0.1", "x-forwarded-for", &[b"9.9.9.9"]);
+            assert_eq!(found, expected, "{network}");
         }
     }
 

@@ -35,8 +35,9 @@ const X_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 ///
 /// `q` is the limit and `w` the window of the pair. `r` is the remaining cost; in a bucket with a
 /// burst it may be more than `q`. `t` is the time until the same call passes, if the pair denies,
-/// else the time until the pair is as if unused. `Retry-After` is the longest time until the same
-/// call passes; there is none for a call that can never pass. If the server failed and the call was
+/// else the time until the pair is as if unused. A pair that never allows the call has no `t`.
+/// `Retry-After` is the longest time until the same call passes, also of those that are there
+/// already; there is none for a call that can never pass. If the server failed and the call was
 /// allowed without being counted, the remaining cost is unknown, and there is no `RateLimit`.
 ///
 /// ```
@@ -62,8 +63,15 @@ pub fn add(headers: &mut HeaderMap, name: &str, policy: &Policy, answer: &Answer
         headers.append(RATELIMIT, value(standing_items(name, policy, answer)));
     }
     if let Retry::After(wait) = answer.retry() {
-        headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        let seconds = whole_seconds(wait).max(retry_after(headers));
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+}
+
+/// 0 without one.
+fn retry_after(headers: &HeaderMap) -> u64 {
+    let text = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` of the binding pair, for clients that know
@@ -99,12 +107,12 @@ fn policy_items(name: &str, policy: &Policy) -> String {
 
 fn standing_items(name: &str, policy: &Policy, answer: &Answer) -> String {
     let item = |i, quota: &Quota, retry| {
-        let wait = match retry {
-            Retry::After(wait) => wait,
-            Retry::Now | Retry::Never => quota.reset_after,
-        };
-        let name = item_name(name, policy, i);
-        format!("{name};r={};t={}", quota.remaining, whole_seconds(wait))
+        let item = format!("{};r={}", item_name(name, policy, i), quota.remaining);
+        match retry {
+            Retry::After(wait) => format!("{item};t={}", whole_seconds(wait)),
+            Retry::Now => format!("{item};t={}", whole_seconds(quota.reset_after)),
+            Retry::Never => item,
+        }
     };
     if answer.standings.is_empty() {
         return item(0, answer.quota(), answer.retry());
@@ -187,7 +195,8 @@ mod tests {
             (burst, Decision::Allowed(quota(20, 19, 6000)), "10;w=60", "19;t=6", None),
             (short, Decision::Allowed(quota(5, 4, 500)), "5;w=1", "4;t=1", None),
             // Never: no time to come back.
-            (API, Decision::DeniedForever(quota(100, 100, 0)), "100;w=60", "100;t=0", None),
+            (API, Decision::DeniedForever(quota(100, 100, 0)), "100;w=60", "100", None),
+            (API, Decision::DeniedForever(quota(100, 99, 9000)), "100;w=60", "99", None),
             (
                 most,
                 Decision::Allowed(quota(1_000_000_000_000, 999_999_999_999, 31_622_400_000)),
@@ -204,6 +213,15 @@ mod tests {
             expected.extend(retry_after.map(|seconds| format!("retry-after: {seconds}")));
             assert_eq!(added("api", &policy, &answer(decision)), expected);
         }
+    }
+
+    #[test]
+    fn of_several_policies_the_longest_wait_stays() {
+        let mut headers = HeaderMap::new();
+        for wait_ms in [2000, 9000, 5000] {
+            add(&mut headers, "api", &API, &answer(denied(quota(100, 0, 9000), wait_ms)));
+        }
+        assert_eq!(headers[RETRY_AFTER], "9");
     }
 
     #[test]

@@ -29,23 +29,22 @@ pub(crate) type Ping = Box<dyn Fn() -> BoxFuture<'static, RedisResult<()>>>;
 
 /// `Err`: the settings cannot be used. A server that is not up yet is no error.
 pub(crate) fn open(settings: &Settings) -> Result<Backend, String> {
+    let certificates = settings.certificates.clone();
+    let options =
+        certificates.into_iter().fold(ConnectionOptions::new(), ConnectionOptions::certificates);
     let (builder, ping) = match &settings.target {
         Target::Memory => (Limiter::memory(settings.memory_keys), None),
         Target::Server(info) => {
-            let connection = Connection::single((**info).clone(), ConnectionOptions::new());
+            let connection = Connection::single((**info).clone(), options);
             limiter_over(connection.map(Coalesced::over), settings)?
         }
         Target::Cluster(nodes) => {
-            limiter_over(Connection::cluster(nodes.clone(), ConnectionOptions::new()), settings)?
+            limiter_over(Connection::cluster(nodes.clone(), options), settings)?
         }
         Target::Sentinel(named) => {
             let Sentinels { sentinels, master, server } = &**named;
-            let connection = Connection::sentinel(
-                sentinels.clone(),
-                master,
-                server.clone(),
-                ConnectionOptions::new(),
-            );
+            let connection =
+                Connection::sentinel(sentinels.clone(), master, server.clone(), options);
             limiter_over(connection.map(Coalesced::over), settings)?
         }
     };

@@ -22,9 +22,7 @@ pub(crate) async fn wait_for_redis(settings: &Settings, ping: Option<Ping>) -> R
     let why = RefCell::new("no answer yet".to_owned());
     tokio::select! {
         answered = answers(&ping, &why) => {
-            answered.map_err(|error| {
-                format!("{name} rejects the user or the password of REDIS_URL: {error}")
-            })
+            answered.map_err(|error| format!("{name} rejects the user or the password: {error}"))
         }
         () = report(&name, &why, within) => {
             let why = why.borrow();

@@ -1,6 +1,6 @@
 //! Where the counts are kept, by `REDIS_URL`. No error repeats any of it: it may hold a password.
 
-use ratelimit_client::redis::{ConnectionInfo, IntoConnectionInfo};
+use ratelimit_client::redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 
 /// Where the counts are kept.
 #[derive(Clone, Debug)]
@@ -25,12 +25,61 @@ const MESSAGE: &str = "must be redis://[user:password@]host[:port][/db], rediss:
 redis+unix:///path, redis-sentinel://[user:password@]host[:26379],host/master[/db] or \
 redis-cluster://[user:password@]host[:port],host (rediss-sentinel://, rediss-cluster:// with TLS)";
 
+/// `#insecure` would skip the check of the certificate, and this build cannot do that.
+const FRAGMENT: &str =
+    "must have no # (in a password it is %23; instead of #insecure, REDIS_CA_FILE \
+names the authority of a certificate)";
+
+/// A user and a password, where neither stands in the URL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Login<'a> {
+    user: Option<&'a str>,
+    password: Option<&'a str>,
+}
+
+impl<'a> Login<'a> {
+    pub(crate) fn new(user: &'a Option<String>, password: &'a Option<String>) -> Self {
+        Self { user: user.as_deref(), password: password.as_deref() }
+    }
+
+    fn is_empty(self) -> bool {
+        self.user.is_none() && self.password.is_none()
+    }
+
+    fn at(self, info: &ConnectionInfo) -> Result<ConnectionInfo, &'static str> {
+        let mut settings = info.redis_settings().clone();
+        if self.password.is_some() && settings.password().is_some() {
+            return Err("cannot be set: REDIS_URL has a password");
+        }
+        if self.user.is_some() && settings.username().is_some() {
+            return Err("cannot be set: REDIS_URL has a user");
+        }
+        if let Some(password) = self.password {
+            settings = settings.set_password(password);
+        }
+        if let Some(user) = self.user {
+            settings = settings.set_username(user);
+        }
+        if settings.username().is_some() && settings.password().is_none() {
+            return Err("must both be set: a user has a password");
+        }
+        Ok(info.clone().set_redis_settings(settings))
+    }
+
+    fn at_each(self, nodes: &[ConnectionInfo]) -> Result<Vec<ConnectionInfo>, &'static str> {
+        nodes.iter().map(|node| self.at(node)).collect()
+    }
+}
+
 impl Target {
     pub(crate) fn host(host: &str, port: u16) -> Result<Self, &'static str> {
         (host, port).into_connection_info().map(Self::server).map_err(|_| MESSAGE)
     }
 
     pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
+        if url.contains('#') {
+            return Err(FRAGMENT);
+        }
         let (scheme, rest) = url.split_once("://").ok_or(MESSAGE)?;
         let (kind, tls) = match scheme.strip_prefix("rediss-") {
             Some(kind) => (kind, "rediss"),
@@ -47,6 +96,44 @@ impl Target {
                 Ok(Self::Cluster(nodes(tls, credentials, hosts, 6379)?))
             }
             _ => node(url).map(Self::server),
+        }
+    }
+
+    /// The same with this user and password at Redis.
+    pub(crate) fn with_login(self, login: Login) -> Result<Self, &'static str> {
+        if login.is_empty() {
+            return Ok(self);
+        }
+        Ok(match self {
+            Self::Memory => Self::Memory,
+            Self::Server(info) => Self::Server(Box::new(login.at(&info)?)),
+            Self::Cluster(nodes) => Self::Cluster(login.at_each(&nodes)?),
+            Self::Sentinel(mut named) => {
+                named.server = login.at(&named.server)?;
+                Self::Sentinel(named)
+            }
+        })
+    }
+
+    /// The same with this user and password at the sentinels.
+    pub(crate) fn with_sentinel_login(self, login: Login) -> Result<Self, &'static str> {
+        match self {
+            target if login.is_empty() => Ok(target),
+            Self::Sentinel(mut named) => {
+                named.sentinels = login.at_each(&named.sentinels)?;
+                Ok(Self::Sentinel(named))
+            }
+            _ => Err("need a REDIS_URL with sentinels (redis-sentinel://)"),
+        }
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        let has_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        match self {
+            Self::Memory => false,
+            Self::Server(info) => has_tls(info),
+            Self::Cluster(nodes) => nodes.iter().any(has_tls),
+            Self::Sentinel(named) => has_tls(&named.server),
         }
     }
 
@@ -139,6 +226,55 @@ mod tests {
         for url in wrong.into_iter().chain(further) {
             assert_eq!(name(url), Err(MESSAGE), "{url:?}");
         }
+    }
+
+    #[test]
+    fn a_fragment_is_refused_at_once() {
+        for url in [
+            "rediss://h/#insecure",
+            "redis://h#x",
+            "rediss-cluster://a,b/#insecure",
+            "redis://:p#w@h",
+        ] {
+            assert_eq!(name(url), Err(FRAGMENT), "{url}");
+        }
+        assert_eq!(name("redis://:p%23w@h").as_deref(), Ok("h:6379"));
+    }
+
+    #[test]
+    fn a_login_beside_the_url_reaches_each_server() {
+        let text = |text: &str| Some(text.to_owned());
+        let (user, password) = (text("u"), text("p"));
+        let login = Login::new(&user, &password);
+        let both = |info: &ConnectionInfo| {
+            let settings = info.redis_settings();
+            (settings.username().map(str::to_owned), settings.password().map(str::to_owned))
+        };
+        for url in ["redis://h", "redis-cluster://a,b", "redis-sentinel://a,b/m"] {
+            let target = Target::parse(url).unwrap().with_login(login).unwrap();
+            let found = match &target {
+                Target::Server(info) => both(info),
+                Target::Cluster(nodes) => both(&nodes[1]),
+                Target::Sentinel(named) => both(&named.server),
+                Target::Memory => unreachable!(),
+            };
+            assert_eq!(found, (text("u"), text("p")), "{url}");
+        }
+        let sentinels = Target::parse("redis-sentinel://:x@a,b/m").unwrap();
+        let Ok(Target::Sentinel(named)) = sentinels.with_sentinel_login(login) else {
+            panic!("sentinels");
+        };
+        assert_eq!(both(&named.sentinels[1]), (text("u"), text("p")));
+        assert_eq!(both(&named.server), (None, text("x")));
+        for (url, user, password) in [
+            ("redis://:x@h", None, text("p")),
+            ("redis://v:x@h", text("u"), None),
+            ("redis://h", text("u"), None),
+        ] {
+            let login = Login::new(&user, &password);
+            assert!(Target::parse(url).unwrap().with_login(login).is_err(), "{url}");
+        }
+        assert!(Target::parse("redis://h").unwrap().with_sentinel_login(login).is_err());
     }
 
     #[test]

@@ -10,18 +10,18 @@ use axum::body::Body;
 use axum::extract::{Extension, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use axum::routing::any;
 use axum::Router;
 use serde::Deserialize;
 
 use super::check::valid_key;
+use super::fields;
 use super::problem::Problem;
 use super::welcome::DENIED;
-use super::{fields, is_allowed};
-use crate::app::App;
+use crate::app::{App, Rulings};
 use crate::policies::key_by::{Caller, Peer};
-use crate::policies::{self, Applied};
+use crate::policies::{Matched, Refusal};
 
 /// How a proxy describes the visitor's request, and which answers it understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,18 +68,19 @@ struct Chosen {
 
 impl Form {
     async fn answer(self, app: &App, parts: &Parts, peer: &Peer) -> Response<Body> {
-        let applied = match self.applied(app, parts, peer) {
-            Ok(applied) => applied,
+        let matched = match self.matched(app, parts, peer) {
+            Ok(matched) => matched,
             Err(message) => return self.problem(Problem::new(StatusCode::BAD_REQUEST, message)),
         };
-        match app.decide(applied).await {
-            Ok(rulings) if is_allowed(&rulings) => self.allow(fields::joined(&rulings)),
+        match app.decide(matched).await {
+            Ok(rulings) if rulings.is_allowed() => self.allow(fields::joined(&rulings)),
+            Ok(Rulings { refusal: Some(Refusal::TwoLines(header)), .. }) => self.two_lines(&header),
             Ok(rulings) => self.deny(fields::joined(&rulings)),
             Err(error) => self.problem(error.into()),
         }
     }
 
-    fn applied(self, app: &App, parts: &Parts, peer: &Peer) -> Result<Vec<Applied>, String> {
+    fn matched(self, app: &App, parts: &Parts, peer: &Peer) -> Result<Matched, String> {
         let caller = Caller::of_request(parts, peer, &app.settings.trusted_proxies);
         let policies = app.policies.current();
         let Chosen { policy, key } = self.chosen(parts)?;
@@ -91,15 +92,11 @@ impl Form {
             let path = target.split(['?', '#']).next().unwrap_or(&target);
             return Ok(policies.applied(&caller.asking_for(&method, path)));
         };
-        let rule = policies.named(&name).ok_or("there is no policy of that name")?;
-        let key = match key.filter(|key| !key.is_empty()) {
-            Some(key) => {
-                let key = valid_key(key).map_err(|wrong| wrong.message)?;
-                policies::key(rule, &format!("key:{key}"))
-            }
-            None => rule.key_or_address(&caller),
-        };
-        Ok(vec![Applied { rule: Arc::clone(rule), key }])
+        let key = key.filter(|key| !key.is_empty()).map(valid_key).transpose();
+        let value = key.map_err(|wrong| wrong.message)?.map(|key| format!("key:{key}"));
+        let (method, _) = self.target(parts).unwrap_or(("GET".into(), "/".into()));
+        let matched = policies.chosen(&name, value.as_deref(), &caller.asking_for(&method, "/"));
+        matched.ok_or_else(|| "there is no policy of that name".to_owned())
     }
 
     /// The query, where it is the operator's alone. Caddy keeps the visitor's query unless the
@@ -149,6 +146,15 @@ impl Form {
                 fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 respond(StatusCode::TOO_MANY_REQUESTS, fields, DENIED.into())
             }
+        }
+    }
+
+    /// nginx and ingress-nginx make 500 of a 400.
+    fn two_lines(self, header: &HeaderName) -> Response<Body> {
+        let problem = Problem::two_lines(header);
+        match self {
+            Self::Nginx | Self::Ingress => problem.with_status(StatusCode::FORBIDDEN).response(),
+            Self::Forwarded | Self::Envoy => problem.response(),
         }
     }
 

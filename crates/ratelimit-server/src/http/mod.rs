@@ -24,7 +24,7 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::Router;
 
-use crate::app::{App, Ruling};
+use crate::app::App;
 use crate::telemetry::exposition;
 use problem::Problem;
 
@@ -78,11 +78,6 @@ async fn wrong_method() -> Response<Body> {
 
 async fn no_such_path() -> Response<Body> {
     Problem::new(StatusCode::NOT_FOUND, "not found; see /openapi.json").response()
-}
-
-/// Each policy that was asked has allowed; only the last answer can be a denial.
-fn is_allowed(rulings: &[Ruling]) -> bool {
-    rulings.last().is_none_or(|ruling| ruling.answer.is_allowed())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use ratelimit_client::Error;
 use serde::Serialize;
 
@@ -22,6 +22,12 @@ impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("");
         Self { title, status: status.as_u16(), detail: detail.into(), field: None }
+    }
+
+    /// Of a request that has two lines of the header that holds its key.
+    pub(super) fn two_lines(header: &HeaderName) -> Self {
+        let detail = format!("the request must have one line of {header}");
+        Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
     /// The same reason under another status.

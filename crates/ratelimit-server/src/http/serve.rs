@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::CONNECTION;
+use axum::http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ratelimit_client::http::fields::RATELIMIT_POLICY;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -38,6 +39,9 @@ const MAX_BUFFER_BYTES: usize = MAX_HEADER_BYTES;
 const LAST_CALL: Duration = Duration::from_millis(500);
 const TIMEOUT_RESPONSE: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// The fields that a script of another origin may read.
+const EXPOSED: HeaderValue = HeaderValue::from_static("RateLimit-Policy, RateLimit, Retry-After");
 
 /// How many connections the system keeps until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -244,6 +248,9 @@ async fn answer(
     let endpoint = Endpoint::of_path(request.uri().path());
     let mut response = route(request, peer, app, router, audience).await;
     app.metrics.requests.count(endpoint, response.status().as_u16());
+    if app.settings.expose_fields && response.headers().contains_key(RATELIMIT_POLICY) {
+        response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
     if *app.stopping.borrow() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

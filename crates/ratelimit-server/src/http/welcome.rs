@@ -8,9 +8,11 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::{fields, is_allowed};
-use crate::app::App;
+use super::fields;
+use super::problem::Problem;
+use crate::app::{App, Rulings};
 use crate::policies::key_by::{Caller, Peer};
+use crate::policies::Refusal;
 
 const WELCOME: &str = "Welcome to the Rate Limited API!";
 pub(super) const DENIED: &str = r#"{"message":"Too many requests. Please try again later."}"#;
@@ -28,10 +30,13 @@ pub(super) async fn welcome(
 /// The hottest path: `serve` calls it without the router, and all its texts are static.
 pub(super) async fn answer(app: &App, parts: &Parts, peer: &Peer) -> Response<Body> {
     let caller = Caller::of_request(parts, peer, &app.settings.trusted_proxies);
-    let applied = app.policies.current().applied(&caller);
-    match app.decide(applied).await {
-        Ok(rulings) if is_allowed(&rulings) => {
+    let matched = app.policies.current().applied(&caller);
+    match app.decide(matched).await {
+        Ok(rulings) if rulings.is_allowed() => {
             respond(StatusCode::OK, "text/plain; charset=utf-8", WELCOME, fields::of(&rulings))
+        }
+        Ok(Rulings { refusal: Some(Refusal::TwoLines(header)), .. }) => {
+            Problem::two_lines(&header).response()
         }
         Ok(rulings) => {
             let fields = fields::of(&rulings);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use axum::http::HeaderName;
-use ratelimit_client::http::{KeyExtractor, TrustedProxies};
+use ratelimit_client::http::{KeyExtractor, NoKey, TrustedProxies};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -30,6 +30,16 @@ impl KeyBy {
             _ => Some(Self::Header(text.strip_prefix("header:")?.parse().ok()?)),
         }
     }
+
+    /// What stands before the colon of its keys; `None` for addresses.
+    pub(super) fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Address => None,
+            Self::Bearer => Some("bearer"),
+            Self::ApiKey => Some("x-api-key"),
+            Self::Header(name) => Some(name.as_str()),
+        }
+    }
 }
 
 /// Finds the value of its kind in a request.
@@ -38,6 +48,11 @@ pub(crate) enum Finder {
     Address,
     Value(KeyExtractor),
 }
+
+/// The request has two lines of the header that holds its key. The server behind may take another
+/// of them than the first, so the sender would choose the key that counts.
+#[derive(Clone, Debug)]
+pub(crate) struct TwoLines(pub(crate) HeaderName);
 
 impl Finder {
     pub(crate) fn new(by: &KeyBy) -> Self {
@@ -49,11 +64,15 @@ impl Finder {
         })
     }
 
-    /// `None` if the request has no value of this kind.
-    pub(crate) fn find<'a>(&self, caller: &Caller<'a>) -> Option<Cow<'a, str>> {
+    /// `Ok(None)` if the request has no value of this kind.
+    pub(crate) fn find<'a>(&self, caller: &Caller<'a>) -> Result<Option<Cow<'a, str>>, TwoLines> {
         match self {
-            Self::Address => Some(caller.address()),
-            Self::Value(key) => key.find(caller.parts).ok().map(Cow::Owned),
+            Self::Address => Ok(Some(caller.address())),
+            Self::Value(key) => match key.find(caller.parts) {
+                Ok(key) => Ok(Some(Cow::Owned(key))),
+                Err(NoKey::TwoLines { header }) => Err(TwoLines(header)),
+                Err(_) => Ok(None),
+            },
         }
     }
 }
@@ -111,9 +130,13 @@ impl<'a> Caller<'a> {
         self.path
     }
 
+    pub(super) fn client(&self) -> IpAddr {
+        self.addresses.client(self.peer.address, &self.parts.headers)
+    }
+
     /// The key of the client's address: `ip:203.0.113.7`.
     pub(crate) fn address(&self) -> Cow<'a, str> {
-        match self.addresses.client(self.peer.address, &self.parts.headers) {
+        match self.client() {
             client if client == self.peer.address => Cow::Borrowed(&*self.peer.key),
             client => Cow::Owned(address_key(client, self.addresses)),
         }

@@ -1,29 +1,81 @@
-//! The path of a request as servers read it, so that no other spelling of a route escapes its policy.
+//! The path of a request as servers read it, so that no other spelling of a route escapes its
+//! policy.
 
 use std::borrow::Cow;
 
-/// `/a/..//%6cogin` is `/login`: escapes are decoded once, then empty segments and `.` are removed, and
-/// `..` removes the segment before it. nginx does the same before it looks for a location.
-pub(super) fn normal(path: &str) -> Cow<'_, str> {
-    let is_plain = !path.contains('%') && !path.contains("//") && !path.contains("/.");
-    if is_plain || !path.starts_with('/') {
-        return Cow::Borrowed(path);
+/// The ways in which servers may read one path. A plain path is not copied.
+#[derive(Debug)]
+pub(super) struct RequestPath<'a> {
+    /// `/a/..//%6cogin` is `/login`: escapes are decoded once, then empty segments and `.` are
+    /// removed, and `..` removes the segment before it. nginx does the same before it looks for a
+    /// location.
+    pub(super) normal: Cow<'a, str>,
+    /// The same in lower case, where that needs more than ASCII.
+    lower: Option<String>,
+    /// The same without path parameters and with `\` for `/`, if the path has any of them:
+    /// `/x/..;a=1/login` is `/login` for Java's servers, and something below `/x/` for others.
+    bare: Option<String>,
+}
+
+impl<'a> RequestPath<'a> {
+    pub(super) fn new(path: &'a str) -> Self {
+        if is_plain(path) || !path.starts_with('/') {
+            return Self { normal: Cow::Borrowed(path), lower: None, bare: None };
+        }
+        let decoded = decoded(path);
+        let normal = resolved(decoded.split('/'));
+        let lower = (!normal.is_ascii()).then(|| normal.to_lowercase());
+        let bare = decoded.contains([';', '\\']).then(|| {
+            let segments = decoded.split(['/', '\\']);
+            resolved(segments.map(without_parameters)).to_lowercase()
+        });
+        Self { normal: Cow::Owned(normal), lower, bare }
     }
-    let decoded = decoded(path);
-    let mut segments = Vec::new();
-    for segment in decoded.split('/') {
+
+    /// Each reading, without what frameworks ignore at the end. ASCII letters keep their case.
+    pub(super) fn readings(&self) -> impl Iterator<Item = &str> {
+        let first = self.lower.as_deref().unwrap_or(&self.normal);
+        std::iter::once(first).chain(self.bare.as_deref()).map(without_end)
+    }
+}
+
+/// Without slashes, white space and control characters at the end: `/login/`, `/login%20`.
+fn without_end(path: &str) -> &str {
+    path.trim_end_matches(|c: char| c == '/' || c.is_whitespace() || c.is_control())
+}
+
+fn without_parameters(segment: &str) -> &str {
+    segment.split(';').next().unwrap_or(segment)
+}
+
+/// Whether servers read the path as it is written, but for its case and its end.
+fn is_plain(path: &str) -> bool {
+    let mut before = 0;
+    path.bytes().all(|byte| {
+        let begins_special = before == b'/' && matches!(byte, b'/' | b'.');
+        before = byte;
+        byte.is_ascii() && !matches!(byte, b'%' | b';' | b'\\') && !begins_special
+    })
+}
+
+/// Removes empty segments and `.`, and with `..` the segment before it.
+fn resolved<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let (mut segments, mut last) = (Vec::new(), "");
+    for segment in all {
         match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
             _ => segments.push(segment),
         }
+        last = segment;
     }
-    let is_folder = ["/", "/.", "/.."].iter().any(|end| decoded.ends_with(end));
+    let is_folder = matches!(last, "" | "." | "..");
     let end = if is_folder && !segments.is_empty() { "/" } else { "" };
-    Cow::Owned(format!("/{}{end}", segments.join("/")))
+    format!("/{}{end}", segments.join("/"))
 }
 
-/// Text that is not an escape stays as it is. Bytes that are not UTF-8 are replaced: they match no route.
+/// Text that is not an escape stays as it is. Bytes that are not UTF-8 are replaced: they match no
+/// route.
 fn decoded(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
@@ -50,6 +102,10 @@ fn hex((digits, _): (&[u8; 2], &[u8])) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn normal(path: &str) -> String {
+        RequestPath::new(path).normal.into_owned()
+    }
 
     #[test]
     fn every_spelling_of_a_path_is_one() {
@@ -93,6 +149,32 @@ mod tests {
         ];
         for (path, expected) in cases {
             assert_eq!(normal(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_plain_path_is_not_copied() {
+        for path in ["/", "/login", "/Login/", "/a/b.c/d-e_f~g", "/lo..gin", "*"] {
+            let read = RequestPath::new(path);
+            assert!(matches!(read.normal, Cow::Borrowed(_)), "{path}");
+            assert!(read.lower.is_none() && read.bare.is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_parameters_or_backslashes_has_two_readings() {
+        let cases: [(&str, &[&str]); 7] = [
+            ("/login/", &["/login"]),
+            ("/login%20/%09", &["/login"]),
+            ("/login;x=1", &["/login;x=1", "/login"]),
+            ("/x/..;a/Login%3Bb", &["/x/..;a/Login;b", "/login"]),
+            ("/x\\..\\login", &["/x\\..\\login", "/login"]),
+            ("/%C3%9Cber", &["/über"]),
+            ("/", &[""]),
+        ];
+        for (path, expected) in cases {
+            let read = RequestPath::new(path);
+            assert_eq!(read.readings().collect::<Vec<_>>(), expected, "{path}");
         }
     }
 }

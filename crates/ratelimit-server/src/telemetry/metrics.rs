@@ -47,6 +47,11 @@ impl Decisions {
     pub(crate) fn counts(&self) -> [u64; 3] {
         [&self.allowed, &self.denied, &self.failed].map(Counter::get)
     }
+
+    /// A denial without a check: the key is blocked.
+    pub(crate) fn count_denied(&self) {
+        self.denied.inc();
+    }
 }
 
 /// One source of each name; the failures do not matter.
