@@ -32,7 +32,7 @@ use ratelimit_client::redis::aio::{
 };
 use ratelimit_client::redis::{AsyncConnectionConfig, Client};
 use ratelimit_client::{Builder, Limiter, OnFailure};
-use ratelimit_harness::{on_every_server, Binary, Server};
+use ratelimit_harness::{on_every_server, servers, Binary, Server};
 use tokio::runtime::Runtime;
 
 /// Longer than any call to a server that is up.
@@ -43,6 +43,12 @@ const YEAR: Duration = Duration::from_secs(366 * 86_400);
 /// Runs a test on each server in turn, each in a runtime of its own.
 fn on_each(test: impl AsyncFn(&'static Binary)) {
     on_every_server(|binary| run(test(binary)));
+}
+
+/// Runs a test on one server: of what the client does, where all servers do the same.
+#[cfg(feature = "reconnect")]
+fn on_one(test: impl AsyncFn(&'static Binary)) {
+    run(test(&servers()[0]));
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {

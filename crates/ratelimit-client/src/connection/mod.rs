@@ -152,22 +152,6 @@ impl Connection {
             nodes.into_iter().map(IntoConnectionInfo::into_connection_info).collect();
         Ok(Self(Kind::Cluster(cluster::Cluster::new(nodes?, options)?)))
     }
-
-    async fn send(&self, command: &Cmd) -> RedisResult<Value> {
-        match &self.0 {
-            Kind::Renewed(renewed) => Ok(renewed.send(&Command(command)).await?),
-            #[cfg(feature = "cluster")]
-            Kind::Cluster(cluster) => cluster.send(command).await,
-        }
-    }
-
-    async fn send_all(&self, batch: Batch<'_>) -> RedisResult<Vec<Value>> {
-        match &self.0 {
-            Kind::Renewed(renewed) => Ok(renewed.send(&batch).await?),
-            #[cfg(feature = "cluster")]
-            Kind::Cluster(cluster) => cluster.send_each(batch.pipeline).await,
-        }
-    }
 }
 
 impl fmt::Debug for Connection {
@@ -178,7 +162,14 @@ impl fmt::Debug for Connection {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.send(command))
+        // Each kind has a future of its own, because a large future is slow to move.
+        match &self.0 {
+            Kind::Renewed(renewed) => {
+                Box::pin(async move { Ok(renewed.send(&Command(command)).await?) })
+            }
+            #[cfg(feature = "cluster")]
+            Kind::Cluster(cluster) => Box::pin(cluster.send(command)),
+        }
     }
 
     fn req_packed_commands<'a>(
@@ -187,7 +178,14 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.send_all(Batch { pipeline, offset, count }))
+        match &self.0 {
+            Kind::Renewed(renewed) => {
+                let batch = Batch { pipeline, offset, count };
+                Box::pin(async move { Ok(renewed.send(&batch).await?) })
+            }
+            #[cfg(feature = "cluster")]
+            Kind::Cluster(cluster) => Box::pin(cluster.send_each(pipeline)),
+        }
     }
 
     /// Always 0. The database is chosen by the address.

@@ -87,12 +87,17 @@ impl Renewed {
     pub(super) async fn send<R: Request>(&self, request: &R) -> Result<R::Reply, Unreplied> {
         let link = self.link().map_err(Unreplied::Unsent)?;
         match link.send(request).await {
+            // Boxed, so that calls that need no second try do not carry the room for it.
             Err(Unreplied::Unsent(_)) if link.was_open() => {
-                let link = self.link().map_err(Unreplied::Unsent)?;
-                link.send(request).await
+                Box::pin(self.send_over_new_link(request)).await
             }
             reply => reply,
         }
+    }
+
+    async fn send_over_new_link<R: Request>(&self, request: &R) -> Result<R::Reply, Unreplied> {
+        let link = self.link().map_err(Unreplied::Unsent)?;
+        link.send(request).await
     }
 
     /// The connection in use, or a new attempt after a loss. `Err`: no attempt is due yet.
