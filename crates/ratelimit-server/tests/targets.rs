@@ -294,3 +294,22 @@ fn loses_no_request_to_the_idle_time_of_redis() {
     assert_eq!(server.connect().must("GET ratelimit:k:fixed").text(), "4");
     assert_eq!(service.metric("ratelimit_backend_up"), 1.0);
 }
+
+#[test]
+fn in_a_cluster_the_real_checks_speak_for_the_other_nodes() {
+    let cluster = Cluster::start(&Setup::module(&servers()[0]));
+    let url = format!("redis-cluster://127.0.0.1:{}", cluster.nodes[0].port());
+    let settings = Settings::at(&url).set("REDIS_DEADLINE", "100ms");
+    let service = settings.set("ON_REDIS_FAILURE", "closed").start();
+    eventually("it is ready", || service.get("/readyz").status == 200);
+    cluster.nodes[2].pause();
+    let mut keys = 0..;
+    eventually("it says how many checks failed", || {
+        let i: u64 = keys.next().expect("without end");
+        service.post("/v1/check", &format!(r#"{{"key":"k{i}","limit":9,"window":3600}}"#));
+        let why = service.get("/readyz").json()["why"].to_string();
+        why.contains("checks failed in the last second")
+    });
+    cluster.nodes[2].resume();
+    eventually("it is ready again", || service.get("/readyz").status == 200);
+}
