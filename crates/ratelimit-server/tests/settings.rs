@@ -67,6 +67,7 @@ fn secrets_can_come_from_files() {
         let settings = Settings::memory().set("HASH_KEYS", true).set("RATE_LIMIT", 0);
         let service = settings.file("secret", "s\n").set("HASH_SECRET_FILE", "secret").start();
         service.get("/");
+        eventually("a line", || !service.log("denied").is_empty());
         service.log("denied")[0]["key"].clone()
     };
     assert_eq!(hashed(), hashed());
