@@ -1,6 +1,6 @@
 //! Remembered denials: a denied key is denied here until its wait is over.
 //!
-//! This is safe with every algorithm. Usage falls by the clock alone, so only three things shorten
+//! This is safe with every algorithm. Only the clock makes usage fall, so only three things shorten
 //! a wait: a reset, another policy on the same key, and a step of the server's clock.
 
 use std::sync::Mutex;
