@@ -38,7 +38,7 @@ load() { cli SCRIPT LOAD "$(cat "$1")"; } # file
 
 # Each line is: label | expectation | command | command that prepares each key (default: the
 # command). The expectations allowed and denied are about the reply and the data set, reads and
-# writes about the data set alone. A call that must be allowed has a limit that it cannot reach, and
+# writes only about the data set. A call that must be allowed has a limit that it cannot reach, and
 # a call that must be denied the limit 1. A bucket that must allow gets a window of 366 days, so
 # that its keys do not expire between two calls.
 floor_rows() {

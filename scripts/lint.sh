@@ -2,7 +2,7 @@
 # Checks everything that needs no server. Every warning is an error.
 # usage: lint.sh
 # After each check stands its time budget on two cores with warm dependencies. The checks of
-# `make test` are walls.sh and versions.sh; the others run here alone.
+# `make test` are walls.sh and versions.sh; the others run only here.
 # Where shellcheck, npm or cargo-deny is missing, lint.sh says so and goes on: CI has all three.
 # shellcheck source=lib.sh source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks which crate depends on which: the core on nothing, the module on the core alone, the client
-# on the core alone, the service on the client alone.
+# Checks which crate depends on which: the core on nothing, the module only on the core, the client
+# only on the core, the service only on the client.
 # Inside the module: ffi imports nothing above it.
 # usage: walls.sh
 # Time budget: 5 seconds.
@@ -27,7 +27,7 @@ wall() { # crate, reason, crates it must not depend on (an extended regular expr
 }
 
 wall ratelimit-core "the decision is pure and has no dependency" '.*'
-wall ratelimit "the module needs the core alone" 'ratelimit-(client|server)'
+wall ratelimit "the module needs only the core" 'ratelimit-(client|server)'
 wall ratelimit-client "a client must not need the module or the service" \
   'ratelimit|redis-module|ratelimit-server'
 wall ratelimit-server "the service uses nothing but the public API of the client" \
@@ -41,7 +41,7 @@ if grep -rn unwrap_unchecked src/; then
   broken=1
 fi
 if grep -rnE 'crate::|super::super' src/ffi/ | grep -vE 'crate::(counters|error)\b'; then
-  say "src/ffi/ imports counters.rs and error.rs alone"
+  say "src/ffi/ imports only counters.rs and error.rs"
   broken=1
 fi
 exit $broken

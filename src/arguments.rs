@@ -6,7 +6,7 @@ use ratelimit_core::CallOf;
 use crate::error::Error;
 use crate::ffi::Arguments;
 
-/// The place of the word behind the command's name, the key, a limit and a window.
+/// The place of the word after the command's name, the key, a limit and a window.
 const BEHIND_FIRST_PAIR: usize = 4;
 
 /// Whether the call has a single pair.

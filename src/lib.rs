@@ -11,8 +11,8 @@
 //!
 //! Decide first, write last: whatever fails, fails before anything is changed.
 //!
-//! Imports go one way: `load`, then `commands`, then the other files of this folder, then `ffi`, then
-//! `error` and `counters`, which know nothing of the server. Only `ffi` has `unsafe`.
+//! Imports go one way: `load`, then `commands`, then the other files of this folder, then `ffi`,
+//! then `error` and `counters`, which know nothing of the server. Only `ffi` has `unsafe`.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod arguments;

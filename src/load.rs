@@ -23,7 +23,8 @@ pub(crate) fn load(ctx: &Context, has_arguments: bool) -> Result<(), &'static st
 /// Refuses while the server runs, unless a setting says that unloading is meant. A client or an ACL
 /// rule may still refer to the commands, and that can end the server (docs/upgrade.md).
 ///
-/// Before and after that time the server unloads for reasons of its own:
+/// Right after the load and during the shutdown, the server may unload the module by itself, and
+/// the module must not refuse:
 /// - Right after a MODULE LOADEX with a setting that nobody knows. If the module refused, Redis 8.2
 ///   would abort, and other servers would answer an error and keep the module.
 /// - Valkey 9, when it shuts down.

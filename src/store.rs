@@ -36,8 +36,8 @@ impl<'a> Key<'a> {
     }
 
     /// When memory is full, a key that exists goes on limiting; only a new one is an error, and
-    /// only where the server itself would not make it. That last question costs a command, so it is
-    /// asked above `maxmemory` alone.
+    /// only where the server itself would not make it. To ask the server costs a command, so the
+    /// module asks only while memory is above `maxmemory`.
     #[inline(always)]
     pub(crate) fn make_room(&self) -> Result<(), Error> {
         let is_new = self.len.is_none();

@@ -3,7 +3,7 @@
 
 use ratelimit_harness::{error_text, on_every_server, Frozen, Reply};
 
-/// The words behind the key, and the name of the error, or `-` for no error.
+/// The words after the key, and the name of the error, or `-` for no error.
 const CASES: &[(&str, &str)] = &[
     // limit: digits and nothing else
     ("99999999999999999999999999 60", "Limit"),
@@ -29,7 +29,7 @@ const CASES: &[(&str, &str)] = &[
     ("5 1mss", "Window"),
     ("5 minute", "Window"),
     ("5 1m30s", "Window"),
-    // pairs: the words behind a pair, and equal windows in different units
+    // pairs: the words after a pair, and equal windows in different units
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 1", "TooManyPairs"),
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 9x x", "TooManyPairs"),
     ("1 1 1 2 1 3 1 4 1 5 1 6 1 7 1 8 x", "Syntax"),

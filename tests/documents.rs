@@ -69,8 +69,8 @@ struct Example {
     printed: Vec<String>,
 }
 
-/// The examples of a page: the lines behind the prompt `redis> ` in its fenced blocks. A line
-/// `# 12 s later` is an example too: it moves the clock. A remark may follow behind ` # `.
+/// The examples of a page: the lines after the prompt `redis> ` in its fenced blocks. A line
+/// `# 12 s later` is an example too: it moves the clock. A remark may follow after ` # `.
 fn examples(page: &str) -> Vec<Example> {
     page.split("```").skip(1).step_by(2).flat_map(examples_of_block).collect()
 }
@@ -99,7 +99,7 @@ fn later(line: &str) -> Option<i64> {
 fn every_example_prints_what_the_documents_show() {
     for path in [README, CHECK, PEEK] {
         let examples = examples(&page(path));
-        assert!(!examples.is_empty(), "{path} has no example behind `redis> `");
+        assert!(!examples.is_empty(), "{path} has no example after `redis> `");
         let mut frozen = Frozen::start(&servers()[0]);
         let mut now = T0_MICROS;
         for Example { typed, printed } in examples {
@@ -140,7 +140,7 @@ fn print_item((number, item): (usize, &Reply)) -> Vec<String> {
     lines
 }
 
-/// Each row of a table behind `<!-- rows of <record> -->` is also in that record of a benchmark.
+/// Each row of a table after `<!-- rows of <record> -->` is also in that record of a benchmark.
 #[test]
 fn every_figure_of_the_readme_is_in_a_record() {
     let readme = page(README);
@@ -156,7 +156,7 @@ fn every_figure_of_the_readme_is_in_a_record() {
     assert!(rows >= 6, "the README shows only {rows} rows of records");
 }
 
-/// Each file that a page shows behind `<!-- file: path -->`, and the text that it shows.
+/// Each file that a page shows after `<!-- file: path -->`, and the text that it shows.
 pub(crate) fn files_shown(path: &str) -> BTreeMap<String, String> {
     let page = page(path);
     let parts = page.split("<!-- file: ").skip(1);

@@ -200,7 +200,7 @@ fn unloading_gives_back_all_memory() {
             client.must(&load_line());
             client.must("CONFIG SET ratelimit.allow-unload yes");
         }
-        // A server may change its own buffers meanwhile. The strings alone take 24 kB each time.
+        // A server may change its own buffers meanwhile. The strings by themselves take 24 kB each time.
         assert!(used[29] - used[9] < 4_000, "{used:?}");
     });
 }

@@ -90,7 +90,7 @@ fn the_script_gets_an_error_where_it_would_allow() {
 }
 
 /// The server evicts before the call, and the call then takes some bytes itself: that must not
-/// fail. Renamed commands must not make it fail either: the module needs SET alone.
+/// fail. Renamed commands must not make it fail either: the module needs only SET.
 #[test]
 fn a_new_key_is_made_as_long_as_the_server_can_evict() {
     const RENAMED: [&str; 6] = ["GET", "SETRANGE", "APPEND", "INCRBY", "STRLEN", "EXISTS"];

@@ -21,7 +21,7 @@ const LIMIT: i64 = 8_000;
 const BEFORE: i64 = 500;
 const CALL: &str = "RATELIMIT.CHECK {k} 8000 366d";
 
-/// The commands behind a prompt, such as `redis> `, in one section of docs/upgrade.md.
+/// The commands after a prompt, such as `redis> `, in one section of docs/upgrade.md.
 fn typed(section: &str, prompt: &str) -> Vec<String> {
     let page = page("docs/upgrade.md");
     let (_, rest) = page.split_once(&format!("\n## {section}\n")).expect("the section");
@@ -31,7 +31,7 @@ fn typed(section: &str, prompt: &str) -> Vec<String> {
     let typed = lines.filter_map(|line| line.strip_prefix(prompt));
     let typed = typed.map(|line| line.split(" #").next().expect("a command").trim().to_owned());
     let typed: Vec<_> = typed.collect();
-    assert!(!typed.is_empty(), "no command behind {prompt}");
+    assert!(!typed.is_empty(), "no command after {prompt}");
     typed
 }
 

@@ -42,7 +42,7 @@ fn is_since_1970(case: &Case) -> bool {
     case.steps.iter().all(|step| step.now_micros >= 0)
 }
 
-/// The module alone, the script alone, and both in turn, with each as the first.
+/// Only the module, only the script, and both in turn, with each as the first.
 fn for_each_order<C: FnMut(i64)>(mut key: Key<C>, script: Limiter, cases: &[Case]) {
     for order in [
         vec![Limiter::Module],

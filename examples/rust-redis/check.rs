@@ -1,4 +1,4 @@
-//! check key [cost]: 5 calls a minute and 50 an hour, with the crate `redis` alone.
+//! check key [cost]: 5 calls a minute and 50 an hour, with only the crate `redis`.
 use redis::{cluster::ClusterClient, AsyncConnectionConfig, Value};
 use std::{env, process::ExitCode, time::Duration};
 

@@ -25,9 +25,9 @@ const COMPLEXITY: &CStr = c"O(N) where N is the number of limit and window pairs
 const ARGUMENTS: &[Argument] = &[
     Argument::new("key", Kind::Key),
     Argument::new("pair", Kind::Block(PAIR)).repeated(),
-    Argument::new("algorithm", Kind::OneOf(ALGORITHMS)).behind("ALGORITHM").optional(),
-    Argument::new("burst", Kind::Integer).behind("BURST").optional(),
-    Argument::new("cost", Kind::Integer).behind("COST").optional(),
+    Argument::new("algorithm", Kind::OneOf(ALGORITHMS)).after("ALGORITHM").optional(),
+    Argument::new("burst", Kind::Integer).after("BURST").optional(),
+    Argument::new("cost", Kind::Integer).after("COST").optional(),
 ];
 
 const PAIR: &[Argument] =

@@ -24,7 +24,7 @@ pub(crate) struct CommandInfo {
 pub(crate) struct Keys {
     /// A place among the words; the command's name has place 0.
     pub(crate) place: c_int,
-    /// Whether the word at that place is the number of the keys behind it (`numkeys key [key
+    /// Whether the word at that place is the number of the keys after it (`numkeys key [key
     /// ...]`). If not, it is the only key.
     pub(crate) counted: bool,
     pub(crate) access: KeyAccess,
@@ -67,11 +67,11 @@ impl Argument {
 
     /// A word that stands for itself.
     pub(crate) const fn word(word: &'static str) -> Self {
-        Self::new(word, Kind::Token).behind(word)
+        Self::new(word, Kind::Token).after(word)
     }
 
     /// With a word before the value: `COST cost`.
-    pub(crate) const fn behind(self, token: &'static str) -> Self {
+    pub(crate) const fn after(self, token: &'static str) -> Self {
         Self { token: Some(token), ..self }
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn cached_micros() -> Option<i64> {
 /// The system's clock in microseconds since 1970; 0 if it cannot be read.
 pub(crate) fn system_micros() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the system writes to `time` alone, and `time` has the type that it writes.
+    // SAFETY: the system writes only to `time`, and `time` has the type that it writes.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
     time.tv_sec * 1_000_000 + time.tv_nsec / 1000
 }
@@ -71,7 +71,7 @@ impl Context {
     /// Calls the command without an argument, so that nothing runs: the server answers EINVAL if it
     /// knows the command, and ENOENT if not.
     pub(crate) fn knows_command(&self, name: &CStr) -> bool {
-        // SAFETY: the format is empty, so the server reads nothing behind it. A reply is ours to
+        // SAFETY: the format is empty, so the server reads nothing after it. A reply is ours to
         // free.
         unsafe {
             let reply = (api().call)(self.0, name.as_ptr(), c"".as_ptr());
@@ -87,7 +87,7 @@ impl Context {
     /// - No implicit signal that a key has changed: a denied call must not break a WATCH.
     /// - Loading of a replica's data set beside the old one: a replica answers from the old one
     ///   meanwhile.
-    /// - Valkey alone: migration of slots. The module keeps nothing that a slot would leave behind,
+    /// - Only Valkey: migration of slots. The module keeps nothing that a slot would leave behind,
     ///   and without this option Valkey 9 refuses CLUSTER MIGRATESLOTS.
     pub(crate) fn set_module_options(&self) {
         const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;

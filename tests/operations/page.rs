@@ -7,16 +7,16 @@ use ratelimit_harness::{page, repository, servers, Binary, Reply, Setup, ALGORIT
 
 const PAGE: &str = "docs/operations.md";
 
-/// What stands behind a marker, such as `<!-- table: alerts -->`.
-fn behind(marker: &str) -> String {
+/// What stands after a marker, such as `<!-- table: alerts -->`.
+fn after(marker: &str) -> String {
     let text = page(PAGE);
     let (_, rest) = text.split_once(marker).unwrap_or_else(|| panic!("{PAGE} has no {marker}"));
     rest.to_owned()
 }
 
-/// The lines of the fenced block behind `<!-- block: name -->`, without its comments.
+/// The lines of the fenced block after `<!-- block: name -->`, without its comments.
 pub fn block(name: &str) -> Vec<String> {
-    let rest = behind(&format!("<!-- block: {name} -->\n```\n"));
+    let rest = after(&format!("<!-- block: {name} -->\n```\n"));
     let (text, _) = rest.split_once("```").expect("the end of the block");
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
@@ -35,9 +35,9 @@ fn every_block_of_commands_is_run() {
     assert_eq!(text.matches("\n```\n").count(), 2 * blocks.len(), "a block without a name");
 }
 
-/// The cells of the table behind `<!-- table: name -->`, row by row, without the head of the table.
+/// The cells of the table after `<!-- table: name -->`, row by row, without the head of the table.
 pub fn table(name: &str) -> Vec<Vec<String>> {
-    rows(&behind(&format!("<!-- table: {name} -->\n")))
+    rows(&after(&format!("<!-- table: {name} -->\n")))
 }
 
 /// The cells of the table at the start of a text, row by row, without the head of the table.
@@ -72,7 +72,7 @@ fn millions(cell: &str) -> f64 {
 
 #[test]
 fn the_memory_of_the_page_is_that_of_the_record() {
-    let rest = behind("[the record](../");
+    let rest = after("[the record](../");
     let record = page(rest.split(')').next().expect("a path"));
     let rows = table("memory");
     let servers: BTreeSet<_> = rows.iter().map(|row| row[0].clone()).collect();
@@ -99,7 +99,7 @@ fn memory_in(record: &str, server: &str, policy: &str) -> String {
 
 #[test]
 fn the_throughput_of_the_page_is_that_of_the_record() {
-    let rest = behind("<!-- rows of ");
+    let rest = after("<!-- rows of ");
     let (path, rest) = rest.split_once(" -->").expect("the path of a record");
     let record = page(path);
     let rows = rows(rest.trim_start());

@@ -1,4 +1,4 @@
-//! A limiter that follows the master of Redis Sentinel through a failover. The words behind the
+//! A limiter that follows the master of Redis Sentinel through a failover. The words after the
 //! command are the addresses of the sentinels:
 //! `cargo run -p ratelimit-client --features sentinel --example sentinel -- redis://127.0.0.1:26379`
 

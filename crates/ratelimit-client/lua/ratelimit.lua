@@ -205,6 +205,8 @@ if value then
     -- The bound of the third number: a count, a previous count, or a remainder.
     local third_max = ({f1 = MAX_STORED, s1 = MAX_LIMIT, b1 = MAX_LIMIT - 1})[stored_tag]
     if not third_max or value:find(' 0%d') then return fail(FOREIGN) end
+    -- `()` captures a position. The first stands in for the fourth number, so that both patterns
+    -- give five values.
     local group = stored_tag == 's1' and '^ (%d+) (%d+) (%d+) (%d+)()' or '^ (%d+) (%d+) (%d+)()()'
     local last_window, from = 0, 3
     repeat
@@ -291,13 +293,14 @@ elseif tag == 's1' then
     if cost > pair.limit then
       retry_after_ms = -1
     elseif used > pair.limit - cost then
-      -- Current leaves some room. The call has to wait until the share of previous fits into it. If
-      -- current alone is too much, it has to become previous first, one window later: then the call
-      -- has to wait until its share fits.
-      local room, count, windows = pair.limit - cost - current, previous, 1
-      if room < 0 then room, count, windows = room + current, current, 2 end
-      local covered = mul_div(room, window, 0, count)
-      retry_after_ms = windows * window / 1000 + math.ceil((start - covered - now) / 1000)
+      -- `room` is what the limit leaves beside current. The call waits until the share of previous
+      -- has shrunk to it. If `room` is negative, current must first become previous (one window
+      -- later); then the call waits until *that* count has shrunk to `room + current`.
+      local room, shrinking, windows_until_gone = pair.limit - cost - current, previous, 1
+      if room < 0 then room, shrinking, windows_until_gone = room + current, current, 2 end
+      local covered = mul_div(room, window, 0, shrinking)
+      retry_after_ms = windows_until_gone * window / 1000
+        + math.ceil((start - covered - now) / 1000)
     elseif consumes then
       -- If the call has another window than the state, that window opens now and starts with the
       -- usage so far.

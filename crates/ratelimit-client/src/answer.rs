@@ -52,7 +52,7 @@ impl Retry {
 pub struct Standing {
     /// The numbers of the pair.
     pub quota: Quota,
-    /// When this pair alone would allow the call.
+    /// When this pair would allow the call, whatever the others do.
     pub retry: Retry,
 }
 

@@ -66,7 +66,7 @@ impl Builder {
         self
     }
 
-    /// Puts the name of the algorithm behind every key: `user:42:bucket`. A key holds the state of
+    /// Puts the name of the algorithm after every key: `user:42:bucket`. A key holds the state of
     /// one algorithm; with the suffix, a policy can change to another algorithm without an error.
     pub fn suffix_by_algorithm(mut self) -> Self {
         self.keys.suffix_by_algorithm = true;

@@ -1,6 +1,6 @@
 //! Remembered denials: a denied key is denied here until its wait is over.
 //!
-//! This is safe with every algorithm. Usage falls by the clock alone, so only three things shorten
+//! This is safe with every algorithm. Only the clock makes usage fall, so only three things shorten
 //! a wait: a reset, another policy on the same key, and a step of the server's clock.
 
 use std::sync::Mutex;
@@ -33,7 +33,8 @@ impl Denials {
         Self { known: Mutex::new(ExpiringMap::new(max_keys)), max_ms: millis(max_time) }
     }
 
-    /// The denial that answers this question: of the same policy, and of no higher cost.
+    /// The denial that answers this question: of the same policy, with a cost no higher than the
+    /// question's.
     pub(crate) fn get(&self, question: &Question, now_ms: u64) -> Option<Answer> {
         let known = lock(&self.known);
         let (denial, _) = known.get(&question.key, now_ms)?;
@@ -48,8 +49,9 @@ impl Denials {
         Some(shortened(&denial.answer, now_ms.saturating_sub(denial.answered_ms)))
     }
 
-    /// The server's wait began at some moment between `sent_ms` and `now_ms`. The entry expires by
-    /// the earlier moment, and the wait is reported by the later one.
+    /// The server's wait began at some moment between `sent_ms` and `now_ms`. The entry's end is
+    /// counted from `sent_ms`, so it never outlasts the server's wait. The reported wait is counted
+    /// from `now_ms`, so it is never too short.
     pub(crate) fn remember(&self, question: &Question, answer: &Answer, sent_ms: u64, now_ms: u64) {
         let wait_ms = match answer.retry() {
             Retry::Now => return,

@@ -67,7 +67,7 @@
 //! | promise | `Connection` | `ConnectionManager` | `ClusterConnection` | `MultiplexedConnection` |
 //! | --- | --- | --- | --- | --- |
 //! | connects again after its end | yes | yes | yes | no |
-//! | leaves a server that became a replica, is loading, or wants another login | yes | no | READONLY alone | no |
+//! | leaves a server that became a replica, is loading, or wants another login | yes | no | only at READONLY | no |
 //! | leaves a server that does not answer | yes | no | no | no |
 //! | sends no call twice that may have been counted | yes | yes | only without retries, and then it does not follow MOVED | yes |
 //! | the first call after an idle close is decided | yes | no | by a retry | no |

@@ -35,7 +35,7 @@ impl OnFailure {
     ///
     /// While the server is gone, all n instances together allow at most n × max(1, ⌊limit / n⌋),
     /// which is never more than max(limit, n). They do not know what the server had allowed before,
-    /// so both may fall into the window in which the server fails.
+    /// so the server's calls and theirs may both fall into that window.
     pub fn local_after(deadline: Duration, instances: u32, max_keys: usize) -> Self {
         Self { deadline, fallback: Fallback::Local { instances: instances.max(1), max_keys } }
     }

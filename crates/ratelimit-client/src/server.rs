@@ -21,9 +21,9 @@ pub enum Backend {
     /// call every five seconds tries the module again.
     #[default]
     Auto,
-    /// The module alone. A server without it answers an error.
+    /// Only the module. A server without it answers an error.
     Module,
-    /// The Lua script alone.
+    /// Only the Lua script.
     Script,
 }
 

@@ -9,7 +9,7 @@ use crate::call::Question;
 use crate::error::Unanswered;
 use crate::{Algorithm, Answer, Failure, Policy, Quota, Retry, Source, Standing};
 
-/// Appends the words behind the key: `limit window [limit window ...] [ALGORITHM a] [BURST b]
+/// Appends the words after the key: `limit window [limit window ...] [ALGORITHM a] [BURST b]
 /// [COST c]`. What is the default is left out.
 pub(crate) fn append_words(command: &mut Cmd, question: &Question) {
     for pair in question.policy.pairs() {
@@ -32,10 +32,10 @@ pub(crate) fn append_words(command: &mut Cmd, question: &Question) {
 }
 
 const EXPECTED: &str =
-    "[allowed, limit, remaining, retry_after_ms, reset_after_ms], and behind them \
+    "[allowed, limit, remaining, retry_after_ms, reset_after_ms], and after them \
 [limit, remaining, retry_after_ms, reset_after_ms] for each of several pairs";
 
-/// Reads a reply. Numbers behind the expected ones are ignored: a later version may append some.
+/// Reads a reply. Numbers after the expected ones are ignored: a later version may append some.
 /// Any other reply leaves the call undecided, so it is a failure of the server.
 pub(crate) fn parse(reply: &Value, policy: &Policy, source: Source) -> Result<Answer, Unanswered> {
     let wrong = || {
@@ -198,7 +198,7 @@ mod tests {
         let cases = [
             (Value::Nil, one_pair(), "nil"),
             (Value::Okay, one_pair(), "a status"),
-            (Value::Int(1), one_pair(), "an integer alone"),
+            (Value::Int(1), one_pair(), "only an integer"),
             (array(&[]), one_pair(), "an empty array"),
             (array(&[1, 5, 4, 0]), one_pair(), "too short"),
             (array(&[2, 5, 4, 0, 0]), one_pair(), "neither allowed nor denied"),

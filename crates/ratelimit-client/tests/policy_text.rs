@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ratelimit_client::{Algorithm, Policy};
+use ratelimit_client::{Algorithm, ArgumentError, Policy, PolicyError};
 use ratelimit_harness::Random;
 
 const MAX_LIMIT: u64 = 1_000_000_000_000;
@@ -49,4 +49,23 @@ fn a_damaged_text_is_an_error_or_another_policy() {
             assert_eq!(policy.to_string().parse(), Ok(policy));
         }
     }
+}
+
+/// The grammar in the documentation of `Policy`, and the error about a text without that form.
+#[test]
+fn the_grammar_names_every_algorithm() {
+    let source = include_str!("../src/policy.rs");
+    let (_, rest) = source.split_once("/// algorithm = ").expect("the grammar");
+    let grammar = rest.lines().next().expect("its line");
+    let error = "".parse::<Policy>().expect_err("no policy").to_string();
+    for name in Algorithm::ALL.iter().map(|algorithm| algorithm.name().to_lowercase()) {
+        assert!(grammar.contains(&format!("\"{name}\"")), "{grammar}");
+        assert!(error.contains(&name), "{error}");
+    }
+}
+
+#[test]
+fn both_texts_about_a_window_have_the_same_bounds() {
+    let (_, bounds) = ArgumentError::Window.text().rsplit_once(", ").expect("the bounds");
+    assert!(PolicyError::Window.text().ends_with(bounds));
 }

@@ -1,4 +1,4 @@
-//! `rediss://` with the feature `tls` alone: the program installs no cryptography of its own.
+//! `rediss://` with no feature but `tls`: the program installs no cryptography of its own.
 
 use std::fs;
 use std::future::Future;

@@ -41,7 +41,7 @@ pub struct Standing {
     pub limit: u64,
     /// The cost that can still pass now, rounded down.
     pub remaining: u64,
-    /// When this pair alone would allow the call.
+    /// When this pair would allow the call, whatever the others do.
     pub retry_after: RetryAfter,
     /// Milliseconds until the pair is as if unused, rounded up.
     pub reset_after_ms: u64,
@@ -95,9 +95,9 @@ impl<const N: usize> OutcomeOf<N> {
         Self { standings: [Standing::BLANK; N], len }
     }
 
-    /// Sets the limit of pair `i`, and how long the call must wait for it.
-    pub(crate) fn set_wait(&mut self, i: usize, limit: u64, retry_after: RetryAfter) {
-        self.standings[i] = Standing { limit, retry_after, ..Standing::BLANK };
+    /// Sets the most that pair `i` lets pass at once, and how long the call must wait for it.
+    pub(crate) fn set_wait(&mut self, i: usize, capacity: u64, retry_after: RetryAfter) {
+        self.standings[i] = Standing { limit: capacity, retry_after, ..Standing::BLANK };
     }
 
     /// Sets what is left of pair `i`, and when it is as if unused.

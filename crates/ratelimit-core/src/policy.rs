@@ -119,6 +119,22 @@ impl Algorithm {
     }
 }
 
+/// An algorithm that is missing in [`Algorithm::ALL`] does not compile. Tests could not notice it,
+/// because they try each algorithm of that list.
+const _: () = {
+    let (mut fixed, mut sliding, mut bucket) = (false, false, false);
+    let mut i = 0;
+    while i < Algorithm::ALL.len() {
+        match Algorithm::ALL[i] {
+            Algorithm::Fixed => fixed = true,
+            Algorithm::Sliding => sliding = true,
+            Algorithm::Bucket => bucket = true,
+        }
+        i += 1;
+    }
+    assert!(fixed && sliding && bucket, "Algorithm::ALL lacks an algorithm");
+};
+
 /// An algorithm with its pairs, and room for `N` of them. Nearly every call has one pair; room for
 /// eight would cost such a call more than its decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,8 +81,8 @@ fn read_groups<S: State>(value: &[u8], pairs: &[Pair], states: &mut [S]) -> Opti
 }
 
 /// The index of the pair that a stored group belongs to: the pair with the same window. If the call
-/// has a single pair, the first group is its. `None` if there is no such pair; the group is
-/// dropped.
+/// has a single pair, the first group belongs to that pair. `None` if there is no such pair; the
+/// group is dropped.
 #[inline(always)]
 fn owner(group: usize, window: Window, pairs: &[Pair]) -> Option<usize> {
     if group == 0 && pairs.len() == 1 {

@@ -3,8 +3,8 @@
 //!
 //! debt = TAT − now; one token takes one emission interval = window / limit to refill. Allowed iff
 //! debt + cost × interval ≤ burst × interval. At most burst + limit × t / window pass in any span
-//! t. It is exact at every rate, because it counts in ticks of 1/limit µs: a token is a whole
-//! number of ticks, as many as the window has µs, and the remainder of the TAT is kept in ticks.
+//! t. One tick is 1/limit µs, so one token is `window_us` ticks. The bucket counts in ticks, which
+//! are whole numbers, so it is exact at every rate. The remainder of the TAT is kept in ticks.
 //!
 //! Limit 6 in 60 s (one token in 10 s), debt 25 s: remaining = ⌊(60 − 25) / 10⌋ = 3.
 
@@ -23,7 +23,7 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// The tokens missing from a full bucket, in ticks: below 2^93.
+    /// What is missing from a full bucket, in ticks: below 2^93.
     fn debt(&self, pair: &Pair, now: Now) -> u128 {
         ticks(self.tat - now.micros(), pair.limit) + u128::from(self.remainder)
     }
@@ -69,13 +69,13 @@ impl State for TokenBucket {
         if cost > pair.burst {
             return RetryAfter::Never;
         }
-        let token = pair.window.micros();
-        let debt_then = self.debt(pair, now) + ticks(cost, token);
-        let full = ticks(pair.burst, token);
-        if debt_then <= full {
+        let ticks_per_token = pair.window.micros();
+        let debt_then = self.debt(pair, now) + ticks(cost, ticks_per_token);
+        let capacity = ticks(pair.burst, ticks_per_token);
+        if debt_then <= capacity {
             return RetryAfter::Now;
         }
-        let (micros, rest) = div_rem(debt_then - full, pair.limit);
+        let (micros, rest) = div_rem(debt_then - capacity, pair.limit);
         RetryAfter::Millis(ceil_millis(micros as u64 + u64::from(rest > 0)))
     }
 
@@ -86,9 +86,9 @@ impl State for TokenBucket {
     }
 
     fn remaining(&self, pair: &Pair, now: Now) -> u64 {
-        let token = pair.window.micros();
-        let left = ticks(pair.burst, token).saturating_sub(self.debt(pair, now));
-        div_rem(left, token).0 as u64
+        let ticks_per_token = pair.window.micros();
+        let capacity = ticks(pair.burst, ticks_per_token);
+        div_rem(capacity.saturating_sub(self.debt(pair, now)), ticks_per_token).0 as u64
     }
 
     fn reset_after_ms(&self, now: Now) -> u64 {

@@ -84,4 +84,11 @@ fn a_text_about_one_argument_begins_with_its_name() {
             None => assert_eq!(*error, PolicyError::TooManyPairs),
         }
     }
+    for (error, argument) in [
+        (ArgumentError::Window, "window "),
+        (ArgumentError::Cost, "cost "),
+        (ArgumentError::Algorithm, "algorithm "),
+    ] {
+        assert!(error.text().starts_with(argument), "{error}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ratelimit_harness::ALGORITHMS;
+
 use crate::service::{repository, Settings};
 
 const SERVER: &str = "docs/server.md";
@@ -76,7 +78,20 @@ fn the_documents_name_each_path_and_each_metric() {
     let metrics = service.get("/metrics").body;
     for name in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, _) = name.split_once(' ').expect("a type");
-        assert!(page.contains(&format!("`{name}")), "{SERVER} lacks {name}");
+        let spans = [format!("`{name}`"), format!("`{name}{{")];
+        assert!(spans.iter().any(|span| page.contains(span)), "{SERVER} lacks {name}");
+    }
+}
+
+#[test]
+fn the_help_and_the_page_name_every_algorithm() {
+    let help = String::from_utf8(Settings::bare().flag("--help").output().stdout).expect("text");
+    let names = ALGORITHMS.map(str::to_lowercase);
+    let choice = format!("<{}>", names.join("|"));
+    assert!(help.contains(&choice), "the help lacks {choice}");
+    let page = repository(SERVER);
+    for name in names {
+        assert!(page.contains(&format!("`:{name}`")), "{SERVER} lacks the key's end :{name}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
 
-use ratelimit_harness::ALGORITHMS;
+use ratelimit_harness::{error_text, ALGORITHMS};
 use serde_json::{json, Value};
 
 use crate::service::{agent, server, Answer, Service, Settings};
@@ -231,6 +231,9 @@ fn the_bounds_of_requests_are_those_of_the_service() {
     known.sort_unstable();
     assert_eq!(names, known);
     assert_eq!(check["algorithm"]["enum"], json!(ALGORITHMS.map(str::to_lowercase)));
+    let (_, bounds) = error_text("Window").rsplit_once(", ").expect("the bounds");
+    let window = document["components"]["schemas"]["Window"]["description"].as_str().expect("text");
+    assert!(window.contains(bounds), "{window:?} lacks {bounds:?}");
 
     for name in ["limit", "burst", "cost"] {
         for (bound, step) in [("minimum", -1), ("maximum", 1)] {

@@ -13,7 +13,7 @@ pub const ALGORITHMS: [&str; Algorithm::ALL.len()] = {
     names
 };
 
-/// For each algorithm and each list of pairs, such as `5 60 9 1h`: a key, and the words behind it.
+/// For each algorithm and each list of pairs, such as `5 60 9 1h`: a key, and the words after it.
 /// The key is named after the algorithm and the number of pairs, such as `FIXED-2`.
 pub fn policies(pairs: &[&str]) -> Vec<(String, String)> {
     let policy = |algorithm, pairs: &str| {

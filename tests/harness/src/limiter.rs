@@ -37,7 +37,7 @@ impl Limiter {
         }
     }
 
-    /// Sends a call and returns the reply. The verb is CHECK or PEEK; the words stand behind the
+    /// Sends a call and returns the reply. The verb is CHECK or PEEK; the words stand after the
     /// key.
     #[track_caller]
     pub fn send(

@@ -37,7 +37,7 @@ pub struct Held {
 pub struct Request {
     /// CHECK or PEEK.
     pub verb: &'static str,
-    /// The words behind the key.
+    /// The words after the key.
     pub words: Vec<Vec<u8>>,
     pub expected: Reply,
     /// What an allowed CHECK stores. Any other call leaves the key as it was.

@@ -14,21 +14,21 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// forged.
 ///
 /// If the next element is missing, empty, malformed, or hides the address as `unknown` or
-/// `_hidden`, the last known address is taken, which is a proxy's. All such requests share one key,
-/// so none is without a limit.
+/// `_hidden`, the request counts as the proxy that sent this element (without the header: the peer).
+/// All such requests share one key, so none is without a limit.
 ///
 /// ```
 /// use ratelimit_client::http::TrustedProxies;
 ///
-/// let addresses = TrustedProxies::behind(["10.0.0.0/8".parse().unwrap()]);
+/// let proxies = TrustedProxies::behind(["10.0.0.0/8".parse().unwrap()]);
 /// let mut headers = http::HeaderMap::new();
 /// headers.insert("x-forwarded-for", "1.1.1.1, 203.0.113.7, 10.0.0.2".parse().unwrap());
 ///
-/// let client = addresses.client("10.0.0.1".parse().unwrap(), &headers);
+/// let client = proxies.client("10.0.0.1".parse().unwrap(), &headers);
 /// assert_eq!(client.to_string(), "203.0.113.7");
 /// // Anybody can send the header, so it is read only from a trusted peer.
 /// let stranger = "198.51.100.1".parse().unwrap();
-/// assert_eq!(addresses.client(stranger, &headers), stranger);
+/// assert_eq!(proxies.client(stranger, &headers), stranger);
 /// ```
 #[derive(Clone, Debug)]
 pub struct TrustedProxies {

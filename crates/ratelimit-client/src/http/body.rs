@@ -1,4 +1,4 @@
-//! The body of a response from behind the layer.
+//! The body of a response that passes through the layer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

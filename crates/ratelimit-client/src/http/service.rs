@@ -1,4 +1,4 @@
-//! The service behind the layer: it finds the rule and the key of a request, asks the limiter, and
+//! The service that the layer makes: it finds the rule and the key of a request, asks the limiter, and
 //! hands the request on or refuses it.
 
 use std::fmt;
@@ -16,7 +16,7 @@ use super::layer::{Rule, Settings};
 use super::{fields, Body, NoKey, Reason, Refusal};
 use crate::{Answer, Call, Error};
 
-/// A service behind a [`RateLimitLayer`](super::RateLimitLayer). It is ready when the inner service
+/// A service inside a [`RateLimitLayer`](super::RateLimitLayer). It is ready when the inner service
 /// is. A request that does not pass gives back the place that the inner service had reserved for
 /// it.
 #[derive(Clone)]

@@ -90,7 +90,7 @@ impl Run {
         }
     }
 
-    /// Changes the policy to one pair alone, another window, another limit, or other pairs.
+    /// Changes the policy to a single pair, another window, another limit, or other pairs.
     fn change_policy(&mut self) {
         let other = call(&mut self.random, self.algorithm, self.max_pairs);
         let pairs = &mut self.call.pairs;
