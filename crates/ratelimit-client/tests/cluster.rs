@@ -364,10 +364,7 @@ fn the_first_checks_after_an_idle_close_are_counted_once() {
                 assert_eq!(decided(&limiter).await, KEYS.len(), "{round}");
                 assert_eq!(counted(&forwarded.cluster), [round; 6]);
                 until("the nodes close the idle connections", || async {
-                    let is_idle = |node: &ratelimit_harness::Server| {
-                        !node.connect().must("CLIENT LIST").text().contains("cmd=ratelimit.check")
-                    };
-                    forwarded.cluster.nodes.iter().all(is_idle)
+                    forwarded.forwarders.iter().all(Forwarder::is_idle)
                 })
                 .await;
             }

@@ -90,6 +90,8 @@ async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut()
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
+        // So that the client's own tasks see it, too.
+        tokio::time::sleep(Duration::from_millis(3)).await;
     };
     let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
     assert!(waited.is_ok(), "not within a minute: {what}");

@@ -88,6 +88,11 @@ impl Forwarder {
         }
     }
 
+    /// Whether each connection has ended on both sides: the client has seen the server's end.
+    pub fn is_idle(&self) -> bool {
+        self.shared.connections().iter().all(|connection| Arc::strong_count(connection) == 1)
+    }
+
     /// How many connections it has accepted since the start.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Relaxed)
