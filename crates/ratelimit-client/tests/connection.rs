@@ -12,7 +12,9 @@ use ratelimit_client::redis::{RedisError, RedisFuture};
 use ratelimit_client::{
     Backend, Connection, ConnectionOptions, Error, Failure, Limiter, OnFailure, Policy, Source,
 };
-use ratelimit_harness::{catch_up, eventually, follow, is_primary, Cut, Forwarder, Server, Setup};
+use ratelimit_harness::{
+    catch_up, eventually, follow, is_primary, Cut, Forwarder, Reply, Server, Setup,
+};
 use tokio::task::JoinSet;
 
 use crate::{on_each, on_one, until, LONG, YEAR};
@@ -383,7 +385,11 @@ fn a_failover_by_the_servers_loses_no_count() {
         let limiter = limiter(to(forwarder.port()), Backend::Module, Duration::from_secs(2));
         let load = Load::start(&limiter);
         load.more(500).await;
-        old.connect().must(&format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 10000", new.port()));
+        // The old one refuses it until the replica has sent its offset.
+        let hand_over = format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 10000", new.port());
+        eventually("the failover begins", || {
+            matches!(old.connect().reply_to(&hand_over), Reply::Status(_))
+        });
         eventually("the new one is primary", || is_primary(&new));
         forwarder.turn(new.port());
         load.more(500).await;
