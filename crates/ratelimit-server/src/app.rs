@@ -203,10 +203,11 @@ impl App {
         }
     }
 
-    /// Errors of the caller are counted in metrics, and `fallbacks` logs a Redis that fails.
+    /// Logs an error, except a wrong cost (metrics show it) and a Redis that fails (`fallbacks` logs
+    /// it).
     pub(crate) fn note_error(&self, error: &Error, policy: &str) {
-        let is_counted = matches!(error, Error::Cost | Error::Unavailable(_));
-        if !is_counted && self.errors.permits() {
+        let is_reported_elsewhere = matches!(error, Error::Cost | Error::Unavailable(_));
+        if !is_reported_elsewhere && self.errors.permits() {
             tracing::error!(%error, policy, "not decided");
         }
     }

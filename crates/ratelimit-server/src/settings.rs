@@ -129,8 +129,8 @@ struct Arguments {
     /// Addresses and networks of the proxies whose X-Forwarded-For is trusted: 10.0.0.0/8,127.0.0.1
     #[arg(long, env, value_name = "LIST")]
     trusted_proxies: Option<String>,
-    /// The names by which this service may be called, against DNS rebinding. From this machine, Host
-    /// must be an address, localhost or one of these; if set, from everywhere. Not for /v1/auth and /
+    /// Other names that the Host header may have (DNS rebinding). If not set, only requests from this
+    /// machine are checked; if set, all are. Never /v1/auth and /. See docs/server.md, Names
     #[arg(long, env, value_name = "LIST")]
     allowed_hosts: Option<String>,
     /// How many leading bits of an IPv4 address make a client

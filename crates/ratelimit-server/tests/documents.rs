@@ -24,7 +24,7 @@ pub fn helped() -> BTreeMap<String, (String, String)> {
             found.insert(variable.clone(), (flag.clone(), String::new()));
         }
         if let Some(default) = bracketed(line, "[default: ") {
-            found.get_mut(&variable).expect("behind its variable").1 = default.to_owned();
+            found.get_mut(&variable).expect("after its variable").1 = default.to_owned();
         }
     }
     found

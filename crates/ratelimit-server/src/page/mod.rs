@@ -36,7 +36,7 @@ use crate::http::problem::Problem;
 
 /// How many simulations one instance runs at a time.
 const MAX_SIMULATIONS: usize = 8;
-/// In which the body that starts a simulation must arrive.
+/// How long the body that starts a simulation may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How many events wait for a slow page.
 const MAX_WAITING_EVENTS: usize = 4;

@@ -85,9 +85,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, addresses: &TrustedProxies) -> Self {
+    pub(crate) fn new(address: IpAddr, proxies: &TrustedProxies) -> Self {
         let address = address.to_canonical();
-        Self { address, key: address_key(address, addresses).into() }
+        Self { address, key: address_key(address, proxies).into() }
     }
 
     pub(crate) fn is_loopback(&self) -> bool {
@@ -101,20 +101,20 @@ pub(crate) struct Caller<'a> {
     path: &'a str,
     parts: &'a Parts,
     peer: &'a Peer,
-    addresses: &'a TrustedProxies,
+    proxies: &'a TrustedProxies,
 }
 
 impl<'a> Caller<'a> {
     pub(crate) fn of_request(
         parts: &'a Parts,
         peer: &'a Peer,
-        addresses: &'a TrustedProxies,
+        proxies: &'a TrustedProxies,
     ) -> Self {
         let (method, path) = (parts.method.as_str(), parts.uri.path());
-        Self { method, path, parts, peer, addresses }
+        Self { method, path, parts, peer, proxies }
     }
 
-    /// The same caller, where the request describes another one.
+    /// The same caller, for the method and the path that `/v1/auth` is asked about.
     pub(crate) fn asking_for<'b>(&self, method: &'b str, path: &'b str) -> Caller<'b>
     where
         'a: 'b,
@@ -131,18 +131,18 @@ impl<'a> Caller<'a> {
     }
 
     pub(super) fn client(&self) -> IpAddr {
-        self.addresses.client(self.peer.address, &self.parts.headers)
+        self.proxies.client(self.peer.address, &self.parts.headers)
     }
 
     /// The key of the client's address: `ip:203.0.113.7`.
     pub(crate) fn address(&self) -> Cow<'a, str> {
         match self.client() {
             client if client == self.peer.address => Cow::Borrowed(&*self.peer.key),
-            client => Cow::Owned(address_key(client, self.addresses)),
+            client => Cow::Owned(address_key(client, self.proxies)),
         }
     }
 }
 
-fn address_key(client: IpAddr, addresses: &TrustedProxies) -> String {
-    format!("ip:{}", addresses.network(client))
+fn address_key(client: IpAddr, proxies: &TrustedProxies) -> String {
+    format!("ip:{}", proxies.network(client))
 }
